@@ -1,0 +1,263 @@
+"""Defines every exception vecdb raises, in one tree.
+
+    VecDBError                              base; `.reason` is a stable UPPER_SNAKE word, `.details` a dict
+    ├─ InvalidRequestError (ValueError)     the request itself is wrong; nothing was read or written
+    │  ├─ DimensionMismatchError            a vector has another dimension than its field
+    │  ├─ NonFiniteVectorError              NaN or infinity in a vector
+    │  ├─ InvalidVectorError                wrong dtype, ragged, zero under cosine, not an array of numbers
+    │  ├─ InvalidIdError                    not str, int (u64) or UUID; empty or too long
+    │  ├─ DuplicateIdError                  one id twice in one batch
+    │  ├─ InvalidNameError                  a collection or field name breaks the name rule
+    │  ├─ InvalidMetadataError              not JSON-like, too deep or too large
+    │  └─ LimitExceededError                a documented limit is exceeded
+    ├─ NotFoundError (LookupError)
+    │  ├─ DatabaseNotFoundError             no database at that path
+    │  ├─ CollectionNotFoundError
+    │  ├─ FieldNotFoundError
+    │  └─ RecordNotFoundError
+    ├─ AlreadyExistsError
+    │  ├─ CollectionExistsError
+    │  └─ RecordExistsError                 insert of an id that is there
+    ├─ ReadOnlyError                        a write on a database opened with mode="r"
+    ├─ ClosedError                          the database was closed, or this process is a fork of its opener
+    ├─ WaitTimeoutError (TimeoutError)      min_seq or wait_indexed did not come true in time
+    ├─ KernelError                          the compiled kernels cannot be built on this machine
+    └─ StorageError (OSError)
+       ├─ NotADatabaseError                 the directory holds something else
+       ├─ FormatVersionError                written by a newer vecdb
+       ├─ DatabaseLockedError               another process is the writer
+       ├─ StorageFullError                  no room on the disk or in the map; reads go on, nothing was lost
+       ├─ StoragePoisonedError              a sync or meta write failed; reopen before trusting the file again
+       └─ CorruptionError                   damaged bytes, always with the place and how to restore
+
+Promises: this is the only module that defines exceptions; each class also is the builtin that callers expect;
+messages name the thing and the fix and never contain vectors, metadata or secrets.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "AlreadyExistsError",
+    "ClosedError",
+    "CollectionExistsError",
+    "CollectionNotFoundError",
+    "CorruptionError",
+    "DatabaseLockedError",
+    "DatabaseNotFoundError",
+    "DimensionMismatchError",
+    "DuplicateIdError",
+    "FieldNotFoundError",
+    "FormatVersionError",
+    "InvalidIdError",
+    "InvalidMetadataError",
+    "InvalidNameError",
+    "InvalidRequestError",
+    "InvalidVectorError",
+    "KernelError",
+    "LimitExceededError",
+    "NonFiniteVectorError",
+    "NotADatabaseError",
+    "NotFoundError",
+    "ReadOnlyError",
+    "RecordExistsError",
+    "RecordNotFoundError",
+    "StorageError",
+    "StorageFullError",
+    "StoragePoisonedError",
+    "VecDBError",
+    "WaitTimeoutError",
+]
+
+
+class VecDBError(Exception):
+    """Base of all vecdb errors.
+
+    `details` holds the facts of the message as data (names, shapes, numbers), never user content.
+    """
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, Any] = details
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.details)
+
+
+def _rebuild(cls: type[VecDBError], message: str, details: dict[str, Any]) -> VecDBError:
+    return cls(message, **details)
+
+
+class InvalidRequestError(VecDBError, ValueError):
+    """The request is wrong in itself; nothing was read or written."""
+
+    reason = "INVALID_REQUEST"
+
+
+class DimensionMismatchError(InvalidRequestError):
+    """A vector has another number of components than its field."""
+
+    reason = "DIMENSION_MISMATCH"
+
+
+class NonFiniteVectorError(InvalidRequestError):
+    """A vector holds NaN or infinity."""
+
+    reason = "NON_FINITE_VECTOR"
+
+
+class InvalidVectorError(InvalidRequestError):
+    """A vector is ragged, not numeric, out of range, or zero where cosine needs a direction."""
+
+    reason = "INVALID_VECTOR"
+
+
+class InvalidIdError(InvalidRequestError):
+    """An id is not a str, an int in 0..2^64-1 or a UUID, or it is empty or too long."""
+
+    reason = "INVALID_ID"
+
+
+class DuplicateIdError(InvalidRequestError):
+    """One id occurs twice in one batch, so its result would depend on order."""
+
+    reason = "DUPLICATE_ID"
+
+
+class InvalidNameError(InvalidRequestError):
+    """A collection or field name breaks the name rule."""
+
+    reason = "INVALID_NAME"
+
+
+class InvalidMetadataError(InvalidRequestError):
+    """Metadata is not JSON-like, too deeply nested or too large."""
+
+    reason = "INVALID_METADATA"
+
+
+class LimitExceededError(InvalidRequestError):
+    """A documented limit (vecdb.config) is exceeded."""
+
+    reason = "LIMIT_EXCEEDED"
+
+
+class NotFoundError(VecDBError, LookupError):
+    """A named thing does not exist."""
+
+    reason = "NOT_FOUND"
+
+
+class DatabaseNotFoundError(NotFoundError):
+    """No database at the given path."""
+
+    reason = "DATABASE_NOT_FOUND"
+
+
+class CollectionNotFoundError(NotFoundError):
+    """No collection of that name."""
+
+    reason = "COLLECTION_NOT_FOUND"
+
+
+class FieldNotFoundError(NotFoundError):
+    """The collection has no vector field of that name."""
+
+    reason = "FIELD_NOT_FOUND"
+
+
+class RecordNotFoundError(NotFoundError):
+    """No record with that id."""
+
+    reason = "RECORD_NOT_FOUND"
+
+
+class AlreadyExistsError(VecDBError):
+    """A thing of that name or id exists already."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class CollectionExistsError(AlreadyExistsError):
+    """A collection of that name exists already."""
+
+    reason = "COLLECTION_EXISTS"
+
+
+class RecordExistsError(AlreadyExistsError):
+    """`insert` met an id that is already stored."""
+
+    reason = "RECORD_EXISTS"
+
+
+class ReadOnlyError(VecDBError):
+    """A write was tried on a database opened with mode="r"."""
+
+    reason = "READ_ONLY"
+
+
+class ClosedError(VecDBError):
+    """The database was closed or dropped, or this process was forked from the one that opened it."""
+
+    reason = "CLOSED"
+
+
+class WaitTimeoutError(VecDBError, TimeoutError):
+    """Something waited for did not come true within the time allowed."""
+
+    reason = "WAIT_TIMEOUT"
+
+
+class KernelError(VecDBError):
+    """The compiled kernels cannot be built or loaded on this machine."""
+
+    reason = "KERNEL"
+
+
+class StorageError(VecDBError, OSError):
+    """The file layer failed."""
+
+    reason = "STORAGE"
+
+
+class NotADatabaseError(StorageError):
+    """The directory exists but does not hold a vecdb database."""
+
+    reason = "NOT_A_DATABASE"
+
+
+class FormatVersionError(StorageError):
+    """The database was written in a newer on-disk format than this version reads."""
+
+    reason = "FORMAT_VERSION"
+
+
+class DatabaseLockedError(StorageError):
+    """Another process (or another object in this one) holds the writer lock."""
+
+    reason = "DATABASE_LOCKED"
+
+
+class StorageFullError(StorageError):
+    """No space left on the device, or the reserved map is used up. Reads go on; nothing acknowledged is lost."""
+
+    reason = "STORAGE_FULL"
+
+
+class StoragePoisonedError(StorageError):
+    """A sync or a meta-page write failed: what is on disk is uncertain until the database is reopened."""
+
+    reason = "STORAGE_POISONED"
+
+
+class CorruptionError(StorageError):
+    """Stored bytes are damaged. The message names the place and how to restore."""
+
+    reason = "CORRUPTION"

@@ -1,0 +1,250 @@
+"""Defines the value types of the public API: metrics, fields, records, hits and results. No behaviour, no I/O.
+
+Promises: everything here is immutable for its holder, cheap to import (numpy only) and the same for every front.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+RecordId: TypeAlias = str | int | uuid.UUID
+"""A record's key: returned as the type it was given in."""
+
+Metadata: TypeAlias = dict[str, Any]
+"""JSON-like: None, bool, int (64 bit), float, str, datetime, lists and dicts with str keys."""
+
+Metric: TypeAlias = Literal["cosine", "dot", "l2"]
+"""distance: cosine `1 - cos`, dot `-<a, b>`, l2 Euclidean (rooted). score: `-distance`, but `cos` for cosine and `<a, b>` for dot."""
+
+VectorDtype: TypeAlias = Literal["float32", "float16"]
+Durability: TypeAlias = Literal["fsync", "async"]
+Mode: TypeAlias = Literal["rw", "r"]
+Builder: TypeAlias = Literal["vecdb", "hnswlib"]
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+VectorLike: TypeAlias = npt.ArrayLike
+"""One vector (dim,) or a batch (n, dim); float32 C-contiguous arrays are taken without a copy."""
+
+DEFAULT_FIELD = "default"
+"""Name of the single unnamed field of a collection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A named vector of a collection.
+
+    `m` and `ef_construction` are HNSW's M and efConstruction; `dtype` is what is stored, the truth for scores.
+    """
+
+    dim: int
+    metric: Metric = "cosine"
+    dtype: VectorDtype = "float32"
+    m: int = 16
+    ef_construction: int = 200
+    builder: Builder = "vecdb"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored record. `vectors` maps field names to arrays and is empty unless asked for."""
+
+    id: RecordId
+    metadata: Metadata
+    vectors: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def vector(self) -> FloatArray | None:
+        """The only vector of a record with one field, else None."""
+        if len(self.vectors) == 1:
+            return next(iter(self.vectors.values()))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search answer: `score` higher is better, `distance` lower is better (see Metric)."""
+
+    id: RecordId
+    score: float
+    distance: float
+    metadata: Metadata | None = None
+    vector: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """An acknowledged write: it is in every search that sees `seq` or later."""
+
+    seq: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explain:
+    """How a search was answered: one line per segment and for the tail, with times in microseconds."""
+
+    plan: str
+    ef: int
+    rows_scored: int
+    tail_rows: int
+    segments: int
+    microseconds: Mapping[str, float]
+
+    def __str__(self) -> str:
+        times = ", ".join(f"{name} {value:.0f} µs" for name, value in self.microseconds.items())
+        return (
+            f"{self.plan}: ef {self.ef}, {self.rows_scored} rows scored, "
+            f"{self.segments} segment(s), {self.tail_rows} tail row(s); {times}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult(Sequence[Hit]):
+    """The hits of one query, best first, as a sequence of Hit and as columns."""
+
+    ids: list[RecordId]
+    scores: npt.NDArray[np.float32]
+    distances: npt.NDArray[np.float32]
+    metadata: list[Metadata] | None = None
+    vectors: FloatArray | None = None
+    explain: Explain | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Hit]: ...
+    def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
+        if isinstance(index, slice):
+            return [self._hit(position) for position in range(*index.indices(len(self)))]
+        return self._hit(index)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return (self._hit(position) for position in range(len(self)))
+
+    def _hit(self, position: int) -> Hit:
+        return Hit(
+            id=self.ids[position],
+            score=float(self.scores[position]),
+            distance=float(self.distances[position]),
+            metadata=None if self.metadata is None else self.metadata[position],
+            vector=None if self.vectors is None else self.vectors[position],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult(Sequence[SearchResult]):
+    """The hits of many queries. `ids`, `scores`, `distances` are (n, limit) arrays padded with None and NaN."""
+
+    results: tuple[SearchResult, ...]
+    limit: int
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    @overload
+    def __getitem__(self, index: int) -> SearchResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SearchResult]: ...
+    def __getitem__(self, index: int | slice) -> SearchResult | list[SearchResult]:
+        if isinstance(index, slice):
+            return list(self.results[index])
+        return self.results[index]
+
+    @property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """Ids as an (n, limit) object array; None where a query has fewer hits."""
+        ids = np.full((len(self.results), self.limit), None, dtype=object)
+        for row, result in enumerate(self.results):
+            ids[row, : len(result)] = result.ids
+        return ids
+
+    @property
+    def scores(self) -> FloatArray:
+        """Scores as an (n, limit) array; NaN where a query has fewer hits."""
+        return self._columns("scores")
+
+    @property
+    def distances(self) -> FloatArray:
+        """Distances as an (n, limit) array; NaN where a query has fewer hits."""
+        return self._columns("distances")
+
+    def _columns(self, name: str) -> FloatArray:
+        columns = np.full((len(self.results), self.limit), np.nan, dtype=np.float32)
+        for row, result in enumerate(self.results):
+            columns[row, : len(result)] = getattr(result, name)
+        return columns
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a scroll; `cursor` continues it and is None at the end."""
+
+    records: tuple[Record, ...]
+    cursor: str | None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class RecallReport:
+    """Measured recall@k of approximate against exact search, with a 95 % confidence interval."""
+
+    recall: float
+    low: float
+    high: float
+    k: int
+    sample: int
+    ef: int | None
+    target_recall: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldStats:
+    """Where the vectors of one field are: bytes are those of the stored columns."""
+
+    rows: int
+    segments: int
+    segment_rows: tuple[int, ...]
+    tail_rows: int
+    dead_rows: int
+    index_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionStats:
+    """Size and state of one collection."""
+
+    name: str
+    records: int
+    seq: int
+    fields: Mapping[str, FieldStats]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What `verify` read. `problems` is empty for a sound database; each entry names a place."""
+
+    pages: int
+    values: int
+    records: int
+    chunks: int
+    problems: tuple[str, ...]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """True when nothing is damaged."""
+        return not self.problems
