@@ -1,0 +1,60 @@
+# Each target makes the environment it needs (.venv) with any Python >= 3.11 and pip:
+#     make demo PYTHON=python3.12
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help demo test check torture bench format clean
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+# the first of these that exists and is new enough; override with PYTHON=...
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	>/dev/null 2>&1 && { echo $$p; break; }; done)
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
+ARGS ?=
+
+help:    ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+demo: $(VENV)/.installed    ## load the WordNet sample, search it, measure recall and speed
+	$(PY) examples/demo.py $(ARGS)
+
+test: $(VENV)/.installed-dev    ## the default tests
+	$(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev    ## format, lint, types, import layers, tidiness
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PY) -m pytest -q -p no:randomly tests/test_tidy.py
+
+torture: $(VENV)/.installed-dev    ## crashes, faults and corruption at length
+	$(PY) -m pytest -m torture --timeout=3600 $(ARGS)
+
+bench: $(VENV)/.installed-dev    ## benchmarks against peers; pass the data with ARGS
+	$(PIP_INSTALL) -e '.[bench]'
+	$(PY) -m benchmarks $(ARGS)
+
+format: $(VENV)/.installed-dev    ## rewrite the code in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only --quiet .
+
+clean:    ## remove the environment and every cache inside the checkout
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache demo-data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "vecdb needs Python 3.11 or newer with venv; name one with PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -c 'import sys; sys.exit("vecdb needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(PY)
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(PY)
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,38 @@
+"""Sets the Hypothesis profiles and gives every test a generator whose seed is shown when the test fails."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+SEED_BITS = 32
+
+settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("torture", settings.get_profile("default"), max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--seed N` repeats a run whose random tests failed."""
+    parser.addoption(
+        "--seed", type=int, default=None, help="seed of the `rng` fixture; default: random, shown on failure"
+    )
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this test. It is printed, and pytest shows it with a failure."""
+    given: int | None = request.config.getoption("--seed")
+    value = random.SystemRandom().getrandbits(SEED_BITS) if given is None else given
+    print(f"seed={value} (repeat with --seed {value})")
+    return value
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    """A generator from `seed`."""
+    return np.random.default_rng(seed)
