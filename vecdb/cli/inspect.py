@@ -1,0 +1,111 @@
+"""Commands that look at a database: `info`, `get`, `count`. They open it for reading, beside any writer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import vecdb
+from vecdb.cli.ids import find_record
+from vecdb.cli.options import AnyCollectionName, AsJson, CollectionName, Directory, IdType, IdTypeOption
+from vecdb.cli.output import compact_json, format_bytes, print_json, print_line, print_tables, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vecdb import Collection, Database
+    from vecdb.types import Record
+
+FIELD_COLUMNS = ("field", "dim", "metric", "dtype", "m", "rows", "segments", "tail rows", "dead rows", "index")
+
+
+def info(directory: Directory, collection: AnyCollectionName = None, *, as_json: AsJson = False) -> None:
+    """Show what a database holds: collections, fields, records, segments, sizes."""
+    with vecdb.open(directory, mode="r") as db:
+        names = db.list_collections() if collection is None else [collection]
+        document = {
+            **_describe_database(db),
+            "collections": [describe_collection(db.collection(name)) for name in names],
+        }
+    if as_json:
+        print_json(document)
+        return
+    print_line(
+        f"{document['path']}: format {document['format_version']}, seq {document['seq']:,}, "
+        f"{format_bytes(document['file_bytes'])} on disk, {len(document['collections'])} collection(s)"
+    )
+    print_tables(*(collection_table(entry) for entry in document["collections"]))
+
+
+def get(
+    directory: Directory,
+    collection: CollectionName,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of records.", show_default=False)],
+    *,
+    with_vectors: Annotated[bool, typer.Option("--vectors", help="Print the vectors too.")] = False,
+    id_type: IdTypeOption = IdType.AUTO,
+    as_json: AsJson = False,
+) -> None:
+    """Print records by id. Exits with 1 when one of them does not exist."""
+    with vecdb.open(directory, mode="r") as db:
+        source = db.collection(collection)
+        found = {word: find_record(source, word, id_type, with_vectors=with_vectors) for word in ids}
+    records = [record for record in found.values() if record is not None]
+    missing = [word for word, record in found.items() if record is None]
+    if as_json:
+        print_json({"records": [_describe_record(record) for record in records], "missing": missing})
+    else:
+        for record in records:
+            print_line(compact_json(_describe_record(record)))
+        for word in missing:
+            typer.echo(f"vecdb: no record {word!r} in collection {collection!r}", err=True)
+    if missing:
+        raise typer.Exit(1)
+
+
+def count(directory: Directory, collection: AnyCollectionName = None, *, as_json: AsJson = False) -> None:
+    """Count the records of a collection, or of each."""
+    with vecdb.open(directory, mode="r") as db:
+        names = db.list_collections() if collection is None else [collection]
+        counts = {name: db.collection(name).count() for name in names}
+    if as_json:
+        print_json({"counts": counts, "total": sum(counts.values())})
+    elif collection is not None:
+        print_line(str(counts[collection]))
+    else:
+        print_tables(table("records", ("collection", "records"), counts.items()))
+
+
+def describe_collection(collection: Collection) -> dict[str, Any]:
+    """The definition and the state of a collection, as plain data."""
+    stats = collection.stats()
+    fields = [
+        {"name": name, **asdict(collection.fields[name]), **asdict(state)} for name, state in stats.fields.items()
+    ]
+    return {"name": stats.name, "records": stats.records, "fields": fields}
+
+
+def collection_table(entry: dict[str, Any]) -> Table:
+    """One row per field of a collection described by `describe_collection`."""
+    rows = [
+        (
+            *(
+                field[key]
+                for key in ("name", "dim", "metric", "dtype", "m", "rows", "segments", "tail_rows", "dead_rows")
+            ),
+            format_bytes(field["index_bytes"]),
+        )
+        for field in entry["fields"]
+    ]
+    return table(f"{entry['name']}: {entry['records']:,} record(s)", FIELD_COLUMNS, rows)
+
+
+def _describe_database(db: Database) -> dict[str, Any]:
+    return {"path": str(db.path), "format_version": db.format_version, "seq": db.seq, "file_bytes": db.file_bytes}
+
+
+def _describe_record(record: Record) -> dict[str, Any]:
+    document = {"id": record.id, "metadata": record.metadata}
+    return {**document, "vectors": dict(record.vectors)} if record.vectors else document

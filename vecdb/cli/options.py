@@ -1,0 +1,47 @@
+"""Declares the parameters that several commands share, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+Directory: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Directory of the database.", show_default=False)
+]
+CollectionName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="COLLECTION", help="Name of a collection.", show_default=False)
+]
+AnyCollectionName: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(metavar="[COLLECTION]", help="Name of a collection; all when left out.", show_default=False),
+]
+FieldName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--field", help="Vector field; needed when the collection has several.", show_default=False),
+]
+Ef: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--ef", help="Candidates to keep while searching; more is slower and better.", show_default=False),
+]
+TargetRecall: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--target-recall", help="Choose ef to reach this recall, for example 0.98.", show_default=False),
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document, errors included.")]
+
+
+class IdType(StrEnum):
+    """How an id given on the command line is read; `auto` takes whichever of the three is stored."""
+
+    AUTO = "auto"
+    STR = "str"
+    INT = "int"
+    UUID = "uuid"
+
+
+IdTypeOption: TypeAlias = Annotated[
+    IdType, typer.Option("--id-type", help="How ids on the command line are to be read.")
+]
