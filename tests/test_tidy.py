@@ -24,7 +24,7 @@ LINE_CHARS_MAX = 120
 
 BANNED_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc", "lib"}
 BANNED_IMPORTS = {"pickle", "marshal", "shelve", "subprocess", "dill", "cloudpickle"}
-BANNED_CALLS = {"eval", "exec", "compile", "__import__", "print", "input"}
+BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
 LIMIT_NAME = re.compile(r"(^|_)(MAX|MIN|LIMIT|DEFAULT|TIMEOUT|INTERVAL)(_|$)")
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 STATE_HEADING = re.compile(r"^(Promises|Invariants|Concurrency):", re.MULTILINE)
