@@ -74,14 +74,20 @@ def run(words: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-@app.callback()
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Inspect, search and look after vecdb databases."""
-    if version:
+def print_version(asked: bool) -> None:
+    """Print the version and exit, when asked."""
+    if asked:
         print_line(f"vecdb {vecdb.__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[  # noqa: ARG001 - its callback acts before any command is looked for
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """Inspect, search and look after vecdb databases."""
 
 
 def _exit_code(error: VecDBError) -> int:

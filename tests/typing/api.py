@@ -1,0 +1,86 @@
+"""States the types that users of the public API see. mypy checks this file; nothing runs it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import assert_type
+
+import numpy as np
+import numpy.typing as npt
+
+import vecdb
+from vecdb.types import FieldStats, FloatArray, Metadata, RecordId
+
+
+def opening(path: Path) -> None:
+    with vecdb.open(path) as db:
+        assert_type(db, vecdb.Database)
+    with vecdb.open(str(path), "r", create=False) as reader:
+        assert_type(reader.list_collections(), list[str])
+    db = vecdb.open(":memory:", durability="async", config=vecdb.EngineConfig(threads=1))
+    assert_type(db.seq, int)
+    assert_type("docs" in db, bool)
+    db.close()
+
+
+def creating(db: vecdb.Database) -> None:
+    assert_type(db.create_collection("docs", dim=3), vecdb.Collection)
+    assert_type(
+        db.create_collection("shop", fields={"text": vecdb.Field(dim=3), "image": vecdb.Field(dim=4)}), vecdb.Collection
+    )
+    assert_type(db.create_collection("l2", dim=3, metric="l2", dtype="float16", exist_ok=True), vecdb.Collection)
+    assert_type(db.collection("docs").fields, Mapping[str, vecdb.Field])
+    db.drop_collection("docs")
+
+
+def writing(docs: vecdb.Collection, vectors: FloatArray) -> None:
+    assert_type(docs.upsert(["a", 1, uuid.uuid4()], vectors), vecdb.WriteResult)
+    docs.upsert(["a", "b"], [[1.0, 2.0], [3.0, 4.0]], [{"page": 1}, {}])
+    docs.upsert(["a"], {"text": vectors, "image": vectors})
+    docs.upsert([{"id": "a", "vector": vectors[0], "metadata": {"page": 1}}])
+    docs.insert(["a"], vectors)
+    docs.update("a", vector=vectors[0], metadata={"page": 2})
+    assert_type(docs.delete(ids=["a", 1]).count, int)
+
+
+def reading(docs: vecdb.Collection) -> None:
+    assert_type(docs.get("a"), vecdb.Record | None)
+    assert_type(docs.get(["a", 1]), list[vecdb.Record | None])
+    assert_type(docs.scroll(limit=10), vecdb.Page)
+    assert_type(docs.scroll(cursor=docs.scroll().cursor).records, tuple[vecdb.Record, ...])
+    assert_type(docs.iterate(with_vectors=True), Iterator[vecdb.Record])
+    assert_type(docs.count(), int)
+    assert_type(len(docs), int)
+    assert_type("a" in docs, bool)
+
+
+def searching(docs: vecdb.Collection, query: FloatArray) -> None:
+    result = docs.search(query, limit=10, field=None, ef=50, with_vectors=True, min_seq=1)
+    assert_type(result, vecdb.SearchResult)
+    assert_type(result[0], vecdb.Hit)
+    assert_type(result[:3], list[vecdb.Hit])
+    assert_type(result.ids, list[RecordId])
+    assert_type(result.scores, npt.NDArray[np.float32])
+    assert_type(result[0].metadata, Metadata | None)
+    batch = docs.search_batch(np.stack([query, query]), limit=10, target_recall=0.9)
+    assert_type(batch, vecdb.BatchResult)
+    assert_type(batch[0], vecdb.SearchResult)
+    assert_type(batch.ids, npt.NDArray[np.object_])
+
+
+def looking_after(db: vecdb.Database, docs: vecdb.Collection) -> None:
+    docs.wait_indexed(timeout_s=10.0)
+    docs.optimize()
+    assert_type(docs.measure_recall(k=10, sample=50), vecdb.RecallReport)
+    assert_type(docs.stats(), vecdb.CollectionStats)
+    assert_type(docs.stats().fields, Mapping[str, FieldStats])
+    assert_type(db.verify(), vecdb.VerifyReport)
+    assert_type(db.verify().problems, tuple[str, ...])
+    db.backup("copy", compact=True)
+    db.refresh()
+
+
+def hits_are_a_sequence(result: vecdb.SearchResult) -> Sequence[vecdb.Hit]:
+    return result

@@ -1,0 +1,64 @@
+"""`vecdb verify`, `vecdb backup`, `vecdb optimize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import vecdb
+from tests.unit.cli.conftest import ROWS, Shell
+from vecdb.types import VerifyReport
+
+
+def test_verify_of_a_sound_database_exits_with_zero(shell: Shell, directory: Path) -> None:
+    outcome = shell("verify", directory)
+    assert outcome.code == 0
+    assert "sound" in outcome.out
+
+
+def test_verify_reports_what_it_read(shell: Shell, directory: Path) -> None:
+    document = shell("verify", directory, "--json").document
+    assert document["ok"] is True
+    assert document["records"] == ROWS + 2
+
+
+def test_verify_with_problems_exits_with_one(shell: Shell, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = VerifyReport(pages=1, values=1, records=1, chunks=1, problems=("page 7: bad checksum",), seconds=0.1)
+    monkeypatch.setattr("vecdb.engine.database.Database.verify", lambda _: report)
+    outcome = shell("verify", directory)
+    assert outcome.code == 1
+    assert "page 7: bad checksum" in outcome.out
+
+
+@pytest.mark.parametrize("options", [(), ("--compact",)])
+def test_backup_can_be_opened_and_holds_every_record(
+    shell: Shell, directory: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    document = shell("backup", directory, tmp_path / "copy", *options, "--json").document
+    assert document["file_bytes"] > 0
+    assert shell("count", tmp_path / "copy", "docs").out == f"{ROWS}\n"
+
+
+def test_backup_onto_something_existing_is_refused(shell: Shell, directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "file").write_text("precious")
+    assert shell("backup", directory, tmp_path / "copy").code != 0
+    assert (tmp_path / "copy" / "file").read_text() == "precious"
+
+
+def test_optimize_leaves_every_record_in_place(shell: Shell, directory: Path) -> None:
+    document = shell("optimize", directory, "docs", "--json").document
+    assert [(entry["name"], entry["records"]) for entry in document["collections"]] == [("docs", ROWS)]
+
+
+def test_optimize_beside_a_writer_says_who_holds_the_directory(shell: Shell, directory: Path) -> None:
+    with vecdb.open(directory):
+        outcome = shell("optimize", directory, "--json")
+    assert outcome.code == 3
+    assert outcome.document["error"]["reason"] == "DATABASE_LOCKED"
+
+
+def test_optimize_does_not_create_a_database(shell: Shell, tmp_path: Path) -> None:
+    assert shell("optimize", tmp_path / "nothing").code == 1
+    assert list(tmp_path.iterdir()) == []
