@@ -24,6 +24,9 @@ DIM_MAX: Final = 8192
 VECTOR_ABS_MAX: Final = 1e17
 """Largest |component| for dot and l2: (2e17)^2 * 8192 still fits float32, so no distance overflows."""
 
+COSINE_NORM_MIN: Final = 1e-18
+"""Shortest vector under cosine: its inverse length and its float32 products are still normal numbers."""
+
 ID_BYTES_MAX: Final = 256
 """Longest str id in UTF-8; LMDB keys end at 511 bytes."""
 
@@ -41,7 +44,7 @@ LIMIT_MAX: Final = 10_000
 EF_MAX: Final = 20_000
 """Largest `ef`: the candidate pool is a sorted array, which this keeps in the L2 cache."""
 
-BATCH_RECORDS_MAX: Final = 50_000
+BATCH_RECORDS_MAX: Final = 500_000
 """Most records in one write. One write is one transaction; larger ones would hold up other writers."""
 
 BATCH_BYTES_MAX: Final = 512 * 1024 * 1024
@@ -60,8 +63,31 @@ SLOTS_MAX: Final = 2**31 - 2
 MAP_BYTES_DEFAULT: Final = 1 << 40
 """Address space reserved for the map. It is sparse: 1 TiB cost 8 KiB of disk where it was measured."""
 
+MAP_BYTES_MIN: Final = 64 * 1024 * 1024
+"""Smallest map tried under a limited address space (ulimit -v): the reservation is halved, not below twice the file."""
+
 READERS_MAX: Final = 1_022
 """LMDB reader-table slots: one per live snapshot over all processes."""
+
+LMDB_OPEN_ATTEMPTS_MAX: Final = 8
+"""LMDB environments opened and closed by several processes at once can fail for an instant: tries until it is an error."""
+
+LMDB_OPEN_RETRY_S: Final = 0.02
+
+FORK_CLOSE_TIMEOUT_S: Final = 2.0
+"""How long a forked child waits to give up an inherited map before it opens the file again."""
+
+CREATE_ATTEMPTS_MAX: Final = 5
+"""A creation is tried again when a sweeper took its temporary directory in the instant before it was locked."""
+
+MEMORY_DISK_BYTES_MIN: Final = 1 << 30
+"""":memory:" uses /dev/shm when this much is free there (containers often get 64 MiB), else the temporary directory."""
+
+FULL_DISK_SLACK_BYTES: Final = 1 << 20
+"""A failed write counts as a full disk when less than its own size and this much is free."""
+
+OPEN_WALK_PAGES_MAX: Final = 512
+"""B-tree pages checked while opening, over all tables; at about 10 µs a page this is a few milliseconds."""
 
 CHUNK_BYTES_TARGET: Final = 1 << 20
 """Chunk values hold the largest power of two of rows that fits here (at least one row)."""
@@ -81,12 +107,24 @@ READER_CHECK_INTERVAL_S: Final = 30.0
 FOLLOW_INTERVAL_S: Final = 0.05
 """How often an idle reader process follows the writer, so that it does not pin old pages."""
 
+MIN_SEQ_WAIT_S: Final = 10.0
+"""Longest wait of a read with min_seq= for the writer to get there."""
+
+TAIL_CHUNK_ROWS: Final = 1_024
+"""Rows per in-memory chunk of the tail; a power of two."""
+
+DEAD_BLOCK_SLOTS: Final = 8_192
+"""Slots per stored tombstone bitmap: 1 KiB fits inline in an LMDB page, so a delete dirties one page."""
+
 # --- index ---------------------------------------------------------------------------------------------------------
 
 M_DEFAULT: Final = 16
 M_MIN: Final = 4
 M_MAX: Final = 64
 EF_CONSTRUCTION_DEFAULT: Final = 200
+ITERATE_PAGE_ROWS: Final = 1_000
+"""Records `iterate` reads at a time; between pages no snapshot is held."""
+
 EF_CONSTRUCTION_MAX: Final = 4_000
 
 TARGET_RECALL_DEFAULT: Final = 0.98
@@ -98,17 +136,38 @@ TAIL_ROWS_INDEX: Final = 4_096
 TAIL_ROWS_KEEP: Final = 1_024
 """`wait_indexed` leaves a collection of fewer rows in the tail: scanning it beats any graph."""
 
+TAIL_ROWS_SETTLE: Final = 256
+"""`wait_indexed` leaves fewer rows than this in the tail of a field that has segments: 10 to 20 µs a query."""
+
+INDEX_RETRY_S: Final = 5.0
+"""Pause of the background indexer after a storage error, e.g. a full disk."""
+
 SEGMENTS_MAX: Final = 4
 """Segments per field beyond which the indexer merges."""
 
 MERGE_RATIO: Final = 0.25
 """A segment is merged into its elder when it has at least this share of the elder's rows."""
 
+SATURATION_REFIT: Final = 0.005
+"""Share of saturated codes among new rows above which a merge fits the scale afresh (2e-4 right after a fit)."""
+
 DEAD_RATIO_REBUILD: Final = 0.5
 """Share of dead rows above which a merge builds a graph afresh instead of repairing it."""
 
 DEAD_RATIO_COMPACT: Final = 0.2
 """Share of dead rows at which the indexer rewrites a segment in the background."""
+
+HNSWLIB_M_MAX: Final = 10_000
+"""hnswlib caps its M here, so a file with a larger one was not written by it."""
+
+HNSWLIB_LEVEL_MAX: Final = 64
+"""Levels of an hnswlib row: -ln(2^-53) / ln(2), the rarest draw of a double with M = 2, is 53."""
+
+HNSWLIB_BLOCK_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of an hnswlib file taken apart or put together at a time: bounds the memory beside the result."""
+
+HNSWLIB_BUILD_ROWS: Final = 1_024
+"""Rows handed to hnswlib's builder between two looks at cancellation: about a second at 384 dimensions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
