@@ -1,0 +1,303 @@
+"""Opens, checks, shares and closes the LMDB environment that is a database's directory.
+
+    MANIFEST   what this directory is (`manifest`)          LOCK       who writes (`lock`)
+    data.mdb   the data, mapped                             lock.mdb   LMDB's table of readers
+
+Promises: a committed write survives the death of the process, and with durability="fsync" a power cut; with "async" a
+power cut may lose the last ASYNC_SYNC_INTERVAL_S of writes and, on file systems that reorder writes, the file. A
+damaged or truncated file is a typed error before it is mapped. Creation is all or nothing.
+Invariants: one writer per directory; the map is reserved once and never resized; after close and in a forked child
+every call raises ClosedError; the map outlives every transaction on it.
+Concurrency: all methods from any thread. Writers wait for each other; readers wait for nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import lmdb
+
+from vecdb.config import ASYNC_SYNC_INTERVAL_S, MAP_BYTES_DEFAULT, MEMORY_DISK_BYTES_MIN
+from vecdb.errors import AlreadyExistsError, DatabaseNotFoundError, ReadOnlyError, StorageError, VecDBError
+from vecdb.storage.creation import create_directory
+from vecdb.storage.faults import closed_error, storage_error
+from vecdb.storage.lock import DirectoryLock
+from vecdb.storage.manifest import Manifest, new_manifest, read_manifest, write_manifest
+from vecdb.storage.mapping import create_data_file, map_directory
+from vecdb.storage.shared import SharedEnvironment
+from vecdb.storage.transactions import ReadTransaction, WriteTransaction
+from vecdb.types import Durability, Mode
+
+__all__ = ["Environment"]
+
+
+class Environment:
+    """An open database directory. Use `open_directory` or `open_memory`; a context manager."""
+
+    def __init__(
+        self,
+        shared: SharedEnvironment,
+        manifest: Manifest,
+        *,
+        path: Path,
+        mode: Mode,
+        durability: Durability,
+        lock: DirectoryLock | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        self.path = path
+        self.mode = mode
+        self.durability = durability
+        self._shared = shared
+        self._manifest = manifest
+        self._lock = lock
+        self._directory = directory
+        self._closing = threading.Lock()
+        self._closed = False
+        self._syncer = _start_syncer(self) if mode == "rw" and durability == "async" and directory is None else None
+
+    # --- opening and closing -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def open_directory(
+        cls,
+        path: str | os.PathLike[str],
+        mode: Mode = "rw",
+        map_bytes: int = MAP_BYTES_DEFAULT,
+        durability: Durability = "fsync",
+        create: bool = True,
+    ) -> Environment:
+        """Open a database directory; mode "rw" creates it when it is missing or empty and `create` is true.
+
+        A read-only database keeps following the writer. Errors: DatabaseNotFoundError, NotADatabaseError,
+        FormatVersionError, DatabaseLockedError, CorruptionError, StorageFullError, StorageError.
+        """
+        directory = Path(os.path.realpath(os.fspath(path)))
+        lock = None
+        try:
+            manifest = read_manifest(directory)
+        except DatabaseNotFoundError:
+            if mode == "r" or not create:
+                raise
+            lock = _create(directory, map_bytes)
+            manifest = read_manifest(directory)
+        return _open(cls, directory, manifest, mode=mode, map_bytes=map_bytes, durability=durability, lock=lock)
+
+    @classmethod
+    def open_memory(cls, map_bytes: int = MAP_BYTES_DEFAULT) -> Environment:
+        """Open a private database in memory (or in the temporary directory) that vanishes with the process."""
+        directory = Path(tempfile.mkdtemp(prefix="vecdb-", dir=_memory_root()))
+        try:
+            manifest = new_manifest(map_bytes)
+            create_data_file(directory)
+            shared = map_directory(directory, manifest.map_bytes, writable=True, synced=False)
+        finally:
+            # The files stay as long as the map has them open; no name is left to clean up after a crash.
+            shutil.rmtree(directory, ignore_errors=True)
+        return cls(shared, manifest, path=Path(":memory:"), mode="rw", durability="async", directory=directory)
+
+    def close(self) -> None:
+        """Sync and close. Live read transactions stay valid until they are closed. Repeated calls do nothing."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        if self._shared.forked:
+            return
+        try:
+            if self._syncer is not None:
+                self._syncer.stop()
+                self._sync()
+        finally:
+            if self.mode == "rw":
+                self._shared.writer_lock = None
+            self._shared.release()
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`, and in a forked child."""
+        return self._closed or self._shared.forked
+
+    @property
+    def uuid(self) -> uuid.UUID:
+        """Identity of the database; a backup has another."""
+        return self._manifest.uuid
+
+    # --- transactions ------------------------------------------------------------------------------------------------
+
+    def begin_read(self) -> ReadTransaction:
+        """Pin the newest committed state. About 2 µs; the caller closes it."""
+        return ReadTransaction(self._open_shared())
+
+    @contextmanager
+    def write(self) -> Iterator[WriteTransaction]:
+        """Write in one transaction: committed when the block ends, forgotten when it raises."""
+        shared = self._open_shared()
+        if self.mode == "r":
+            raise ReadOnlyError("the database is open with mode='r'; open it with mode='rw' to write")
+        with shared.writing:
+            self._open_shared().require_sound()
+            transaction = WriteTransaction(shared)
+            try:
+                yield transaction
+            except BaseException:
+                transaction.abort()
+                raise
+            transaction.commit()
+            if self.durability == "fsync" and not shared.synced:
+                self._sync()
+
+    def committed_txn(self) -> int:
+        """Id of the newest committed transaction, by any process. About 0.7 µs.
+
+        A read begun right after may, for an instant, still see the one before: compare its own `txn_id`.
+        """
+        try:
+            return int(self._open_shared().env.info()["last_txnid"])
+        except lmdb.Error as error:
+            raise storage_error(error, "looking for commits") from None
+
+    def sync(self) -> None:
+        """Bring every committed write to the disk (needed with durability="async" only)."""
+        self._open_shared().require_sound()
+        self._sync()
+
+    def _sync(self) -> None:
+        try:
+            self._shared.env.sync(True)
+        except lmdb.Error as error:
+            self._shared.poison(f"a sync failed ({error})")
+            self._shared.require_sound()
+
+    def check_readers(self) -> int:
+        """Free reader slots of dead processes, which would pin old pages; return how many there were."""
+        try:
+            return int(self._open_shared().env.reader_check())
+        except lmdb.Error as error:
+            raise storage_error(error, "checking readers") from None
+
+    # --- sizes -------------------------------------------------------------------------------------------------------
+
+    @property
+    def page_size(self) -> int:
+        """Bytes per page."""
+        return self._open_shared().page_size
+
+    def file_bytes(self) -> int:
+        """Size of data.mdb."""
+        return os.fstat(self._open_shared().fd).st_size
+
+    def _open_shared(self) -> SharedEnvironment:
+        if self._closed or self._shared.forked:
+            raise closed_error(forked=self._shared.forked)
+        return self._shared
+
+
+def _open(
+    cls: type[Environment],
+    directory: Path,
+    manifest: Manifest,
+    *,
+    mode: Mode,
+    map_bytes: int,
+    durability: Durability,
+    lock: DirectoryLock | None,
+) -> Environment:
+    if mode == "rw" and lock is None:
+        lock = _writer_lock(directory)
+    try:
+        if mode == "rw" and map_bytes > manifest.map_bytes:
+            # Readers reserve what the manifest says, so it must say the largest map ever written through.
+            manifest = manifest.with_map_bytes(map_bytes)
+            write_manifest(directory, manifest)
+        wanted = map_bytes if mode == "rw" else manifest.map_bytes
+        shared = map_directory(directory, wanted, writable=mode == "rw", synced=durability == "fsync")
+        if mode == "rw":
+            shared.writer_lock = lock
+        environment = cls(shared, manifest, path=directory, mode=mode, durability=durability, lock=lock)
+        if mode == "rw":
+            environment.check_readers()
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+    return environment
+
+
+def _create(directory: Path, map_bytes: int) -> DirectoryLock | None:
+    def build(temporary: Path) -> None:
+        create_data_file(temporary)
+        write_manifest(temporary, new_manifest(map_bytes))
+
+    try:
+        return create_directory(directory, build)
+    except AlreadyExistsError:
+        return None
+
+
+def _writer_lock(directory: Path) -> DirectoryLock:
+    try:
+        return DirectoryLock.acquire(directory)
+    except OSError as error:
+        if isinstance(error, VecDBError):
+            raise
+        raise StorageError(
+            f"{directory} cannot be opened for writing ({error.strerror}); open it with mode='r'", path=str(directory)
+        ) from None
+
+
+def _memory_root() -> str | None:
+    shm = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private directory in it
+    try:
+        room = os.statvfs(shm)
+    except OSError:
+        return None
+    if room.f_bavail * room.f_frsize < MEMORY_DISK_BYTES_MIN or not os.access(shm, os.W_OK | os.X_OK):
+        return None
+    return str(shm)
+
+
+class _Syncer:
+    """Syncs every ASYNC_SYNC_INTERVAL_S when there is something new."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vecdb-sync", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        synced = 0
+        while not self._stop.wait(ASYNC_SYNC_INTERVAL_S):
+            try:
+                committed = self._environment.committed_txn()
+                if committed != synced:
+                    self._environment.sync()
+                    synced = committed
+            except VecDBError:
+                # Closed, or poisoned: the next writer is told.
+                return
+
+
+def _start_syncer(environment: Environment) -> _Syncer:
+    return _Syncer(environment)

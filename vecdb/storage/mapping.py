@@ -1,0 +1,151 @@
+"""Maps a directory's data file: checks it first, reserves address space, opens the tables, or shares what is mapped.
+
+Promises: the file's meta pages and length are checked by reads before the map is touched; a missing or empty data file
+of an existing database is a CorruptionError, never a silent new database.
+Invariants: the reservation is halved, down to MAP_BYTES_MIN or twice the file, only when the operating system refuses
+it.
+Concurrency: one opening at a time per process (`shared.opening`); any number of processes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import lmdb
+
+from vecdb.config import LMDB_OPEN_ATTEMPTS_MAX, LMDB_OPEN_RETRY_S, MAP_BYTES_MIN, READERS_MAX
+from vecdb.errors import CorruptionError, StorageError
+from vecdb.storage.faults import storage_error
+from vecdb.storage.keys import Table
+from vecdb.storage.meta import read_metas
+from vecdb.storage.shared import SharedEnvironment, attach, file_key, opening, register
+
+if TYPE_CHECKING:
+    from lmdb import _Database
+
+__all__ = ["DATA_NAME", "create_data_file", "map_directory"]
+
+DATA_NAME: Final = "data.mdb"
+_LMDB_LOCK_NAME: Final = "lock.mdb"
+_ENGINE: Final = 0  # LMDB 0.9: its data format is what `meta` and `pages` read
+
+
+def create_data_file(directory: Path) -> None:
+    """Make a new data file with all tables, empty. The directory exists and is nobody else's."""
+    try:
+        env = _open_lmdb(directory, MAP_BYTES_MIN, readonly=False, lock=True, synced=True)
+        try:
+            with env.begin(write=True) as transaction:
+                for table in Table:
+                    env.open_db(table.label.encode(), txn=transaction)
+        finally:
+            env.close()
+    except lmdb.Error as error:
+        raise storage_error(error, f"creating {directory}") from None
+
+
+def map_directory(directory: Path, map_bytes: int, *, writable: bool, synced: bool) -> SharedEnvironment:
+    """Return this process's environment of the directory's data file, opening it when there is none yet."""
+    fd = _open_data_file(directory)
+    try:
+        with opening():
+            key = file_key(fd)
+            shared = attach(key)
+            if shared is None:
+                shared = _map(directory, fd, map_bytes, writable=writable, synced=synced)
+                register(key, shared)
+                fd = -1
+            elif writable and not shared.writable:
+                shared.release()
+                raise StorageError(
+                    f"this process has {directory} open without the right to write it; close that first",
+                    path=str(directory),
+                )
+    finally:
+        if fd >= 0:
+            os.close(fd)
+    return shared
+
+
+def _open_data_file(directory: Path) -> int:
+    try:
+        fd = os.open(directory / DATA_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise CorruptionError(
+            f"{directory} is a database but its {DATA_NAME} is missing; restore a backup", path=str(directory)
+        ) from None
+    except OSError as error:
+        raise StorageError(f"{directory / DATA_NAME} cannot be read: {error.strerror}", path=str(directory)) from None
+    return fd
+
+
+def _map(directory: Path, fd: int, map_bytes: int, *, writable: bool, synced: bool) -> SharedEnvironment:
+    read_metas(fd)
+    env = _reserve(directory, fd, map_bytes, readonly=not writable, lock=True, synced=synced)
+    try:
+        tables = _open_tables(env)
+        return SharedEnvironment(env, tables, fd=fd, path=directory, writable=writable, synced=synced)
+    except BaseException:
+        env.close()
+        raise
+
+
+def _reserve(directory: Path, fd: int, map_bytes: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
+    least = max(MAP_BYTES_MIN, 2 * os.fstat(fd).st_size)
+    size = map_bytes
+    while True:
+        try:
+            return _open_patiently(directory, size, readonly=readonly, lock=lock, synced=synced)
+        except lmdb.MemoryError:
+            if size // 2 < least:
+                raise StorageError(
+                    f"the operating system refuses to map {size >> 20} MiB of address space for {directory}; "
+                    "raise the limit (ulimit -v)",
+                    path=str(directory),
+                ) from None
+            size //= 2
+        except lmdb.Error as error:
+            raise storage_error(error, f"opening {directory}") from None
+
+
+def _open_patiently(directory: Path, size: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
+    for attempt in range(LMDB_OPEN_ATTEMPTS_MAX):
+        try:
+            return _open_lmdb(directory, size, readonly=readonly, lock=lock, synced=synced)
+        except lmdb.Error as error:
+            # LMDB's reader table can be caught between its last user's exit and the next one's start.
+            transient = isinstance(error, lmdb.LockError) or error.code in {errno.EAGAIN, errno.EINVAL, errno.EINTR}
+            if not transient or attempt == LMDB_OPEN_ATTEMPTS_MAX - 1:
+                raise
+            time.sleep(LMDB_OPEN_RETRY_S)
+    raise AssertionError("unreachable")
+
+
+def _open_lmdb(directory: Path, size: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
+    return lmdb.Environment(
+        str(directory),
+        map_size=size,
+        readonly=readonly,
+        create=False,
+        mode=0o700,
+        max_dbs=len(Table),
+        max_readers=READERS_MAX,
+        readahead=False,
+        lock=lock,
+        sync=synced,
+        metasync=synced,
+        lib_version=_ENGINE,
+    )
+
+
+def _open_tables(env: lmdb.Environment) -> list[_Database]:
+    try:
+        return [env.open_db(table.label.encode(), create=False) for table in Table]
+    except lmdb.NotFoundError as error:
+        raise CorruptionError(f"data.mdb lacks a table ({error}); restore a backup of the database") from None
+    except lmdb.Error as error:
+        raise storage_error(error, "opening tables") from None

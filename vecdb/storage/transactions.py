@@ -1,0 +1,290 @@
+"""Reads and writes tables inside LMDB transactions.
+
+Promises: a read transaction sees one committed state until it is closed; a write transaction is applied whole or not at
+all; every failure is a vecdb error.
+Invariants: memoryviews of a read transaction point into the map and are valid until it is closed: do not keep them
+longer. Those of a write transaction are copies.
+Concurrency: a read transaction may be handed between threads but not used by two at once; a write transaction stays on
+its thread. Not here: what keys and values mean (`keys`, `codec`).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
+
+import lmdb
+
+from vecdb.errors import VecDBError
+from vecdb.storage.faults import closed_error, disk_is_full, full_error, poisoned_error, storage_error
+from vecdb.storage.keys import Table, prefix_stop
+from vecdb.storage.shared import SharedEnvironment
+
+__all__ = ["ReadTransaction", "WriteTransaction"]
+
+_PATH_BYTES = 4 * 4096  # dirty pages a single put may add beside its value: the way from root to leaf, and a split
+
+
+class ReadTransaction:
+    """A pinned, consistent view of the database. Close it soon: the pages it sees cannot be reused before."""
+
+    __slots__ = ("__weakref__", "_handle", "_shared", "txn_id")
+
+    def __init__(self, shared: SharedEnvironment) -> None:
+        shared.retain()
+        self._shared = shared
+        self._handle: lmdb.Transaction[memoryview] | None = None
+        try:
+            self._handle = shared.env.begin(buffers=True)
+            self.txn_id = int(self._handle.id())
+        except lmdb.Error as error:
+            shared.release()
+            raise storage_error(error, "beginning to read") from None
+        shared.transactions.add(self)
+
+    def get(self, table: Table, key: bytes) -> memoryview | None:
+        """Return the value, or None. About 0.4 µs."""
+        handle = self._open_handle()
+        try:
+            return handle.get(key, None, self._shared.tables[table])
+        except lmdb.Error as error:
+            raise storage_error(error, f"reading {table.label}") from None
+
+    def get_many(self, table: Table, keys: Sequence[bytes]) -> list[memoryview | None]:
+        """Return the values in the order of `keys`, None where there is none. About 0.25 µs a key."""
+        get, database = self._open_handle().get, self._shared.tables[table]
+        try:
+            return [get(key, None, database) for key in keys]
+        except lmdb.Error as error:
+            raise storage_error(error, f"reading {table.label}") from None
+
+    def items(self, table: Table, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, memoryview]]:
+        """Iterate over (key, value) with start <= key < stop, in key order."""
+        for key, value in _items(self._open_handle(), self._shared, table, start, stop):
+            yield key, value
+            if self._handle is None:
+                raise closed_error()
+
+    def last_key(self, table: Table, prefix: bytes = b"") -> bytes | None:
+        """Return the largest key that starts with `prefix`, or None."""
+        return _last_key(self._open_handle(), self._shared, table, prefix)
+
+    def count(self, table: Table) -> int:
+        """Number of entries of a whole table; about 1 µs."""
+        return _count(self._open_handle(), self._shared, table)
+
+    def close(self) -> None:
+        """Let go of the view. Repeated calls do nothing."""
+        handle = self.disown()
+        if handle is None or self._shared.forked:
+            return
+        handle.abort()
+        # LMDB frees the reader slot when the handle goes, which must be before the environment may close.
+        del handle
+        self._shared.release()
+
+    def disown(self) -> lmdb.Transaction[memoryview] | None:
+        """Give the handle away, so that this object can do nothing more."""
+        handle, self._handle = self._handle, None
+        return handle
+
+    def _open_handle(self) -> lmdb.Transaction[memoryview]:
+        handle = self._handle
+        if handle is None or self._shared.forked:
+            raise closed_error(forked=self._shared.forked)
+        return handle
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None) is not None:
+            self.close()
+
+
+class WriteTransaction:
+    """The only write transaction of its moment. Made by `Environment.write`, which commits or aborts it."""
+
+    __slots__ = ("__weakref__", "_bytes", "_handle", "_shared", "txn_id")
+
+    def __init__(self, shared: SharedEnvironment) -> None:
+        shared.retain()
+        self._shared = shared
+        self._handle: lmdb.Transaction[bytes] | None = None
+        self._bytes = 0
+        try:
+            self._handle = shared.env.begin(write=True)
+            self.txn_id = int(self._handle.id())
+        except lmdb.Error as error:
+            shared.release()
+            raise storage_error(error, "beginning to write") from None
+        shared.transactions.add(self)
+
+    def get(self, table: Table, key: bytes) -> memoryview | None:
+        """Return a copy of the value as this transaction sees it, or None."""
+        value = self._open_handle().get(key, None, self._shared.tables[table])
+        return None if value is None else memoryview(value)
+
+    def get_many(self, table: Table, keys: Sequence[bytes]) -> list[memoryview | None]:
+        """Return copies of the values in the order of `keys`, None where there is none."""
+        get, database = self._open_handle().get, self._shared.tables[table]
+        try:
+            values = [get(key, None, database) for key in keys]
+        except lmdb.Error as error:
+            raise storage_error(error, f"reading {table.label}") from None
+        return [None if value is None else memoryview(value) for value in values]
+
+    def items(self, table: Table, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, memoryview]]:
+        """Iterate over (key, copy of the value) with start <= key < stop. Do not write to the table meanwhile."""
+        for key, value in _items(self._open_handle(), self._shared, table, start, stop):
+            yield key, memoryview(value)
+
+    def last_key(self, table: Table, prefix: bytes = b"") -> bytes | None:
+        """Return the largest key that starts with `prefix`, or None."""
+        return _last_key(self._open_handle(), self._shared, table, prefix)
+
+    def count(self, table: Table) -> int:
+        """Number of entries of a whole table."""
+        return _count(self._open_handle(), self._shared, table)
+
+    def put(self, table: Table, key: bytes, value: bytes | bytearray | memoryview) -> None:
+        """Set a value. Values up to 2 GiB; large ones are copied once, straight to their pages."""
+        handle = self._open_handle()
+        self._bytes += len(value) + _PATH_BYTES
+        try:
+            handle.put(key, value, db=self._shared.tables[table])
+        except lmdb.Error as error:
+            raise self._failed(error, f"writing {table.label}") from None
+
+    def put_many(self, table: Table, items: Sequence[tuple[bytes, bytes]], *, append: bool = False) -> None:
+        """Set many values; about 1 µs each. `append` is faster for ascending keys beyond the table's last one."""
+        handle = self._open_handle()
+        self._bytes += sum(len(value) for _, value in items) + len(items) * _PATH_BYTES
+        try:
+            with handle.cursor(self._shared.tables[table]) as cursor:
+                _, added = cursor.putmulti(items, append=append)
+        except lmdb.Error as error:
+            raise self._failed(error, f"writing {table.label}") from None
+        if added != len(items):
+            raise AssertionError(f"append to {table.label} with keys that do not ascend beyond the last one")
+
+    def delete(self, table: Table, key: bytes) -> bool:
+        """Remove a key; tell whether it was there."""
+        handle = self._open_handle()
+        self._bytes += _PATH_BYTES
+        try:
+            return handle.delete(key, db=self._shared.tables[table])
+        except lmdb.Error as error:
+            raise self._failed(error, f"deleting from {table.label}") from None
+
+    def delete_many(self, table: Table, keys: Iterable[bytes]) -> int:
+        """Remove keys; return how many were there."""
+        return sum(self.delete(table, key) for key in keys)
+
+    def delete_range(self, table: Table, start: bytes, stop: bytes | None, limit_bytes: int | None = None) -> int:
+        """Remove keys in start <= key < stop until about `limit_bytes` of values are gone; return how many keys.
+
+        Call it in further transactions until it returns 0.
+        """
+        handle = self._open_handle()
+        freed = removed = 0
+        try:
+            with handle.cursor(self._shared.tables[table]) as cursor:
+                found = cursor.set_range(start) if start else cursor.first()
+                while found and (stop is None or cursor.key() < stop):
+                    if limit_bytes is not None and freed >= limit_bytes:
+                        break
+                    freed += _PATH_BYTES // 4 + len(cursor.value())
+                    cursor.delete()
+                    removed += 1
+                    found = bool(cursor.key())
+        except lmdb.Error as error:
+            raise self._failed(error, f"deleting from {table.label}") from None
+        self._bytes += removed * _PATH_BYTES
+        return removed
+
+    def commit(self) -> None:
+        """Make the writes durable as the environment was opened to, and visible."""
+        handle = self._open_handle()
+        try:
+            handle.commit()
+        except lmdb.Error as error:
+            raise self._failed(error, "committing") from None
+        finally:
+            self._finish()
+
+    def abort(self) -> None:
+        """Forget the writes. Repeated calls, and calls after commit, do nothing."""
+        handle = self._handle
+        if handle is None:
+            return
+        if not self._shared.forked:
+            handle.abort()
+        self._finish()
+
+    def disown(self) -> lmdb.Transaction[bytes] | None:
+        """Give the handle away, so that this object can do nothing more."""
+        handle, self._handle = self._handle, None
+        return handle
+
+    def _finish(self) -> None:
+        if self.disown() is not None:
+            self._shared.release()
+
+    def _open_handle(self) -> lmdb.Transaction[bytes]:
+        handle = self._handle
+        if handle is None or self._shared.forked:
+            raise closed_error(forked=self._shared.forked)
+        return handle
+
+    def _failed(self, error: lmdb.Error, doing: str) -> VecDBError:
+        """Tell a full disk from a failing one; the latter poisons the environment."""
+        if error.code == errno.EIO:
+            if disk_is_full(self._shared.fd, self._bytes):
+                return full_error(doing)
+            self._shared.poison(f"an input/output error while {doing}")
+            return poisoned_error(f"an input/output error while {doing}")
+        if isinstance(error, lmdb.PanicError):
+            self._shared.poison(f"LMDB gave up while {doing}")
+        return storage_error(error, doing)
+
+
+def _items(
+    handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: Table, start: bytes, stop: bytes | None
+) -> Iterator[tuple[bytes, Any]]:
+    try:
+        with handle.cursor(shared.tables[table]) as cursor:
+            if not (cursor.set_range(start) if start else cursor.first()):
+                return
+            for found, value in cursor:
+                key = bytes(found)
+                if stop is not None and key >= stop:
+                    return
+                yield key, value
+                if shared.forked:
+                    raise closed_error(forked=True)
+    except lmdb.Error as error:
+        raise storage_error(error, f"reading {table.label}") from None
+
+
+def _last_key(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: Table, prefix: bytes) -> bytes | None:
+    stop = prefix_stop(prefix)
+    try:
+        with handle.cursor(shared.tables[table]) as cursor:
+            beyond = stop is not None and cursor.set_range(stop)
+            found = cursor.prev() if beyond else cursor.last()
+            key = bytes(cursor.key()) if found else None
+    except lmdb.Error as error:
+        raise storage_error(error, f"reading {table.label}") from None
+    return key if key is not None and key.startswith(prefix) else None
+
+
+def _count(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: Table) -> int:
+    try:
+        return int(handle.stat(shared.tables[table])["entries"])
+    except lmdb.Error as error:
+        raise storage_error(error, f"reading {table.label}") from None
