@@ -61,10 +61,10 @@ def load(db: vecdb.Database, sample: Sample) -> vecdb.Collection:
     if COLLECTION in db:
         db.drop_collection(COLLECTION)
     collection = db.create_collection(COLLECTION, dim=sample.vectors.shape[1], metric="cosine", dtype="float16")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    started = time.perf_counter()
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("writing records", total=len(sample.records))
+        started = time.perf_counter()
         for batch in batches(len(sample.records)):
             rows = sample.records[batch]
             collection.upsert(
@@ -73,9 +73,10 @@ def load(db: vecdb.Database, sample: Sample) -> vecdb.Collection:
                 [{key: value for key, value in row.items() if key != "id"} for row in rows],
             )
             progress.advance(task, len(rows))
-    written = time.perf_counter() - started
-    collection.wait_indexed()
-    indexed = time.perf_counter() - started - written
+        written = time.perf_counter() - started
+        task = progress.add_task("building graph", total=None)
+        collection.wait_indexed(progress=lambda done, total: progress.update(task, completed=done, total=total))
+        indexed = time.perf_counter() - started - written
     console.print(
         f"{len(collection):,} records written in {written:.2f} s ({len(collection) / written:,.0f} records/s, "
         f"one fsync per {BATCH_RECORDS:,}), index ready {indexed:.2f} s later\n"

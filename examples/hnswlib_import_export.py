@@ -29,6 +29,7 @@ with tempfile.TemporaryDirectory() as directory:
         docs.upsert([{"id": "new", "vector": vectors[5] + 0.01, "metadata": {"note": "hnswlib knows no metadata"}}])
         print("after a write:", docs.search(vectors[5], limit=3).ids)
 
+        docs.optimize()  # a file holds one graph, so the tail and all segments are made one
         exported = Path(directory) / "exported.bin"
         ids = docs.export_hnswlib(exported)
 

@@ -31,7 +31,7 @@ def creating(db: vecdb.Database) -> None:
         db.create_collection("shop", fields={"text": vecdb.Field(dim=3), "image": vecdb.Field(dim=4)}), vecdb.Collection
     )
     assert_type(db.create_collection("l2", dim=3, metric="l2", dtype="float16", exist_ok=True), vecdb.Collection)
-    assert_type(db.collection("docs").fields, Mapping[str, vecdb.Field])
+    assert_type(db.collection("docs").fields, dict[str, vecdb.Field])
     db.drop_collection("docs")
 
 

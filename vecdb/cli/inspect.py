@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +13,7 @@ import vecdb
 from vecdb.cli.ids import find_record
 from vecdb.cli.options import AnyCollectionName, AsJson, CollectionName, Directory, IdType, IdTypeOption
 from vecdb.cli.output import compact_json, format_bytes, print_json, print_line, print_tables, table
+from vecdb.storage.manifest import read_manifest
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,8 +105,21 @@ def collection_table(entry: dict[str, Any]) -> Table:
     return table(f"{entry['name']}: {entry['records']:,} record(s)", FIELD_COLUMNS, rows)
 
 
+def directory_bytes(directory: Path) -> int:
+    """Length of all files of a database."""
+    return sum(entry.stat().st_size for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False))
+
+
 def _describe_database(db: Database) -> dict[str, Any]:
-    return {"path": str(db.path), "format_version": db.format_version, "seq": db.seq, "file_bytes": db.file_bytes}
+    manifest = read_manifest(Path(db.path))
+    return {
+        "path": db.path,
+        "uuid": manifest.uuid,
+        "format_version": manifest.format_version,
+        "created": manifest.created,
+        "seq": db.seq,
+        "file_bytes": directory_bytes(Path(db.path)),
+    }
 
 
 def _describe_record(record: Record) -> dict[str, Any]:

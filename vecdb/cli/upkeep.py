@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vecdb
-from vecdb.cli.inspect import collection_table, describe_collection
+from vecdb.cli.inspect import collection_table, describe_collection, directory_bytes
 from vecdb.cli.options import AnyCollectionName, AsJson, Directory
 from vecdb.cli.output import format_bytes, print_json, print_line, print_tables
 
@@ -43,7 +43,7 @@ def backup(
     with vecdb.open(directory, mode="r") as db:
         db.backup(target, compact=compact)
     with vecdb.open(target, mode="r") as copy:
-        size, seq = copy.file_bytes, copy.seq
+        size, seq = directory_bytes(target), copy.seq
     if as_json:
         print_json({"source": str(directory), "target": str(target), "file_bytes": size, "seq": seq})
     else:
