@@ -1,0 +1,364 @@
+"""Builds and extends graphs by deterministic, lock-free batch insertion on int8 codes.
+
+Rows are inserted in batches that double up to a share of all rows (ParlayANN's prefix doubling): each batch is searched
+for on the graph frozen before it, then the reverse links are added grouped by target. Rows of upper levels go first, so
+that the descent soon has somewhere to land. Each upper level is a small graph built by the same routine.
+
+Promises: the graph depends on the arguments only, not on threads or timing; no link leads to a missing row; rows with
+equal codes never crowd out others. Cost: about n * ef_construction * 10 distances.
+Concurrency: pure functions; `threads` workers each with its own Scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.errors import ClosedError
+from vecdb.index.duplicates import hang_duplicates, representatives
+from vecdb.index.graph import Graph, Int32Array, empty_graph
+from vecdb.index.quantize import Int8Array
+from vecdb.index.scratch import thread_scratch
+from vecdb.index.segment import Plan
+from vecdb.index.workers import Workers
+from vecdb.kernels import layout
+from vecdb.kernels.column import Column, aligned_empty
+from vecdb.kernels.insertion import attach_unreached, insert_rows, link_targets, repair_rows, sort_links
+
+Progress = Callable[[int, int], None]
+Cancelled = Callable[[], bool]
+
+BATCH_SHARE: Final = 0.02
+"""Largest batch as a share of all rows: rows of one batch do not see each other."""
+
+BATCH_ROWS_MIN: Final = 64
+INSERT_PIECE: Final = 16
+LINK_PIECE: Final = 256
+SORT_PIECE: Final = 4_096
+ALPHA_UNIT: Final = 64
+ALPHA_DEFAULT: Final = 64
+"""Pruning slack in 1/64 of squared distance; 64 is HNSW's own rule."""
+
+POOL_EXTRA: Final = 512
+"""Candidates a pruned row may have beyond ef_construction: reverse links of one batch, or a repaired neighbourhood."""
+
+LEVEL_MAX: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What every step of one build shares."""
+
+    m: int
+    ef_construction: int
+    workers: Workers
+    progress: Progress
+    cancelled: Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class UpperLevels:
+    """The upper arrays of a Graph (see there), over any numbering of rows."""
+
+    rows: Int32Array
+    down: Int32Array
+    links: Int32Array
+    starts: Int32Array
+
+    @property
+    def entry(self) -> int:
+        """Upper number of the first node of the top level; -1 without levels."""
+        return int(self.starts[-2]) if len(self.starts) > 1 else -1
+
+
+def row_levels(slots: npt.NDArray[np.uint32], m: int) -> npt.NDArray[np.uint8]:
+    """Level of each row, floor(-ln(u) / ln(m)) with u drawn from its slot: a row keeps its level for ever."""
+    uniform = ((_splitmix64(slots.astype(np.uint64)) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    return np.minimum(np.floor(-np.log(uniform) / log(m)), LEVEL_MAX).astype(np.uint8)
+
+
+def _splitmix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Steele et al.'s generator as a hash of 64-bit values."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def build_graph(
+    codes: Int8Array,
+    levels: npt.NDArray[np.uint8],
+    *,
+    m: int,
+    ef_construction: int,
+    threads: int = 1,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Graph:
+    """Build the graph of `codes` (n, padded) int8, rows of `levels` (n,).
+
+    `progress(done, total)` is called after each batch; `cancelled()` is asked before each. Raises ClosedError when cancelled.
+    """
+    degree = 2 * m
+    links = _fresh_links(len(codes), degree)
+    return _grow(codes, levels, links, np.zeros(len(codes), dtype=np.uint8), m, ef_construction, threads, progress, cancelled)
+
+
+def extend_graph(
+    graph: Graph,
+    codes: Int8Array,
+    keep: npt.NDArray[np.bool_] | None,
+    levels: npt.NDArray[np.uint8],
+    *,
+    ef_construction: int,
+    threads: int = 1,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Graph:
+    """Drop rows from `graph` and insert new ones: cheaper than building afresh while most rows stay.
+
+    `keep` (graph.rows,) says which old rows stay (None: all); they are renumbered densely, in order. `codes` and `levels`
+    hold the kept old rows, then the new ones. Neighbourhoods of dropped rows are repaired; upper levels are rebuilt.
+    """
+    kept = graph.rows if keep is None else int(keep.sum())
+    links = _fresh_links(len(codes), 2 * graph.m)
+    if kept == graph.rows:
+        links[:kept] = graph.links
+    elif kept:
+        with Workers(threads) as workers:
+            links[:kept] = _repaired_links(graph, codes, np.asarray(keep), kept, ef_construction, workers)
+    ready = np.zeros(len(codes), dtype=np.uint8)
+    ready[:kept] = links[:kept, 0] >= 0
+    return _grow(codes, levels, links, ready, graph.m, ef_construction, threads, progress, cancelled)
+
+
+def _fresh_links(rows: int, degree: int) -> Int32Array:
+    links: Int32Array = aligned_empty((rows, degree), np.int32)
+    links.fill(-1)
+    return links
+
+
+def _grow(
+    codes: Int8Array,
+    levels: npt.NDArray[np.uint8],
+    links: Int32Array,
+    ready: npt.NDArray[np.uint8],
+    m: int,
+    ef_construction: int,
+    threads: int,
+    progress: Progress | None,
+    cancelled: Cancelled | None,
+) -> Graph:
+    """Insert the rows that are not `ready` into `links`, and build the upper levels over all."""
+    if not len(codes):
+        return empty_graph(m)
+    first_rows = representatives(codes)
+    leads = first_rows == np.arange(len(codes))
+    ready &= leads
+    order = _insertion_order(levels, leads)
+    with Workers(threads) as workers:
+        options = BuildOptions(m, ef_construction, workers, progress or _ignore, cancelled or _never)
+        upper_order = order[levels[order] > 0]
+        upper = _build_upper(codes, levels, upper_order, options)
+        pending = order[ready[order] == 0]
+        fallback = int(np.argmax(ready)) if ready.any() else int(order[0])
+        level = _Level(codes, links, ready, fallback, upper, options)
+        level.insert(pending)
+        hang_duplicates(links, first_rows)
+        level.finish()
+    entry = upper.entry if len(upper.rows) else fallback
+    return Graph(links, upper.rows, upper.down, upper.links, upper.starts, entry, m)
+
+
+def _ignore(done: int, total: int) -> None:
+    """Progress nobody asked for."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _insertion_order(levels: npt.NDArray[np.uint8], leads: npt.NDArray[np.bool_]) -> Int32Array:
+    """Rows to insert, highest level first, otherwise shuffled (by hash): sorted data makes poor incremental graphs."""
+    rows = np.flatnonzero(leads)
+    shuffled = _splitmix64(rows.astype(np.uint64))
+    return rows[np.lexsort((shuffled, -levels[rows].astype(np.int64)))].astype(np.int32)
+
+
+# --- upper levels ----------------------------------------------------------------------------------------------------
+
+
+def _build_upper(codes: Int8Array, levels: npt.NDArray[np.uint8], order: Int32Array, options: BuildOptions) -> UpperLevels:
+    """Build levels from the top down over `order`, the rows of level >= 1, highest level first."""
+    gathered: Int8Array = aligned_empty((len(order), codes.shape[1]), np.int8)
+    gathered[...] = codes[order]
+    row_level = levels[order]
+    stacked: list[Int32Array] = []
+    quiet = BuildOptions(options.m, options.ef_construction, options.workers, _ignore, options.cancelled)
+    for level in range(int(row_level[0]) if len(order) else 0, 0, -1):
+        rows = int((row_level >= level).sum())
+        links = _fresh_links(rows, options.m)
+        above = _stack_levels(stacked, options.m)
+        members = _Level(gathered[:rows], links, np.zeros(rows, dtype=np.uint8), 0, above, quiet)
+        members.insert(np.arange(rows, dtype=np.int32))
+        members.finish()
+        stacked.insert(0, links)
+    upper = _stack_levels(stacked, options.m)
+    return UpperLevels(order[upper.rows].astype(np.int32), upper.down, upper.links, upper.starts)
+
+
+def _stack_levels(stacked: list[Int32Array], m: int) -> UpperLevels:
+    """Flat upper numbering of level links (lowest first), each over rows 0..len - 1 of the same order."""
+    starts = np.cumsum([0, *(len(links) for links in stacked)]).astype(np.int32)
+    none = np.empty(0, dtype=np.int32)
+    rows = [np.arange(len(links), dtype=np.int32) for links in stacked]
+    down = [
+        np.full(len(links), -1, dtype=np.int32) if number == 0 else (row + starts[number - 1]).astype(np.int32)
+        for number, (links, row) in enumerate(zip(stacked, rows, strict=True))
+    ]
+    shifted = [np.where(links >= 0, links + start, -1) for links, start in zip(stacked, starts, strict=False)]
+    return UpperLevels(
+        rows=np.concatenate([none, *rows]).astype(np.int32),
+        down=np.concatenate([none, *down]).astype(np.int32),
+        links=np.concatenate([np.empty((0, m), dtype=np.int32), *shifted]).astype(np.int32),
+        starts=starts,
+    )
+
+
+# --- one level -------------------------------------------------------------------------------------------------------
+
+
+class _Level:
+    """One level being built: its codes and links, and what lies above."""
+
+    def __init__(
+        self,
+        codes: Int8Array,
+        links: Int32Array,
+        ready: npt.NDArray[np.uint8],
+        fallback: int,
+        upper: UpperLevels,
+        options: BuildOptions,
+    ) -> None:
+        self.links, self.ready, self.fallback, self.options = links, ready, fallback, options
+        self.padded = codes.shape[1]
+        self.pool = options.ef_construction + POOL_EXTRA
+        plan = Plan()
+        plan.put(layout.ROWS, len(codes))
+        plan.put(layout.PADDED, self.padded)
+        plan.put_column(layout.CODES, Column.from_array(codes))
+        plan.put_column(layout.LINKS, Column.from_array(links))
+        plan.put_column(layout.UPPER_ROWS, Column.from_array(upper.rows))
+        plan.put_column(layout.UPPER_DOWN, Column.from_array(upper.down))
+        plan.put_column(layout.UPPER_LINKS, Column.from_array(upper.links))
+        plan.put(layout.DEGREE, links.shape[1])
+        plan.put(layout.UPPER_DEGREE, upper.links.shape[1])
+        plan.put(layout.LEVELS, len(upper.starts) - 1)
+        plan.put(layout.ENTRY, upper.entry if len(upper.rows) else fallback)
+        plan.put(layout.EF_BUILD, options.ef_construction)
+        plan.put(layout.CHOSEN_MAX, options.m)
+        plan.put(layout.FALLBACK, fallback)
+        plan.put_array(layout.READY, ready)
+        plan.put(layout.ALPHA, ALPHA_DEFAULT)
+        self.plan = plan
+
+    def _scratch(self) -> int:
+        scratch = thread_scratch()
+        scratch.reserve(len(self.links), self.pool, self.padded, 1)
+        return scratch.address
+
+    def insert(self, order: Int32Array) -> None:
+        """Insert rows in batches that double up to BATCH_SHARE of the level."""
+        total, done = len(order), 0
+        largest = max(int(len(self.links) * BATCH_SHARE), BATCH_ROWS_MIN)
+        if total and not self.ready.any():
+            self.ready[order[0]] = 1
+            done = 1
+        inserted = int(self.ready.sum())
+        while done < total:
+            if self.options.cancelled():
+                raise ClosedError("the index build was cancelled")
+            size = min(inserted, largest, total - done)
+            self._insert_batch(np.ascontiguousarray(order[done : done + size]))
+            done += size
+            inserted += size
+            self.options.progress(done, total)
+
+    def _insert_batch(self, batch: Int32Array) -> None:
+        source = batch.ctypes.data
+        plan = self.plan.address
+        self.options.workers.run(
+            len(batch), INSERT_PIECE, lambda first, last: _run(insert_rows, plan, self._scratch(), source, first, last)
+        )
+        edges, starts = _reverse_edges(batch, self.links)
+        where, groups = edges.ctypes.data, starts.ctypes.data
+        self.options.workers.run(
+            len(starts) - 1,
+            LINK_PIECE,
+            lambda first, last: _run(link_targets, plan, self._scratch(), where, groups, first, last),
+        )
+        self.ready[batch] = 1
+
+    def finish(self) -> None:
+        """Attach rows that cannot be reached, then order all links by distance."""
+        rows = len(self.links)
+        reached = np.zeros((rows + 7) // 8 + 8, dtype=np.uint8)
+        stack = np.empty(rows + 1, dtype=np.int32)
+        entry = int(self.fallback)
+        attach_unreached(self.plan.address, self._scratch(), entry, reached.ctypes.data, stack.ctypes.data)
+        self.options.workers.run(
+            rows, SORT_PIECE, lambda first, last: _run(sort_links, self.plan.address, self._scratch(), first, last)
+        )
+
+
+def _run(function: Callable[..., int], *arguments: int) -> None:
+    function(*arguments)
+
+
+def _reverse_edges(batch: Int32Array, links: Int32Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Edges target << 32 | source of the batch's links, sorted, and where each target's group starts (plus the end)."""
+    chosen = links[batch]
+    used = chosen >= 0
+    edges = (chosen[used].astype(np.int64) << 32) | np.broadcast_to(batch[:, None], chosen.shape)[used]
+    edges.sort()
+    targets = edges >> 32
+    starts = np.flatnonzero(np.concatenate(([True], targets[1:] != targets[:-1]))) if len(edges) else np.empty(0)
+    return edges, np.append(starts, len(edges)).astype(np.int64)
+
+
+# --- dropping rows ---------------------------------------------------------------------------------------------------
+
+
+def _repaired_links(
+    graph: Graph, codes: Int8Array, keep: npt.NDArray[np.bool_], kept: int, ef_construction: int, workers: Workers
+) -> Int32Array:
+    """Links (kept, degree) of the kept rows in their new numbering, neighbourhoods of dropped rows repaired.
+
+    Dropped rows are numbered behind the kept ones meanwhile: their links are walked, their codes never read.
+    """
+    numbers = np.empty(graph.rows + 1, dtype=np.int32)
+    numbers[:-1][keep] = np.arange(kept, dtype=np.int32)
+    numbers[:-1][~keep] = np.arange(kept, graph.rows, dtype=np.int32)
+    numbers[-1] = -1
+    links: Int32Array = np.empty_like(graph.links)
+    links[numbers[:-1]] = numbers[graph.links]
+    removed = np.zeros((graph.rows + 63) // 64 * 8, dtype=np.uint8)
+    packed = np.packbits(np.arange(graph.rows) >= kept, bitorder="little")
+    removed[: len(packed)] = packed
+    none = np.zeros(1, dtype=np.uint8)
+    options = BuildOptions(graph.m, ef_construction, workers, _ignore, _never)
+    level = _Level(codes[:kept], links, none, 0, _stack_levels([], graph.m), options)
+    target = _fresh_links(kept, links.shape[1])
+    workers.run(
+        kept,
+        LINK_PIECE,
+        lambda first, last: _run(
+            repair_rows, level.plan.address, level._scratch(), removed.ctypes.data, target.ctypes.data, first, last
+        ),
+    )
+    return target

@@ -1,0 +1,84 @@
+"""Measures how recall grows with `ef` on a segment, so that searches can ask for a recall instead of an effort.
+
+Promises: deterministic for a seed. Rows of the segment are the queries, each left out of its own answer, so the figure
+estimates recall on unseen queries of the same kind.
+Concurrency: pure; one thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.index.recall_curve import Points, RecallCurve
+from vecdb.index.search import Hits, scan_segment_batch, search_segment_batch
+from vecdb.index.segment import Segment
+from vecdb.types import FloatArray
+
+__all__ = ["RecallCurve", "measure_curve", "mean_recall"]
+
+SAMPLE_DEFAULT: Final = 200
+EFFORTS_10: Final = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
+EFFORTS_100: Final = (100, 140, 200, 280, 400, 560, 800)
+RECALL_ENOUGH: Final = 0.9995
+"""Efforts beyond this recall are not measured."""
+
+
+def measure_curve(segment: Segment, sample: int = SAMPLE_DEFAULT, seed: int = 0, threads: int = 1) -> RecallCurve:
+    """Recall@10 and @100 over ef, on `sample` rows of the segment. Cost: an exact scan of the sample plus the searches."""
+    if segment.rows < 2:
+        return RecallCurve(((10, 1.0),), ((100, 1.0),))
+    count = min(sample, segment.rows)
+    rows = np.sort(np.random.default_rng(seed).choice(segment.rows, count, replace=False)).astype(np.int64)
+    queries = read_rows(segment, rows)
+    truth = scan_segment_batch(segment, queries, 100, None, threads, rows)
+    at_10 = _measure(segment, queries, rows, _head(truth, 10), 10, EFFORTS_10, threads)
+    at_100 = _measure(segment, queries, rows, truth, 100, EFFORTS_100, threads)
+    return RecallCurve(at_10, at_100)
+
+
+def _measure(
+    segment: Segment,
+    queries: FloatArray,
+    rows: npt.NDArray[np.int64],
+    truth: Hits,
+    limit: int,
+    efforts: tuple[int, ...],
+    threads: int,
+) -> Points:
+    points: list[tuple[int, float]] = []
+    for ef in efforts:
+        recall = mean_recall(truth, search_segment_batch(segment, queries, limit, ef, None, threads, rows))
+        points.append((ef, recall))
+        if recall >= RECALL_ENOUGH:
+            break
+    return tuple(points)
+
+
+def mean_recall(truth: Hits, found: Hits) -> float:
+    """Mean share of the true hits found, a hit as near as the farthest true one counting as true (ties)."""
+    total = 0.0
+    for index, count in enumerate(truth[2]):
+        if count == 0:
+            total += 1.0
+            continue
+        bound = truth[1][index, count - 1]
+        bound = bound + 1e-6 * abs(bound)
+        total += min(float((found[1][index, : found[2][index]] <= bound).sum()) / float(count), 1.0)
+    return total / max(len(truth[2]), 1)
+
+
+def _head(hits: Hits, limit: int) -> Hits:
+    return hits[0][:, :limit], hits[1][:, :limit], np.minimum(hits[2], limit).astype(np.int32)
+
+
+def read_rows(segment: Segment, rows: npt.NDArray[np.int64]) -> FloatArray:
+    """Copies of vectors of a segment, (len(rows), dim) float32."""
+    kind: Any = np.dtype(segment.dtype)
+    column = segment.vectors
+    vectors = np.empty((len(rows), segment.dim), dtype=np.float32)
+    for number, row in enumerate(rows):
+        vectors[number] = column.read_row(int(row), kind)
+    return vectors

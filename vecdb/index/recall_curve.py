@@ -1,0 +1,69 @@
+"""Holds the measured recall of a segment over `ef`, and inverts it.
+
+Promises: `ef_for` is monotone in the target and in the limit and never below the limit.
+Concurrency: immutable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, exp, log
+from typing import Any, Final
+
+from vecdb.config import EF_MAX
+
+EF_UNMEASURED: Final = 256
+"""Effort when nothing was measured (a segment of few rows or of an older version)."""
+
+Points = tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecallCurve:
+    """Measured (ef, recall) points, ef ascending: `at_10` for recall@10, `at_100` for recall@100."""
+
+    at_10: Points
+    at_100: Points
+
+    def ef_for(self, target_recall: float, limit: int) -> int:
+        """Smallest ef expected to reach `target_recall` at `limit`, between max(limit, 1) and EF_MAX."""
+        small, large = _effort(self.at_10, target_recall), _effort(self.at_100, target_recall)
+        large = max(large, small)
+        if limit <= 10:
+            wanted = small
+        elif limit <= 100:
+            share = log(limit / 10) / log(10)
+            wanted = exp(log(small) * (1 - share) + log(large) * share)
+        else:
+            wanted = large * limit / 100
+        return min(max(ceil(wanted), limit, 1), EF_MAX)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists of [ef, recall]."""
+        return {"at_10": [list(point) for point in self.at_10], "at_100": [list(point) for point in self.at_100]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RecallCurve:
+        """Inverse of `to_dict`."""
+        return cls(_points(values["at_10"]), _points(values["at_100"]))
+
+
+def _points(values: Any) -> Points:
+    return tuple((int(ef), float(recall)) for ef, recall in values)
+
+
+def _effort(points: Points, target: float) -> float:
+    """ef at which the curve first reaches `target`, interpolated; beyond the last point it grows with the miss rate."""
+    if not points:
+        return float(EF_UNMEASURED)
+    before_ef, before = points[0]
+    if before >= target:
+        return float(before_ef)
+    for ef, recall in points[1:]:
+        if recall >= target:
+            share = (target - before) / (recall - before)
+            return exp(log(before_ef) * (1 - share) + log(ef) * share)
+        before_ef, before = ef, max(before, recall)
+    missing = max(1.0 - before, 1e-4) / max(1.0 - target, 1e-4)
+    return min(before_ef * max(missing, 1.0), float(EF_MAX))

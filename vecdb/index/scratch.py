@@ -1,0 +1,82 @@
+"""Owns the buffers a kernel call may overwrite: one Scratch per thread, reused from call to call.
+
+Invariants: the visited bitset is all zero between calls. Concurrency: a Scratch serves one call at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.kernels import layout
+from vecdb.kernels.column import aligned_empty, aligned_zeros
+
+CHOSEN_ROWS: Final = 256
+"""Room for chosen neighbours: twice the largest m, and some."""
+
+
+class Scratch:
+    """Reusable buffers: visited bitset, work list, pool, prepared query and one query's results. Grows on demand."""
+
+    def __init__(self) -> None:
+        self.words = np.zeros(layout.SCRATCH_WORDS, dtype=np.int64)
+        self.address = int(self.words.ctypes.data)
+        self._buffers: dict[int, npt.NDArray[Any]] = {}
+        self._sizes = [0, 0, 0, 0]
+        self._request = (-1, -1, -1, -1)
+        self.count = np.zeros(1, dtype=np.int32)
+        self.count_address = int(self.count.ctypes.data)
+        self.skip = np.full(1, -1, dtype=np.int64)
+        self.skip_address = int(self.skip.ctypes.data)
+        self._put(layout.CHOSEN, aligned_empty((CHOSEN_ROWS,), np.int32))
+        self.reserve(64, 64, 64, 16)
+
+    def reserve(self, rows: int, pool: int, dim: int, limit: int) -> None:
+        """Make room for `rows` rows, exactly `pool` candidates, `dim` components (padded) and `limit` results."""
+        request = (rows, pool, dim, limit)
+        if request == self._request:
+            return
+        self._request = request
+        if rows > self._sizes[0]:
+            visited = aligned_zeros(((rows + 511) // 512 * 64,), np.uint8)
+            self._put(layout.VISITED, visited)
+            self._put(layout.SEEN, aligned_empty((rows + 1,), np.int32))
+        self.words[layout.VISITED_BYTES // 8] = (rows + 511) // 512 * 64
+        if pool > self._sizes[1]:
+            self._put(layout.POOL, aligned_empty((pool + 1,), np.int64))
+        self.words[layout.POOL_MAX // 8] = pool
+        if dim > self._sizes[2]:
+            self._put(layout.QUERY_CODES, aligned_empty((dim,), np.int16))
+            self._put(layout.QUERY, aligned_empty((dim,), np.float32))
+            self.query = aligned_empty((dim,), np.float32)
+            self.query_address = int(self.query.ctypes.data)
+        if limit > self._sizes[3]:
+            self._reserve_results(limit)
+        self._sizes = [max(old, new) for old, new in zip(self._sizes, request, strict=True)]
+
+    def _reserve_results(self, limit: int) -> None:
+        self._put(layout.BEST, aligned_empty((limit + 1,), np.int64))
+        self.slots = aligned_empty((limit,), np.uint32)
+        self.slots_address = int(self.slots.ctypes.data)
+        self.distances = aligned_empty((limit,), np.float32)
+        self.distances_address = int(self.distances.ctypes.data)
+
+    def _put(self, place: int, array: npt.NDArray[Any]) -> None:
+        self.words[place // 8] = array.ctypes.data
+        self._buffers[place] = array
+
+
+class _ThreadScratch(threading.local):
+    def __init__(self) -> None:
+        self.scratch = Scratch()
+
+
+_thread = _ThreadScratch()
+
+
+def thread_scratch() -> Scratch:
+    """The Scratch of the calling thread."""
+    return _thread.scratch

@@ -1,0 +1,252 @@
+"""Searches segments and scans columns: the Python side of the search kernels.
+
+Promises: hits are sorted by (distance, slot), never dead, never short of min(limit, live rows): a graph search that
+comes out short is repeated with more effort and then by an exact scan.
+Invariants: distances are the user's (cosine 1 - cos, dot -<q, x>, l2 rooted), float32, computed from the stored vectors.
+Concurrency: thread safe. Each thread has its own Scratch; batches run on `threads` threads.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.config import EF_MAX
+from vecdb.index.scratch import Scratch, thread_scratch
+from vecdb.index.segment import Plan, Segment, scan_plan
+from vecdb.index.workers import run_ranges
+from vecdb.kernels.column import Column
+from vecdb.kernels.scan import scan_block
+from vecdb.kernels.search import search_graph
+from vecdb.types import FloatArray, Metric, VectorDtype
+
+SlotArray = npt.NDArray[np.uint32]
+CountArray = npt.NDArray[np.int32]
+DeadBits = npt.NDArray[np.uint64]
+SkipRows = npt.NDArray[np.int64]
+Hits = tuple[SlotArray, FloatArray, CountArray]
+
+NO_SLOT: Final = 0xFFFFFFFF
+
+RERANK_EXTRA: Final = 16
+"""Candidates ranked exactly beyond 2 * limit, against the error of the int8 codes."""
+
+WIDEST_FACTOR: Final = 4
+"""The pool may widen to this many times ef to make room for tombstones before the search falls back."""
+
+RETRY_FACTOR: Final = 8
+"""A search that came out short is first repeated with this many times the effort."""
+
+SCAN_QUERIES: Final = 32
+"""Queries scanned together: each block of rows is read once for all of them."""
+
+BATCH_QUERIES: Final = 16
+"""Queries a worker takes at a time."""
+
+
+def search_segment(
+    segment: Segment, query: FloatArray, limit: int, ef: int, dead: DeadBits | None = None, skip_row: int = -1
+) -> tuple[SlotArray, FloatArray]:
+    """Nearest live rows of `query` (dim,): (slots (n,) uint32, distances (n,) float32), n <= limit, best first.
+
+    `dead`: bit r of the words set means row r is a tombstone. `ef` is raised to `limit`. `skip_row` is left out.
+    """
+    if segment.rows == 0 or limit < 1:
+        return np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.float32)
+    scratch = thread_scratch()
+    ef = _reserve(scratch, segment, limit, ef)
+    scratch.query[: segment.dim] = query
+    scratch.skip[0] = skip_row
+    search_graph(
+        segment.plan.address,
+        scratch.address,
+        scratch.query_address,
+        0,
+        1,
+        limit,
+        ef,
+        2 * limit + RERANK_EXTRA,
+        0 if dead is None else dead.ctypes.data,
+        0 if skip_row < 0 else scratch.skip_address,
+        scratch.slots_address,
+        scratch.distances_address,
+        scratch.count_address,
+    )
+    count = int(scratch.count[0])
+    if count < limit and count < live_rows(segment.rows, dead, skip_row):
+        queries = scratch.query[: segment.dim].reshape(1, -1).copy()
+        skips = None if skip_row < 0 else np.array([skip_row], dtype=np.int64)
+        slots, distances, counts = _search_harder(segment, queries, limit, ef, dead, skips)
+        return slots[0, : counts[0]], distances[0, : counts[0]]
+    return scratch.slots[:count].copy(), scratch.distances[:count].copy()
+
+
+def search_segment_batch(
+    segment: Segment,
+    queries: FloatArray,
+    limit: int,
+    ef: int,
+    dead: DeadBits | None = None,
+    threads: int = 1,
+    skip_rows: SkipRows | None = None,
+) -> Hits:
+    """`search_segment` for queries (q, dim): (slots (q, limit), distances (q, limit), counts (q,)).
+
+    Row i holds counts[i] hits; what lies behind them is slot 2^32 - 1 at infinity. `skip_rows` (q,), -1 for none.
+    """
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    slots, distances, counts = _search_pass(segment, queries, limit, ef, dead, threads, skip_rows)
+    if segment.rows and limit > 0:
+        live = live_rows(segment.rows, dead, -1)
+        short = np.flatnonzero(counts < min(limit, live - (skip_rows is not None)))
+        if short.size:
+            skips = None if skip_rows is None else skip_rows[short]
+            hits = _search_harder(segment, queries[short], limit, ef, dead, skips)
+            slots[short], distances[short], counts[short] = hits
+    return slots, distances, counts
+
+
+def _reserve(scratch: Scratch, segment: Segment, limit: int, ef: int) -> int:
+    """Prepare the scratch for a search; returns the effective ef."""
+    effort = min(max(ef, limit, 1), EF_MAX)
+    scratch.reserve(segment.rows, WIDEST_FACTOR * effort, segment.quantizer.padded, limit)
+    return effort
+
+
+def _search_pass(
+    segment: Segment,
+    queries: FloatArray,
+    limit: int,
+    ef: int,
+    dead: DeadBits | None,
+    threads: int,
+    skip_rows: SkipRows | None,
+) -> Hits:
+    """One graph search per query, short or not."""
+    slots, distances, counts = _empty_hits(len(queries), limit)
+    if segment.rows == 0 or len(queries) == 0 or limit < 1:
+        return slots, distances, counts
+    outputs = (slots.ctypes.data, distances.ctypes.data, counts.ctypes.data)
+    dead_address = 0 if dead is None else dead.ctypes.data
+    skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
+    source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
+
+    def answer(first: int, last: int) -> None:
+        scratch = thread_scratch()
+        effort = _reserve(scratch, segment, limit, ef)
+        address = scratch.address
+        search_graph(plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs)
+
+    run_ranges(len(queries), BATCH_QUERIES, threads, answer)
+    return slots, distances, counts
+
+
+def _search_harder(
+    segment: Segment, queries: FloatArray, limit: int, ef: int, dead: DeadBits | None, skip_rows: SkipRows | None
+) -> Hits:
+    """The way out for searches that came out short: more effort, then every row."""
+    queries = np.ascontiguousarray(queries)
+    effort = min(RETRY_FACTOR * max(ef, limit), EF_MAX)
+    if effort < segment.rows:
+        hits = _search_pass(segment, queries, limit, effort, dead, 1, skip_rows)
+        if hits[2].min() >= min(limit, live_rows(segment.rows, dead, -1) - (skip_rows is not None)):
+            return hits
+    return _scan(segment.plan, queries, limit, dead, 1, skip_rows)
+
+
+def live_rows(rows: int, dead: DeadBits | None, skip_row: int) -> int:
+    """Rows a search may return: those without a tombstone, less the skipped one."""
+    if dead is None:
+        return rows - (skip_row >= 0)
+    words = dead[: (rows + 63) // 64].copy()
+    if rows % 64 and len(words) == (rows + 63) // 64:
+        words[-1] &= np.uint64((1 << (rows % 64)) - 1)
+    skipped = skip_row >= 0 and not int(words[skip_row // 64]) >> (skip_row % 64) & 1
+    return rows - int(np.bitwise_count(words).sum()) - skipped
+
+
+def scan_rows(
+    vectors: Column,
+    inverse_norms: Column | None,
+    slots: Column,
+    rows: int,
+    metric: Metric,
+    dtype: VectorDtype,
+    dim: int,
+    query: FloatArray,
+    limit: int,
+    dead: DeadBits | None = None,
+) -> tuple[SlotArray, FloatArray]:
+    """Exact nearest live rows of `query` (dim,), as `search_segment`. Cost: one pass over the vectors."""
+    plan = scan_plan(vectors, inverse_norms, slots, rows, metric, dtype, dim)
+    found, distances, counts = scan_planned(plan, query.reshape(1, -1), limit, dead)
+    return found[0, : counts[0]], distances[0, : counts[0]]
+
+
+def scan_rows_batch(
+    vectors: Column,
+    inverse_norms: Column | None,
+    slots: Column,
+    rows: int,
+    metric: Metric,
+    dtype: VectorDtype,
+    dim: int,
+    queries: FloatArray,
+    limit: int,
+    dead: DeadBits | None = None,
+    threads: int = 1,
+) -> Hits:
+    """Exact nearest live rows of queries (q, dim), as `search_segment_batch`."""
+    plan = scan_plan(vectors, inverse_norms, slots, rows, metric, dtype, dim)
+    return scan_planned(plan, queries, limit, dead, threads)
+
+
+def scan_segment_batch(
+    segment: Segment,
+    queries: FloatArray,
+    limit: int,
+    dead: DeadBits | None = None,
+    threads: int = 1,
+    skip_rows: SkipRows | None = None,
+) -> Hits:
+    """Exact hits of a segment: what `search_segment_batch` approximates."""
+    return scan_planned(segment.plan, queries, limit, dead, threads, skip_rows)
+
+
+def scan_planned(
+    plan: Plan,
+    queries: FloatArray,
+    limit: int,
+    dead: DeadBits | None = None,
+    threads: int = 1,
+    skip_rows: SkipRows | None = None,
+) -> Hits:
+    """`scan_rows_batch` over a plan made before by `segment.scan_plan` (saves some microseconds a call)."""
+    return _scan(plan, np.ascontiguousarray(queries, dtype=np.float32), limit, dead, threads, skip_rows)
+
+
+def _scan(
+    plan: Plan, queries: FloatArray, limit: int, dead: DeadBits | None, threads: int, skip_rows: SkipRows | None
+) -> Hits:
+    slots, distances, counts = _empty_hits(len(queries), limit)
+    if len(queries) == 0 or limit < 1:
+        return slots, distances, counts
+    outputs = (slots.ctypes.data, distances.ctypes.data, counts.ctypes.data)
+    dead_address = 0 if dead is None else dead.ctypes.data
+    skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
+    source, dim = queries.ctypes.data, queries.shape[1]
+
+    def answer(first: int, last: int) -> None:
+        work = np.empty((last - first) * (limit + dim) + 1, dtype=np.int64)
+        at = work.ctypes.data
+        scan_block(plan.address, source, first, last, limit, dead_address, skip_address, at, *outputs)
+
+    run_ranges(len(queries), SCAN_QUERIES, threads, answer)
+    return slots, distances, counts
+
+
+def _empty_hits(count: int, limit: int) -> Hits:
+    slots = np.full((count, max(limit, 0)), NO_SLOT, dtype=np.uint32)
+    return slots, np.full(slots.shape, np.inf, dtype=np.float32), np.zeros(count, dtype=np.int32)

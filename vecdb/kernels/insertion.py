@@ -1,0 +1,261 @@
+"""Inserts batches of rows into a graph without locks (ParlayANN, Manohar et al., 2024).
+
+Every row of a batch is searched for on the graph frozen before the batch; then the reverse links are added, grouped by
+target. Each link row is written by exactly one call, so the result is the same for any number of threads.
+
+Promises: deterministic; degrees never exceed the plan's. Concurrency: calls on disjoint ranges may run in parallel.
+"""
+
+from __future__ import annotations
+
+from vecdb.kernels.distance import pair_distance
+from vecdb.kernels.intrinsics import load_i8, load_i32, load_i64, load_u8, store_i16, store_i32, store_i64
+from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.layout import (
+    CHOSEN,
+    CHOSEN_MAX,
+    CODES,
+    DEGREE,
+    EF_BUILD,
+    FALLBACK,
+    LINKS,
+    PADDED,
+    POOL,
+    POOL_MAX,
+    QUERY_CODES,
+    READY,
+    ROW_BITS,
+    ROWS,
+    SEEN,
+    VISITED,
+)
+from vecdb.kernels.prune import choose_neighbours
+from vecdb.kernels.traverse import (
+    beam_search,
+    clear_visited,
+    collect_unseen,
+    column_row,
+    descend,
+    insert_key,
+    set_bit,
+    test_bit,
+)
+
+REPAIR_DEAD_MAX = 64
+"""Removed rows whose links are followed when a neighbourhood is repaired: beyond it, candidates are far."""
+
+
+@device
+def widen_codes(plan: int, row: int, target: int) -> None:
+    """Copy a row's int8 codes to the int16 query codes."""
+    source = column_row(plan + CODES, row)
+    for position in range(load_i64(plan + PADDED)):
+        store_i16(target + 2 * position, load_i8(source + position))
+
+
+@device
+def search_row(plan: int, scratch: int, row: int) -> int:
+    """Candidates for `row` among the rows in the graph, in the pool; returns how many."""
+    codes = load_i64(scratch + QUERY_CODES)
+    widen_codes(plan, row, codes)
+    entry = descend(plan, codes)
+    if load_u8(load_i64(plan + READY) + entry) == 0:
+        entry = load_i64(plan + FALLBACK)
+    ef = load_i64(plan + EF_BUILD)
+    size, seen = beam_search(plan, scratch, entry, ef, ef, 0, -1)
+    clear_visited(scratch, seen)
+    return size
+
+
+@device
+def write_links(plan: int, row: int, chosen: int, count: int) -> None:
+    """Replace the links of a row, padding with -1."""
+    links = column_row(plan + LINKS, row)
+    for position in range(load_i64(plan + DEGREE)):
+        store_i32(links + 4 * position, load_i32(chosen + 4 * position) if position < count else -1)
+
+
+@kernel("int64(int64,int64,int64,int64,int64)")
+def insert_rows(plan: int, scratch: int, order: int, first: int, last: int) -> int:
+    """Link rows order[first:last] (int32) to their neighbours among the rows that are in the graph already (READY)."""
+    chosen = load_i64(scratch + CHOSEN)
+    for position in range(first, last):
+        row = load_i32(order + 4 * position)
+        size = search_row(plan, scratch, row)
+        count = choose_neighbours(plan, scratch, size, load_i64(plan + CHOSEN_MAX), chosen)
+        write_links(plan, row, chosen, count)
+    return last - first
+
+
+@device
+def offer_candidate(plan: int, scratch: int, target: int, row: int, size: int) -> int:
+    """Add a row to the pool with its distance to `target`; returns the new size."""
+    distance = pair_distance(
+        column_row(plan + CODES, target), column_row(plan + CODES, row), load_i64(plan + PADDED)
+    )
+    key = distance << 32 | row << 1
+    pool, widest = load_i64(scratch + POOL), load_i64(scratch + POOL_MAX)
+    if size == widest and key >= load_i64(pool + 8 * (size - 1)):
+        return size
+    insert_key(pool, size, widest, key)
+    return min(size + 1, widest)
+
+
+@kernel("int64(int64,int64,int64,int64,int64,int64)")
+def link_targets(plan: int, scratch: int, edges: int, starts: int, first: int, last: int) -> int:
+    """Add reverse links, edges (int64 target << 32 | source, sorted), group g being [starts[g], starts[g + 1]).
+
+    A row whose links overflow is pruned to its degree. Targets of different groups differ.
+    """
+    degree, chosen = load_i64(plan + DEGREE), load_i64(scratch + CHOSEN)
+    for group in range(first, last):
+        begin, end = load_i64(starts + 8 * group), load_i64(starts + 8 * group + 8)
+        target = load_i64(edges + 8 * begin) >> 32
+        links = column_row(plan + LINKS, target)
+        used = 0
+        while used < degree and load_i32(links + 4 * used) >= 0:
+            used += 1
+        if used + end - begin <= degree:
+            for position in range(begin, end):
+                store_i32(links + 4 * (used + position - begin), load_i64(edges + 8 * position) & ROW_BITS)
+            continue
+        size = 0
+        for position in range(used):
+            size = offer_candidate(plan, scratch, target, load_i32(links + 4 * position), size)
+        for position in range(begin, end):
+            size = offer_candidate(plan, scratch, target, load_i64(edges + 8 * position) & ROW_BITS, size)
+        write_links(plan, target, chosen, choose_neighbours(plan, scratch, size, degree, chosen))
+    return last - first
+
+
+@kernel("int64(int64,int64,int64,int64)")
+def sort_links(plan: int, scratch: int, first: int, last: int) -> int:
+    """Order the links of rows [first, last) by distance, so that the most useful ones are met first."""
+    degree, pool = load_i64(plan + DEGREE), load_i64(scratch + POOL)
+    for row in range(first, last):
+        links = column_row(plan + LINKS, row)
+        size = 0
+        for position in range(degree):
+            other = load_i32(links + 4 * position)
+            if other >= 0:
+                size = offer_candidate(plan, scratch, row, other, size)
+        for position in range(degree):
+            key = load_i64(pool + 8 * position)
+            store_i32(links + 4 * position, (key & ROW_BITS) >> 1 if position < size else -1)
+    return last - first
+
+
+@kernel("int64(int64,int64,int64,int64,int64,int64)")
+def repair_rows(plan: int, scratch: int, removed: int, target_links: int, first: int, last: int) -> int:
+    """Write repaired links of rows [first, last) to `target_links` (rows, degree) int32 (FreshDiskANN's consolidation).
+
+    A removed neighbour (bit set in `removed`) is replaced by the kept rows around it, found by walking through removed
+    rows; the union is pruned to the degree. Rows without a removed neighbour keep their links; removed rows get none.
+    """
+    degree, chosen = load_i64(plan + DEGREE), load_i64(scratch + CHOSEN)
+    for row in range(first, last):
+        links, kept = column_row(plan + LINKS, row), 0
+        if not test_bit(removed, row):
+            kept = count_intact(links, degree, removed)
+            if kept < 0:
+                kept = repair_neighbours(plan, scratch, removed, row, chosen)
+                links = chosen
+        place = target_links + 4 * degree * row
+        for position in range(degree):
+            store_i32(place + 4 * position, load_i32(links + 4 * position) if position < kept else -1)
+    return last - first
+
+
+@device
+def count_intact(links: int, degree: int, removed: int) -> int:
+    """Number of links, or -1 when one of them leads to a removed row."""
+    for position in range(degree):
+        row = load_i32(links + 4 * position)
+        if row < 0:
+            return position
+        if test_bit(removed, row):
+            return -1
+    return degree
+
+
+@device
+def repair_neighbours(plan: int, scratch: int, removed: int, row: int, chosen: int) -> int:
+    """Choose new neighbours for a row some of whose links lead to removed rows; returns how many."""
+    visited, seen = load_i64(scratch + VISITED), load_i64(scratch + SEEN)
+    set_bit(visited, row)
+    store_i32(seen, row)
+    count = collect_around(plan, removed, visited, seen)
+    size = 0
+    for position in range(1, count):
+        other = load_i32(seen + 4 * position)
+        if not test_bit(removed, other):
+            size = offer_candidate(plan, scratch, row, other, size)
+    clear_visited(scratch, count)
+    return choose_neighbours(plan, scratch, size, load_i64(plan + DEGREE), chosen)
+
+
+@device
+def collect_around(plan: int, removed: int, visited: int, seen: int) -> int:
+    """Neighbours of seen[0], and those met by walking on through removed ones; returns the number seen."""
+    degree = load_i64(plan + DEGREE)
+    count = collect_unseen(column_row(plan + LINKS, load_i32(seen)), degree, visited, seen, 1)
+    walked, position = 0, 1
+    while position < count and walked < REPAIR_DEAD_MAX:
+        row = load_i32(seen + 4 * position)
+        if test_bit(removed, row):
+            count = collect_unseen(column_row(plan + LINKS, row), degree, visited, seen, count)
+            walked += 1
+        position += 1
+    return count
+
+
+@device
+def spread_marks(plan: int, row: int, reached: int, stack: int) -> int:
+    """Mark everything reachable from `row` (bytes at `reached`); returns how many rows were new."""
+    degree = load_i64(plan + DEGREE)
+    store_i32(stack, row)
+    set_bit(reached, row)
+    depth, total = 1, 1
+    while depth:
+        depth -= 1
+        links = column_row(plan + LINKS, load_i32(stack + 4 * depth))
+        before = depth
+        depth = collect_unseen(links, degree, reached, stack, depth)
+        total += depth - before
+    return total
+
+
+@device
+def find_free_link(plan: int, scratch: int, size: int, reached: int) -> int:
+    """Address of the first free link of the nearest reached candidate that has one, or 0."""
+    degree, pool = load_i64(plan + DEGREE), load_i64(scratch + POOL)
+    for position in range(size):
+        row = (load_i64(pool + 8 * position) & ROW_BITS) >> 1
+        links = column_row(plan + LINKS, row)
+        if test_bit(reached, row) and load_i32(links + 4 * (degree - 1)) < 0:
+            used = degree - 1
+            while used > 0 and load_i32(links + 4 * (used - 1)) < 0:
+                used -= 1
+            return links + 4 * used
+    return 0
+
+
+@kernel("int64(int64,int64,int64,int64,int64)")
+def attach_unreached(plan: int, scratch: int, entry: int, reached: int, stack: int) -> int:
+    """Link every row that `entry` does not reach from the nearest reached row with a free link; returns rows left over.
+
+    `reached` is a zeroed bitset over rows in which rows to ignore are set; `stack` int32 (rows,). Serial.
+    """
+    spread_marks(plan, entry, reached, stack)
+    rows = load_i64(plan + ROWS)
+    left = 0
+    for row in range(rows):
+        if not test_bit(reached, row):
+            size = search_row(plan, scratch, row)
+            place = find_free_link(plan, scratch, size, reached)
+            if place:
+                store_i32(place, row)
+                spread_marks(plan, row, reached, stack)
+            else:
+                left += 1
+    return left

@@ -1,0 +1,61 @@
+"""Names the int64 fields of the two descriptors kernels read: the plan of a segment and the scratch of a thread.
+
+A kernel gets one address for everything that is fixed (plan) and one for everything it may overwrite (scratch); each
+constant is the byte offset of a field. A column takes three fields: address of its chunk table, shift, stride.
+
+Invariants: plans are read-only for kernels; a scratch belongs to one call at a time. Needs neither numba nor numpy.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- plan: what is searched or built --------------------------------------------------------------------------------
+
+ROWS: Final = 0
+DIM: Final = 8
+PADDED: Final = 16  # components of a code row, a multiple of 64
+METRIC: Final = 24
+HALF: Final = 32  # 1: vectors are float16
+VECTORS: Final = 40
+NORMS: Final = 64  # inverse norms, float32; table 0 when there are none
+CODES: Final = 88
+LINKS: Final = 112
+SLOTS: Final = 136
+UPPER_ROWS: Final = 160
+UPPER_DOWN: Final = 184
+UPPER_LINKS: Final = 208
+DEGREE: Final = 232  # links per row at level 0
+UPPER_DEGREE: Final = 240
+LEVELS: Final = 248  # number of upper levels
+ENTRY: Final = 256  # upper number, or row when LEVELS is 0
+QUERY_FACTOR: Final = 264  # float64: code units per unit of a (for cosine and dot: normalised) query component
+QUERY_CLIP: Final = 272
+CENTER: Final = 280  # address of float32 (dim,), subtracted from l2 queries
+EF_BUILD: Final = 288
+CHOSEN_MAX: Final = 296  # links a new row starts with (HNSW's M)
+FALLBACK: Final = 304  # a row that is always in the graph being built
+READY: Final = 312  # address of a byte per row: 1 when the row is in the graph being built
+ALPHA: Final = 320  # pruning slack in 1/64
+PLAN_WORDS: Final = 48
+
+METRIC_COSINE: Final = 0
+METRIC_DOT: Final = 1
+METRIC_L2: Final = 2
+METRIC_NUMBERS: Final = {"cosine": METRIC_COSINE, "dot": METRIC_DOT, "l2": METRIC_L2}
+
+# --- scratch: what a call overwrites --------------------------------------------------------------------------------
+
+VISITED: Final = 0  # bitset over rows, all zero between calls
+VISITED_BYTES: Final = 8
+SEEN: Final = 16  # int32 rows met, in order: work list and undo list
+POOL: Final = 24  # int64 keys: distance << 32 | row << 1 | expanded
+POOL_MAX: Final = 32  # keys the pool may hold
+QUERY_CODES: Final = 40  # int16 (padded,)
+QUERY: Final = 48  # float32 (dim,): the prepared query
+BEST: Final = 56  # int64 keys of the results: float_order(distance) << 32 | slot
+SEEN_COUNT: Final = 64  # out: rows scored by the last search
+CHOSEN: Final = 72  # int32 rows chosen by pruning
+SCRATCH_WORDS: Final = 16
+
+ROW_BITS: Final = 0xFFFFFFFF

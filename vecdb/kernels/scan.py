@@ -1,0 +1,57 @@
+"""The exact scan kernel: every live row against every query, best `limit` kept.
+
+Promises: the same distances, bit for bit, and the same order as a graph search that finds the same rows.
+Concurrency: any number of calls, one workspace each.
+"""
+
+from __future__ import annotations
+
+from vecdb.kernels.intrinsics import load_i32, load_i64, store_i32
+from vecdb.kernels.jit import kernel
+from vecdb.kernels.layout import DIM, ROWS
+from vecdb.kernels.rank import offer_row, prepare_query, write_hits
+from vecdb.kernels.traverse import is_excluded
+
+BLOCK_ROWS = 64
+"""Rows compared with all queries before the next: they stay in the L2 cache meanwhile."""
+
+
+@kernel("int64(int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64)")
+def scan_block(
+    plan: int,
+    queries: int,
+    first: int,
+    last: int,
+    limit: int,
+    dead: int,
+    skip_rows: int,
+    work: int,
+    slots: int,
+    distances: int,
+    counts: int,
+) -> int:
+    """Exact hits of queries [first, last); arguments as for `search_graph`.
+
+    `work` holds (last - first) * (8 * limit + 4 * dim) bytes: result keys, then prepared queries.
+    """
+    dim, rows = load_i64(plan + DIM), load_i64(plan + ROWS)
+    prepared = work + 8 * limit * (last - first)
+    for index in range(first, last):
+        prepare_query(plan, queries + 4 * dim * index, prepared + 4 * dim * (index - first))
+        store_i32(counts + 4 * index, 0)
+    for begin in range(0, rows, BLOCK_ROWS):
+        end = min(begin + BLOCK_ROWS, rows)
+        for index in range(first, last):
+            skip_row = load_i64(skip_rows + 8 * index) if skip_rows else -1
+            best = work + 8 * limit * (index - first)
+            query = prepared + 4 * dim * (index - first)
+            size = load_i32(counts + 4 * index)
+            for row in range(begin, end):
+                if not is_excluded(row, dead, skip_row):
+                    size = offer_row(plan, row, query, best, size, limit)
+            store_i32(counts + 4 * index, size)
+    for index in range(first, last):
+        size = load_i32(counts + 4 * index)
+        best = work + 8 * limit * (index - first)
+        write_hits(best, size, slots + 4 * limit * index, distances + 4 * limit * index)
+    return rows * (last - first)

@@ -1,0 +1,92 @@
+"""The graph search kernel: descent, beam search on int8 codes, exact ranking of the best candidates.
+
+Promises: writes at most `limit` hits a query, sorted by (distance, slot), never a tombstone and never the skipped row.
+Concurrency: any number of calls, one scratch each.
+"""
+
+from __future__ import annotations
+
+from vecdb.kernels.intrinsics import load_i32, load_i64, store_i32, store_i64
+from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.layout import (
+    BEST,
+    DIM,
+    ENTRY,
+    HALF,
+    POOL,
+    POOL_MAX,
+    QUERY,
+    QUERY_CODES,
+    ROW_BITS,
+    SEEN,
+    SEEN_COUNT,
+    VECTORS,
+)
+from vecdb.kernels.rank import encode_query, offer_row, prepare_query, write_hits
+from vecdb.kernels.traverse import beam_search, clear_visited, column_row, descend, fetch_row, is_excluded
+
+
+@device
+def rank_pool(plan: int, scratch: int, size: int, limit: int, rerank: int, dead: int, skip_row: int) -> int:
+    """Rank the best `rerank` admissible candidates of the pool exactly; returns the number of hits in BEST."""
+    pool, rows = load_i64(scratch + POOL), load_i64(scratch + SEEN)
+    width = load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
+    count = 0
+    for position in range(size):
+        if count == rerank:
+            break
+        row = (load_i64(pool + 8 * position) & ROW_BITS) >> 1
+        if not is_excluded(row, dead, skip_row):
+            store_i32(rows + 4 * count, row)
+            count += 1
+            if count <= 8:
+                fetch_row(column_row(plan + VECTORS, row), width)
+    best, query = load_i64(scratch + BEST), load_i64(scratch + QUERY)
+    kept = 0
+    for position in range(count):
+        if position + 8 < count:
+            fetch_row(column_row(plan + VECTORS, load_i32(rows + 4 * (position + 8))), width)
+        kept = offer_row(plan, load_i32(rows + 4 * position), query, best, kept, limit)
+    return kept
+
+
+@kernel("int64(int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64)")
+def search_graph(
+    plan: int,
+    scratch: int,
+    queries: int,
+    first: int,
+    last: int,
+    limit: int,
+    ef: int,
+    rerank: int,
+    dead: int,
+    skip_rows: int,
+    slots: int,
+    distances: int,
+    counts: int,
+) -> int:
+    """Answer queries [first, last) of the float32 matrix at `queries`.
+
+    `skip_rows` is the address of an int64 row per query to leave out (-1: none), or 0. Hits go to row i of `slots`
+    (uint32) and `distances` (float32), both (q, limit), their number to counts[i] (int32). Returns rows scored.
+    """
+    dim = load_i64(plan + DIM)
+    query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
+    scored = 0
+    for index in range(first, last):
+        kept = 0
+        if load_i64(plan + ENTRY) >= 0:
+            skip_row = load_i64(skip_rows + 8 * index) if skip_rows else -1
+            norm = prepare_query(plan, queries + 4 * dim * index, query)
+            encode_query(plan, query, norm, codes)
+            size, seen = beam_search(
+                plan, scratch, descend(plan, codes), ef, load_i64(scratch + POOL_MAX), dead, skip_row
+            )
+            clear_visited(scratch, seen)
+            kept = rank_pool(plan, scratch, size, limit, rerank, dead, skip_row)
+            write_hits(load_i64(scratch + BEST), kept, slots + 4 * limit * index, distances + 4 * limit * index)
+            scored += seen
+        store_i32(counts + 4 * index, kept)
+    store_i64(scratch + SEEN_COUNT, scored)
+    return scored

@@ -1,0 +1,237 @@
+"""Walks a graph: greedy descent through the upper levels, beam search at level 0.
+
+The candidate pool is one sorted array of int64 keys (distance << 32 | row << 1 | expanded), as in DiskANN and Glass;
+visited rows are a bitset with an undo list; a row is expanded in two passes, first collecting the neighbours not yet
+met, then scoring them while the next ones are being fetched.
+
+Promises: results depend on the graph and the query only. Tombstones are walked through and widen the pool by one each.
+Invariants: the visited bitset is all zero before and after every kernel.
+Concurrency: one scratch per running call.
+"""
+
+from __future__ import annotations
+
+from vecdb.kernels.distance import code_distance
+from vecdb.kernels.intrinsics import (
+    fill_bytes,
+    load_i32,
+    load_i64,
+    load_u8,
+    move_bytes,
+    prefetch,
+    store_i32,
+    store_i64,
+    store_u8,
+)
+from vecdb.kernels.jit import device
+from vecdb.kernels.layout import (
+    CODES,
+    DEGREE,
+    ENTRY,
+    LEVELS,
+    LINKS,
+    PADDED,
+    POOL,
+    QUERY_CODES,
+    ROW_BITS,
+    SEEN,
+    UPPER_DEGREE,
+    UPPER_DOWN,
+    UPPER_LINKS,
+    UPPER_ROWS,
+    VISITED,
+    VISITED_BYTES,
+)
+
+AHEAD = 3
+"""Rows fetched ahead of the one being scored (2-4 are best on current CPUs)."""
+
+UNDO_COST = 32
+"""Clearing the whole bitset costs about as much per byte as an undo per this many rows."""
+
+
+@device
+def row_address(table: int, shift: int, stride: int, row: int) -> int:
+    """Address of a row of a column."""
+    chunk = row >> shift
+    return load_i64(table + 8 * chunk) + (row - (chunk << shift)) * stride
+
+
+@device
+def column_row(column: int, row: int) -> int:
+    """Address of a row of the column described at address `column` (three int64 fields)."""
+    return row_address(load_i64(column), load_i64(column + 8), load_i64(column + 16), row)
+
+
+@device
+def fetch_row(address: int, size: int) -> None:
+    """Ask for all cache lines of a row."""
+    for offset in range(0, size, 64):
+        prefetch(address + offset)
+
+
+@device
+def test_bit(bits: int, row: int) -> int:
+    """Bit `row` of a bitset (little endian, byte by byte)."""
+    return (load_u8(bits + (row >> 3)) >> (row & 7)) & 1
+
+
+@device
+def set_bit(bits: int, row: int) -> None:
+    """Set bit `row` of a bitset."""
+    place = bits + (row >> 3)
+    store_u8(place, load_u8(place) | (1 << (row & 7)))
+
+
+@device
+def is_excluded(row: int, dead: int, skip_row: int) -> int:
+    """1 for tombstones (bit set in the bitset at `dead`, 0 for none) and for `skip_row`."""
+    if row == skip_row:
+        return 1
+    return test_bit(dead, row) if dead else 0
+
+
+@device
+def insert_key(keys: int, size: int, capacity: int, key: int) -> int:
+    """Insert into the sorted keys, dropping the last when full; returns the position. The key must belong inside."""
+    low = 0
+    high = size
+    while low < high:
+        middle = (low + high) >> 1
+        if load_i64(keys + 8 * middle) < key:
+            low = middle + 1
+        else:
+            high = middle
+    kept = size if size < capacity else capacity - 1
+    place = keys + 8 * low
+    move_bytes(place + 8, place, 8 * (kept - low))
+    store_i64(place, key)
+    return low
+
+
+@device
+def collect_unseen(links: int, degree: int, visited: int, seen: int, count: int) -> int:
+    """Append the neighbours not yet visited to `seen`, mark them, and return the new count. Branch-free per link."""
+    for position in range(degree):
+        row = load_i32(links + 4 * position)
+        if row < 0:
+            break
+        place = visited + (row >> 3)
+        byte = load_u8(place)
+        bit = 1 << (row & 7)
+        store_i32(seen + 4 * count, row)
+        store_u8(place, byte | bit)
+        count += ((byte & bit) - 1) >> 63 & 1
+    return count
+
+
+@device
+def clear_visited(scratch: int, count: int) -> None:
+    """Undo the marks of the first `count` seen rows, or wipe the bitset where that is cheaper."""
+    visited = load_i64(scratch + VISITED)
+    size = load_i64(scratch + VISITED_BYTES)
+    if count * UNDO_COST > size:
+        fill_bytes(visited, 0, size)
+        return
+    seen = load_i64(scratch + SEEN)
+    for position in range(count):
+        store_u8(visited + (load_i32(seen + 4 * position) >> 3), 0)
+
+
+@device
+def descend(plan: int, query: int) -> int:
+    """Greedy walk from the entry point through the upper levels (HNSW Algorithm 5, ef = 1); returns a level-0 row."""
+    node = load_i64(plan + ENTRY)
+    levels = load_i64(plan + LEVELS)
+    if levels == 0:
+        return node
+    padded = load_i64(plan + PADDED)
+    degree = load_i64(plan + UPPER_DEGREE)
+    row = load_i32(column_row(plan + UPPER_ROWS, node))
+    best = code_distance(column_row(plan + CODES, row), query, padded)
+    for level in range(levels):
+        moved = 1
+        while moved:
+            moved = 0
+            links = column_row(plan + UPPER_LINKS, node)
+            for position in range(degree):
+                other = load_i32(links + 4 * position)
+                if other < 0:
+                    break
+                row = load_i32(column_row(plan + UPPER_ROWS, other))
+                distance = code_distance(column_row(plan + CODES, row), query, padded)
+                if distance < best:
+                    best = distance
+                    node = other
+                    moved = 1
+        if level + 1 < levels:
+            node = load_i32(column_row(plan + UPPER_DOWN, node))
+    return load_i32(column_row(plan + UPPER_ROWS, node))
+
+
+@device
+def score_unseen(
+    plan: int, scratch: int, first: int, count: int, size: int, capacity: int, widest: int, dead: int, skip_row: int
+) -> tuple[int, int, int]:
+    """Score seen[first:count] into the pool; returns (lowest position inserted, pool size, capacity)."""
+    table, shift, stride = load_i64(plan + CODES), load_i64(plan + CODES + 8), load_i64(plan + CODES + 16)
+    padded = load_i64(plan + PADDED)
+    query = load_i64(scratch + QUERY_CODES)
+    seen, pool = load_i64(scratch + SEEN), load_i64(scratch + POOL)
+    worst = load_i64(pool + 8 * (size - 1))
+    lowest = size
+    for position in range(first, min(first + AHEAD, count)):
+        fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * position)), padded)
+    for position in range(first, count):
+        if position + AHEAD < count:
+            fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * (position + AHEAD))), padded)
+        row = load_i32(seen + 4 * position)
+        distance = code_distance(row_address(table, shift, stride, row), query, padded)
+        key = distance << 32 | row << 1
+        if size < capacity or key < worst:
+            if (dead != 0 or skip_row >= 0) and is_excluded(row, dead, skip_row) and capacity < widest:
+                capacity += 1
+            place = insert_key(pool, size, capacity, key)
+            size += 1 if size < capacity else 0
+            worst = load_i64(pool + 8 * (size - 1))
+            if place < lowest:
+                lowest = place
+                links = column_row(plan + LINKS, row)
+                prefetch(links)
+                prefetch(links + 64)
+    return lowest, size, capacity
+
+
+@device
+def beam_search(
+    plan: int, scratch: int, entry: int, ef: int, widest: int, dead: int, skip_row: int
+) -> tuple[int, int]:
+    """Best-first search of level 0 from `entry` with `ef` candidates (HNSW Algorithm 2).
+
+    The pool widens by one for each excluded row it admits, up to `widest`. Returns (pool size, rows seen); the visited
+    marks are left for `clear_visited`.
+    """
+    table, shift, stride = load_i64(plan + LINKS), load_i64(plan + LINKS + 8), load_i64(plan + LINKS + 16)
+    degree = load_i64(plan + DEGREE)
+    pool, visited, seen = load_i64(scratch + POOL), load_i64(scratch + VISITED), load_i64(scratch + SEEN)
+    query = load_i64(scratch + QUERY_CODES)
+    distance = code_distance(column_row(plan + CODES, entry), query, load_i64(plan + PADDED))
+    store_i64(pool, distance << 32 | entry << 1)
+    store_i32(seen, entry)
+    set_bit(visited, entry)
+    size, count, cursor = 1, 1, 0
+    capacity = ef + is_excluded(entry, dead, skip_row)
+    while cursor < size:
+        key = load_i64(pool + 8 * cursor)
+        if key & 1:
+            cursor += 1
+            continue
+        store_i64(pool + 8 * cursor, key | 1)
+        row = (key & ROW_BITS) >> 1
+        first = count
+        count = collect_unseen(row_address(table, shift, stride, row), degree, visited, seen, count)
+        lowest, size, capacity = score_unseen(
+            plan, scratch, first, count, size, capacity, widest, dead, skip_row
+        )
+        cursor = min(cursor + 1, lowest)
+    return size, count
