@@ -70,7 +70,7 @@ READERS_MAX: Final = 1_022
 """LMDB reader-table slots: one per live snapshot over all processes."""
 
 LMDB_OPEN_ATTEMPTS_MAX: Final = 8
-"""LMDB environments opened and closed by several processes at once can fail for an instant: tries until it is an error."""
+"""Opening LMDB while another process opens or closes it can fail for an instant: tries until it is an error."""
 
 LMDB_OPEN_RETRY_S: Final = 0.02
 
