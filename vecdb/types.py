@@ -87,11 +87,10 @@ class WriteResult:
 
 @dataclass(frozen=True, slots=True)
 class Explain:
-    """How a search was answered: one line per segment and for the tail, with times in microseconds."""
+    """How a search was answered. `ef` is the largest used in a segment; times are in microseconds."""
 
     plan: str
     ef: int
-    rows_scored: int
     tail_rows: int
     segments: int
     microseconds: Mapping[str, float]
@@ -99,8 +98,7 @@ class Explain:
     def __str__(self) -> str:
         times = ", ".join(f"{name} {value:.0f} µs" for name, value in self.microseconds.items())
         return (
-            f"{self.plan}: ef {self.ef}, {self.rows_scored} rows scored, "
-            f"{self.segments} segment(s), {self.tail_rows} tail row(s); {times}"
+            f"{self.plan}: ef {self.ef}, {self.segments} segment(s), {self.tail_rows} tail row(s); {times}"
         )
 
 

@@ -1,0 +1,144 @@
+"""Reads the two spellings of a batch, columns and records, into one PutRecords operation.
+
+Columns: `upsert(ids, vectors, metadata)`, vectors being (n, dim) or {field: (n, dim)}, None where a record has none.
+Records: `upsert([{"id": ..., "vector" or "vectors": ..., "metadata": ...}])`.
+Promises: every id, vector and metadata is checked before anything is returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from vecdb.config import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from vecdb.engine.operations import FieldVectors, PutRecords
+from vecdb.engine.schema import CollectionSchema, FieldSchema
+from vecdb.engine.validate import EMPTY_METADATA, Packed, check_ids, check_vectors, encode_metadata
+from vecdb.errors import InvalidMetadataError, InvalidRequestError, InvalidVectorError, LimitExceededError
+
+RECORD_KEYS = frozenset({"id", "vector", "vectors", "metadata"})
+WriteMode = Literal["upsert", "insert"]
+
+
+def read_batch(schema: CollectionSchema, ids: object, vectors: object, metadata: object, mode: WriteMode) -> PutRecords:
+    """Check a batch in either spelling and return the operation that stores it."""
+    if vectors is None and _is_records(ids):
+        ids, vectors, metadata = _columns_of(schema, ids)
+    _check_count(schema, ids)
+    listed, keys = check_ids(ids)
+    return PutRecords(
+        schema=schema,
+        keys=keys,
+        metadata=_read_metadata(metadata, len(listed)),
+        vectors=_read_vectors(schema, vectors, len(listed)),
+        mode=mode,
+    )
+
+
+def read_vector(schema: CollectionSchema, vector: object, vectors: object) -> dict[int, Any]:
+    """Check the vectors of one record: `vector` for the only field or `vectors={field: vector}`."""
+    named = _named_vectors(schema, vector, vectors)
+    return {
+        schema.field(name).number: check_vectors(schema.field(name), value, 1)
+        for name, value in named.items()
+        if value is not None
+    }
+
+
+def _is_records(ids: object) -> bool:
+    return isinstance(ids, Sequence) and not isinstance(ids, str) and all(isinstance(item, Mapping) for item in ids)
+
+
+def _columns_of(schema: CollectionSchema, records: Any) -> tuple[list[Any], dict[str, list[Any]], list[Any]]:  # noqa: ANN401
+    """Turn records into columns: ids, {field: [vector or None]}, metadata."""
+    ids, metadata = [], []
+    columns: dict[str, list[Any]] = {field.name: [None] * len(records) for field in schema.fields}
+    for position, record in enumerate(records):
+        unknown = set(record) - RECORD_KEYS
+        if unknown or "id" not in record:
+            wrong = f"has the unknown key {min(map(str, unknown))!r:.60}" if unknown else "has no 'id'"
+            raise InvalidRequestError(f"record {position} {wrong}; a record has id, vector or vectors, and metadata")
+        ids.append(record["id"])
+        metadata.append(record.get("metadata"))
+        for name, value in _named_vectors(schema, record.get("vector"), record.get("vectors")).items():
+            columns[schema.field(name).name][position] = value
+    return ids, columns, metadata
+
+
+def _named_vectors(schema: CollectionSchema, vector: object, vectors: object) -> Mapping[str, Any]:
+    if vector is not None and vectors is not None:
+        raise InvalidRequestError("give either vector (the only field) or vectors={field: vector}, not both")
+    if vector is not None:
+        return {schema.field(None).name: vector}
+    if vectors is None:
+        return {}
+    if not isinstance(vectors, Mapping):
+        raise InvalidRequestError(f"vectors is {type(vectors).__name__}; give a dict of field name to vector")
+    return vectors
+
+
+def _check_count(schema: CollectionSchema, ids: object) -> None:
+    count = len(ids) if isinstance(ids, (Sequence, np.ndarray)) else 0
+    if count > BATCH_RECORDS_MAX:
+        raise LimitExceededError(
+            f"the batch has {count} records; one write takes at most {BATCH_RECORDS_MAX}, so split it",
+            collection=schema.name,
+        )
+
+
+def _read_metadata(metadata: object, count: int) -> list[Packed]:
+    if metadata is None:
+        return [EMPTY_METADATA] * count
+    if isinstance(metadata, (Mapping, str)) or not isinstance(metadata, Sequence):
+        raise InvalidMetadataError(
+            f"metadata is {type(metadata).__name__}; give a list with one dict (or None) per id, or None"
+        )
+    if len(metadata) != count:
+        raise InvalidMetadataError(f"metadata has {len(metadata)} entries for {count} ids; give one per id")
+    return [encode_metadata(item, position) for position, item in enumerate(metadata)]
+
+
+def _read_vectors(schema: CollectionSchema, vectors: object, count: int) -> dict[int, FieldVectors]:
+    if vectors is None:
+        names = ", ".join(repr(field.name) for field in schema.fields)
+        raise InvalidVectorError(f"the batch has no vectors; give one per id for a field of {names}")
+    named = vectors if isinstance(vectors, Mapping) else {schema.field(None).name: vectors}
+    fields = {schema.field(name): values for name, values in named.items()}
+    read = {field.number: _read_column(field, values, count) for field, values in fields.items() if values is not None}
+    _check_bytes(read)
+    _check_covered(schema, read, count)
+    return {number: rows for number, rows in read.items() if len(rows.vectors)}
+
+
+def _read_column(field: FieldSchema, values: Any, count: int) -> FieldVectors:  # noqa: ANN401 - anything may come in
+    if isinstance(values, (list, tuple)) and any(value is None for value in values):
+        if len(values) != count:
+            raise InvalidVectorError(
+                f"field {field.name!r} got {len(values)} vectors for {count} ids; give one (or None) per id",
+                field=field.name,
+            )
+        positions = [position for position, value in enumerate(values) if value is not None]
+        present = [values[position] for position in positions]
+        rows = check_vectors(field, present, len(present)) if present else np.empty((0, field.dim), field.dtype)
+        return FieldVectors(np.array(positions, dtype=np.int64), rows)
+    return FieldVectors(None, check_vectors(field, values, count))
+
+
+def _check_bytes(read: Mapping[int, FieldVectors]) -> None:
+    size = sum(rows.vectors.nbytes for rows in read.values())
+    if size > BATCH_BYTES_MAX:
+        raise LimitExceededError(f"the batch has {size} bytes of vectors; one write takes {BATCH_BYTES_MAX}, so split it")
+
+
+def _check_covered(schema: CollectionSchema, read: Mapping[int, FieldVectors], count: int) -> None:
+    """Every record needs a vector in at least one field, or no search would ever find it."""
+    covered = np.zeros(count, dtype=np.bool_)
+    for rows in read.values():
+        covered[slice(None) if rows.positions is None else rows.positions] = True
+    if not covered.all():
+        position = int(np.argmin(covered))
+        raise InvalidVectorError(
+            f"record {position} has no vector in any field of {schema.name!r}; give at least one", position=position
+        )

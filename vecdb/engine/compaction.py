@@ -1,0 +1,283 @@
+"""Turns tail rows and old segments of one field into one new segment.
+
+A job names its sources; it gathers their live rows, extends the graph of the largest source (or builds one), writes the
+columns in small transactions, measures the recall curve, and swaps the new segment in by one small commit.
+Promises: searches see either the old sources or the new segment; a crash or a cancelled job leaves only unlisted chunks,
+which the sweep removes. Rows that die while a job runs are dead in its result.
+Invariants: only one job runs at a time in a database, so the chunks of a listed segment stay where they are during it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.config import DEAD_RATIO_REBUILD, SATURATION_REFIT
+from vecdb.engine.columns import gather_rows, read_column
+from vecdb.engine.operations import Commit
+from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
+from vecdb.engine.state import SegmentEntry
+from vecdb.engine.tail import Slots, Tail, inverse_norms
+from vecdb.errors import ClosedError
+from vecdb.storage import codec, keys
+from vecdb.storage.keys import Table
+
+if TYPE_CHECKING:
+    from vecdb.engine.schema import CollectionSchema, FieldSchema
+    from vecdb.engine.validate import VectorArray
+    from vecdb.engine.view import CollectionView, SegmentView
+    from vecdb.engine.writer import Writer
+    from vecdb.index.graph import Graph
+    from vecdb.index.quantize import Quantizer
+    from vecdb.storage.environment import Environment
+
+ENCODE_BLOCK_ROWS = 8_192
+"""Rows gathered and encoded at a time, so that a build never holds all original vectors on the heap."""
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Live rows of a segment or of the tail."""
+
+    holder: SegmentView | Tail
+    rows: Rows
+    slots: Slots
+
+    def gather(self, start: int, stop: int, field: FieldSchema) -> VectorArray:
+        """Copy original vectors of live rows start..stop-1."""
+        rows = self.rows[start:stop]
+        if isinstance(self.holder, Tail):
+            return self.holder.gather(rows)
+        return gather_rows(self.holder.segment.vectors, rows, np.dtype(field.dtype), field.dim)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to turn into one segment: `replaced` segments and, when `seals_tail`, all tail rows below `bound`."""
+
+    collection: CollectionSchema
+    field: FieldSchema
+    replaced: tuple[SegmentView, ...]
+    tail: Tail
+    seals_tail: bool
+    bound: int
+
+    def sources(self) -> list[Source]:
+        """Live rows of all sources, the largest segment first: its graph is extended in place of its neighbours'."""
+        ordered = sorted(self.replaced, key=lambda view: (-view.live, view.entry.number))
+        sources = [Source(view, view.live_rows(), view.slot_map.slots[view.live_rows()]) for view in ordered]
+        if self.seals_tail:
+            rows = self.tail.live_rows()
+            slots = self.tail.all_slots()[rows]
+            sources.append(Source(self.tail, rows[slots < self.bound], slots[slots < self.bound]))
+        return sources
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSegment:
+    """The commit that swaps a new segment (or none, when no row lives) for the sources of a job."""
+
+    job: Job
+    entry: SegmentEntry | None
+
+    def apply(self, commit: Commit) -> int:
+        """List the new segment where the first replaced one was; move the border of the tail."""
+        number, field = self.job.collection.number, self.job.field.number
+        state = commit.state(number, self.job.collection.name)
+        before = state.fields[field]
+        gone = {view.entry.number for view in self.job.replaced}
+        position = min((before.segments.index(n) for n in gone), default=len(before.segments))
+        kept = [n for n in before.segments if n not in gone]
+        next_segment = before.next_segment
+        if self.entry is not None:
+            kept.insert(position, self.entry.number)
+            next_segment = max(next_segment, self.entry.number + 1)
+            key = keys.segment_key(number, field, self.entry.number)
+            commit.txn.put(Table.SEGMENTS, key, codec.encode_struct(Table.SEGMENTS, key, self.entry))
+        bound = max(before.indexed_upto, self.job.bound) if self.job.seals_tail else before.indexed_upto
+        after = msgspec.structs.replace(before, segments=tuple(kept), indexed_upto=bound, next_segment=next_segment)
+        commit.states[number] = state.with_field(field, after)
+        commit.change(number)
+        return 0 if self.entry is None else self.entry.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Compactor:
+    """Runs jobs of one database."""
+
+    environment: Environment
+    writer: Writer
+    cancelled: Callable[[], bool]
+    progress: Callable[[int, int], None] | None = None
+
+    def run(self, job: Job, number: int, threads: int) -> None:
+        """Build, write and publish the segment of `job` under the segment number `number`."""
+        sources = [source for source in job.sources() if len(source.rows)]
+        if not sources:
+            self.writer.submit(PublishSegment(job, None))
+            return
+        codes, quantizer = encode_sources(job.field, sources)
+        slots = np.concatenate([source.slots for source in sources])
+        graph = self._graph(job.field, sources, codes, slots, threads)
+        self._check_cancelled()
+        data = ColumnData(
+            slots=slots, codes=codes, graph=graph, vectors=lambda start, stop: gather_sources(job.field, sources, start, stop)
+        )
+        bytes_written = write_segment_columns(self.writer, job.collection.number, job.field, number, data, self.cancelled)
+        entry = segment_entry(number, slots, graph, quantizer, bytes_written)
+        entry = calibrated(self.environment, job.collection.number, job.field, entry)
+        self._check_cancelled()
+        self.writer.submit(PublishSegment(job, entry))
+
+    def _graph(
+        self, field: FieldSchema, sources: list[Source], codes: npt.NDArray[np.int8], slots: Slots, threads: int
+    ) -> Graph:
+        from vecdb.index.build import build_graph, extend_graph, row_levels
+
+        base = sources[0].holder
+        if field.builder == "hnswlib":
+            return self._graph_by_hnswlib(field, sources, threads)
+        levels = row_levels(slots, field.m)
+        options: dict[str, Any] = {
+            "ef_construction": field.ef_construction,
+            "threads": threads,
+            "progress": self.progress,
+            "cancelled": self.cancelled,
+        }
+        if isinstance(base, Tail) or base.dead_count > DEAD_RATIO_REBUILD * base.entry.rows:
+            return build_graph(codes, levels, m=field.m, **options)
+        keep = np.zeros(base.entry.rows, dtype=np.bool_)
+        keep[sources[0].rows] = True
+        return extend_graph(read_graph(base), codes, keep, levels, **options)
+
+    def _graph_by_hnswlib(self, field: FieldSchema, sources: list[Source], threads: int) -> Graph:
+        from vecdb.index.hnswlib_builder import build_graph_with_hnswlib
+
+        rows = sum(len(source.rows) for source in sources)
+        vectors = gather_sources(field, sources, 0, rows).astype(np.float32, copy=False)
+        return build_graph_with_hnswlib(
+            vectors,
+            field.metric,
+            m=field.m,
+            ef_construction=field.ef_construction,
+            threads=threads,
+            progress=self.progress,
+            cancelled=self.cancelled,
+        )
+
+    def _check_cancelled(self) -> None:
+        if self.cancelled():
+            raise ClosedError("the database is being closed")
+
+
+def encode_sources(field: FieldSchema, sources: list[Source]) -> tuple[npt.NDArray[np.int8], Quantizer]:
+    """Return the codes of all live rows and their quantizer: that of the largest segment while the data still fits it."""
+    from vecdb.index.quantize import saturated_share
+
+    base = sources[0].holder
+    if not isinstance(base, Tail):
+        quantizer = base.segment.quantizer
+        kept = gather_rows(base.segment.codes, sources[0].rows, np.dtype(np.int8), quantizer.padded)
+        news, longest = _encode_rest(field, sources, len(kept), quantizer)
+        fits = saturated_share(news) <= SATURATION_REFIT and (field.metric != "dot" or longest <= quantizer.radius)
+        if fits:
+            return _aligned(np.concatenate([kept, news])), quantizer
+    quantizer = _fit(field, sources)
+    codes, _ = _encode_rest(field, sources, 0, quantizer)
+    return codes, quantizer
+
+
+def _encode_rest(
+    field: FieldSchema, sources: list[Source], first: int, quantizer: Quantizer
+) -> tuple[npt.NDArray[np.int8], float]:
+    """Encode rows from `first` on; returns the codes and the length of the longest vector among them."""
+    from vecdb.index.quantize import encode_rows
+    from vecdb.kernels.column import aligned_empty
+
+    total = sum(len(source.rows) for source in sources)
+    codes = aligned_empty((total - first, quantizer.padded), np.int8)
+    longest = 0.0
+    for start in range(first, total, ENCODE_BLOCK_ROWS):
+        stop = min(start + ENCODE_BLOCK_ROWS, total)
+        part = gather_sources(field, sources, start, stop)
+        norms = inverse_norms(part) if field.metric == "cosine" else None
+        codes[start - first : stop - first] = encode_rows(quantizer, part, norms)
+        if field.metric == "dot":
+            longest = max(longest, float(np.sqrt(np.einsum("ij,ij->i", part, part, dtype=np.float64).max())))
+    return codes, longest
+
+
+def _fit(field: FieldSchema, sources: list[Source]) -> Quantizer:
+    from vecdb.index.quantize import FIT_ROWS_MAX, fit_quantizer
+
+    total = sum(len(source.rows) for source in sources)
+    if field.metric == "dot" or total <= FIT_ROWS_MAX:
+        sample = gather_sources(field, sources, 0, total)
+    else:
+        step = total // FIT_ROWS_MAX
+        sample = np.concatenate([_strided(field, source, step) for source in sources])
+    return fit_quantizer(sample, field.metric)
+
+
+def _strided(field: FieldSchema, source: Source, step: int) -> VectorArray:
+    sample = Source(source.holder, source.rows[::step], source.slots[::step])
+    return sample.gather(0, len(sample.rows), field)
+
+
+def gather_sources(field: FieldSchema, sources: list[Source], start: int, stop: int) -> VectorArray:
+    """Copy original vectors of the rows start..stop-1 of all sources in order."""
+    parts = []
+    for source in sources:
+        count = len(source.rows)
+        if start < count and stop > 0:
+            parts.append(source.gather(max(start, 0), min(stop, count), field))
+        start, stop = start - count, stop - count
+    return np.concatenate(parts)
+
+
+def read_graph(view: SegmentView) -> Graph:
+    """Copy the graph of a segment onto the heap."""
+    from vecdb.index.graph import Graph
+
+    segment, entry = view.segment, view.entry
+    int32 = np.dtype(np.int32)
+    return Graph(
+        links=read_column(segment.links, int32, 2 * entry.m),
+        upper_rows=read_column(segment.upper_rows, int32, 1)[:, 0],
+        upper_down=read_column(segment.upper_down, int32, 1)[:, 0],
+        upper_links=read_column(segment.upper_links, int32, entry.m),
+        level_starts=np.array(entry.level_starts, dtype=np.int32),
+        entry=entry.entry,
+        m=entry.m,
+    )
+
+
+def segment_entry(number: int, slots: Slots, graph: Graph, quantizer: Quantizer, bytes_written: int) -> SegmentEntry:
+    return SegmentEntry(
+        number=number,
+        rows=len(slots),
+        first_slot=int(slots.min()),
+        last_slot=int(slots.max()),
+        m=graph.m,
+        entry=graph.entry,
+        upper=len(graph.upper_rows),
+        level_starts=tuple(graph.level_starts.tolist()),
+        quantizer=quantizer.to_dict(),
+        curve={},
+        bytes=bytes_written,
+    )
+
+
+def _aligned(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    from vecdb.kernels.column import aligned_empty
+
+    out: npt.NDArray[np.int8] = aligned_empty(codes.shape, np.int8)
+    out[...] = codes
+    return out

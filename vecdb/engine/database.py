@@ -1,0 +1,367 @@
+"""The public handle of a database: opening, collections, upkeep, closing; and the gate every operation passes.
+
+Promises: after `close`, and in a forked child, every call raises ClosedError; `close` waits for calls under way, so no
+search ever reads memory that is no longer mapped.
+Invariants: in mode "rw" this process holds the writer lock from open to close.
+Concurrency: all methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from vecdb.config import FOLLOW_INTERVAL_S, MIN_SEQ_WAIT_S, EngineConfig
+from vecdb.engine.collection import Collection
+from vecdb.engine.indexer import Effort, Indexer
+from vecdb.engine.operations import CreateCollection, DropCollection, Operation
+from vecdb.engine.publisher import Publisher
+from vecdb.engine.schema import CollectionSchema, build_schema, check_name, declared_fields
+from vecdb.engine.writer import Writer
+from vecdb.errors import (
+    ClosedError,
+    CollectionExistsError,
+    CollectionNotFoundError,
+    InvalidRequestError,
+    ReadOnlyError,
+    WaitTimeoutError,
+)
+from vecdb.storage.environment import Environment
+from vecdb.types import Builder, Durability, Field, Metadata, Metric, Mode, VectorDtype, VerifyReport, WriteResult
+
+if TYPE_CHECKING:
+    from vecdb.engine.view import View
+
+MEMORY = ":memory:"
+POLL_S = 0.001
+
+
+class Database:
+    """An open database. Use `vecdb.open`; close it, or use it as a context manager."""
+
+    def __init__(self, environment: Environment, path: str, mode: Mode, config: EngineConfig) -> None:
+        self._environment = environment
+        self._path = path
+        self._mode: Mode = mode
+        self._config = config
+        self._closed: str | None = None
+        self._close_lock = threading.Lock()
+        # Calls under way. deque.append and pop are atomic, which makes this gate cheaper than a lock.
+        self._active: deque[None] = deque()
+        self.threads = config.threads or len(os.sched_getaffinity(0))
+        self._publisher = Publisher(environment)
+        self._stop_following = threading.Event()
+        self._follower: threading.Thread | None = None
+        self._writer: Writer | None = None
+        self._indexer: Indexer | None = None
+        if mode == "rw":
+            self._writer = Writer(environment, self._publisher)
+            self._indexer = Indexer(environment, self._publisher, self._writer, config, self.threads)
+            self._writer.after_commit = self._indexer.wake
+            self._indexer.start()
+        elif config.background:
+            self._follower = threading.Thread(target=self._follow, name="vecdb-follower", daemon=True)
+            self._follower.start()
+        _open_databases.add(self)
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], mode: Mode, *, durability: Durability, create: bool, config: EngineConfig
+    ) -> Self:
+        """See `vecdb.open`."""
+        if mode not in ("rw", "r"):
+            raise InvalidRequestError(f"mode is {mode!r:.40}; use 'rw' for the one writer or 'r' for a reader")
+        if durability not in ("fsync", "async"):
+            raise InvalidRequestError(f"durability is {durability!r:.40}; use 'fsync' or 'async'")
+        location = os.fspath(path)
+        if location == MEMORY:
+            if mode == "r":
+                raise InvalidRequestError("a :memory: database belongs to its opener alone; open it with mode='rw'")
+            environment = Environment.open_memory(map_bytes=config.map_bytes)
+        else:
+            environment = Environment.open_directory(
+                location, mode, map_bytes=config.map_bytes, durability=durability, create=create
+            )
+        try:
+            return cls(environment, location, mode, config)
+        except BaseException:
+            environment.close()
+            raise
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"seq {self._publisher.view.seq}"
+        return f"<vecdb.Database {self._path!r} mode={self._mode!r} {state}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> str:
+        """Directory of the database, or ":memory:"."""
+        return self._path
+
+    @property
+    def mode(self) -> Mode:
+        """ "rw" for the writer, "r" for a reader."""
+        return self._mode
+
+    @property
+    def seq(self) -> int:
+        """Number of the newest commit this handle sees."""
+        with self.reading() as view:
+            return view.seq
+
+    # --- collections -----------------------------------------------------------------------------------------------
+
+    def create_collection(
+        self,
+        name: str,
+        dim: int | None = None,
+        *,
+        metric: Metric = "cosine",
+        dtype: VectorDtype = "float32",
+        m: int = 16,
+        ef_construction: int = 200,
+        builder: Builder = "vecdb",
+        fields: Mapping[str, Field] | None = None,
+        exist_ok: bool = False,
+    ) -> Collection:
+        """Create a collection with one unnamed field (`dim=...`) or named ones (`fields={"text": Field(dim=384)}`).
+
+        CollectionExistsError when the name is taken; with exist_ok=True an existing collection of the same
+        declaration is returned instead.
+        """
+        single = None
+        if dim is not None:
+            single = Field(dim=dim, metric=metric, dtype=dtype, m=m, ef_construction=ef_construction, builder=builder)
+        declared = declared_fields(fields, single)
+        wanted = build_schema(0, name, declared)
+        if exist_ok and name in self:
+            return self._same(self.collection(name), wanted)
+        try:
+            self.submit(CreateCollection(lambda number: build_schema(number, name, declared), name))
+        except CollectionExistsError:
+            if not exist_ok:
+                raise
+            return self._same(self.collection(name), wanted)
+        return self.collection(name)
+
+    def _same(self, existing: Collection, wanted: CollectionSchema) -> Collection:
+        if existing.fields != {field.name: field.public() for field in wanted.fields}:
+            raise CollectionExistsError(
+                f"collection {wanted.name!r} exists with other fields: {existing.fields}", collection=wanted.name
+            )
+        return existing
+
+    def collection(self, name: str) -> Collection:
+        """Return the handle of a collection. CollectionNotFoundError names those that exist."""
+        with self.reading() as view:
+            number = view.names.get(name)
+            if number is None:
+                check_name("collection", name)
+                known = ", ".join(map(repr, sorted(view.names)[:10])) or "none yet"
+                raise CollectionNotFoundError(f"no collection {name!r}; there are: {known}", collection=name)
+            return Collection(self, view.collections[number].schema)
+
+    def list_collections(self) -> list[str]:
+        """Return the names of all collections, sorted."""
+        with self.reading() as view:
+            return sorted(view.names)
+
+    def __contains__(self, name: object) -> bool:
+        with self.reading() as view:
+            return name in view.names
+
+    def drop_collection(self, name: str) -> None:
+        """Remove a collection and all its records at once; its space is freed before this returns."""
+        collection = self.collection(name)
+        self.submit(DropCollection(collection._schema))  # noqa: SLF001 - the two public handles know each other
+        if self._indexer is not None:
+            self._indexer.sweep_dropped()
+
+    def import_hnswlib(
+        self,
+        name: str,
+        index: object,
+        *,
+        dim: int,
+        metric: Metric = "cosine",
+        metadata: Sequence[Metadata | None] | None = None,
+    ) -> Collection:
+        """Create a collection from an hnswlib index (object, or path of a file you trust), reusing its graph.
+
+        Labels become int ids; deleted labels are left out. All or nothing: a crash leaves no collection.
+        """
+        from vecdb.engine.interop import import_index  # noqa: PLC0415 - optional path
+
+        with self._using():
+            self._check_writable()
+            assert self._writer is not None and self._indexer is not None  # noqa: S101, PT018 - a writable database
+            with self._indexer.paused():
+                import_index(self._environment, self._writer, name, index, dim, metric, metadata)
+        return self.collection(name)
+
+    # --- upkeep ----------------------------------------------------------------------------------------------------
+
+    def optimize(self, *, progress: Callable[[int, int], None] | None = None) -> None:
+        """Optimize every collection (see `Collection.optimize`)."""
+        with self.reading() as view:
+            numbers = list(view.collections)
+        self.settle(numbers, Effort.OPTIMIZE, None, progress)
+
+    def verify(self) -> VerifyReport:
+        """Read and check everything: page structure, every checksum, and that ids, records, vectors and graphs agree.
+
+        Damage is reported, not raised. Reads the whole file once.
+        """
+        from vecdb.engine.verify import verify_database  # noqa: PLC0415 - rare
+
+        with self._using():
+            return verify_database(self._environment)
+
+    def backup(self, path: str | os.PathLike[str], *, compact: bool = False) -> None:
+        """Copy one consistent state into a new directory while reads and writes go on.
+
+        compact=True leaves free pages out, so the copy is as small as its contents.
+        """
+        with self._using():
+            self._environment.backup(path, compact=compact)
+
+    def refresh(self) -> int:
+        """Make a reader see the writer's newest commit (searches do so by themselves); returns its seq."""
+        return self.seq
+
+    def close(self) -> None:
+        """Finish calls under way, cancel index jobs, and release the directory. Closing twice is harmless."""
+        with self._close_lock:
+            if self._closed is not None:
+                return
+            self._closed = "the database is closed; open it again with vecdb.open"
+        self._stop_following.set()
+        if self._indexer is not None:
+            self._indexer.close()
+        if self._follower is not None:
+            self._follower.join()
+        while self._active:
+            time.sleep(POLL_S)
+        if self._writer is not None:
+            self._writer.close()
+        self._environment.close()
+
+    # --- the gate (used by Collection) -----------------------------------------------------------------------------
+
+    def submit(self, operation: Operation) -> WriteResult:
+        """Commit one operation."""
+        with self._using():
+            self._check_writable()
+            assert self._writer is not None  # noqa: S101 - a writable database has a writer
+            ticket = self._writer.submit(operation)
+            return WriteResult(seq=ticket.seq, count=ticket.count)
+
+    def settle(
+        self,
+        numbers: list[int],
+        effort: Effort,
+        timeout_s: float | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        """Run index jobs in this thread; a reader leaves them to the writer and waits for nothing."""
+        with self._using():
+            self._check_writable()
+            assert self._indexer is not None  # noqa: S101 - a writable database has an indexer
+            self._indexer.settle(numbers, effort, timeout_s, progress)
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[None]:
+        self._enter()
+        try:
+            yield
+        finally:
+            self._active.pop()
+
+    def reading(self, min_seq: int | None = None) -> Reading:
+        """Context manager: enter the gate and get the View to answer from, at `min_seq` or later."""
+        return Reading(self, min_seq)
+
+    def _enter(self) -> None:
+        # Announce first, look second: `close` sets the flag first and waits for the announced second.
+        self._active.append(None)
+        if self._closed is not None:
+            self._active.pop()
+            raise ClosedError(self._closed)
+
+    def _leave(self) -> None:
+        self._active.pop()
+
+    def _current(self, min_seq: int | None) -> View:
+        view = self._publisher.view if self._mode == "rw" else self._publisher.follow()
+        if min_seq is None or view.seq >= min_seq:
+            return view
+        deadline = time.monotonic() + MIN_SEQ_WAIT_S
+        while time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            view = self._publisher.view if self._mode == "rw" else self._publisher.follow()
+            if view.seq >= min_seq:
+                return view
+        raise WaitTimeoutError(
+            f"seq {min_seq} was not reached within {MIN_SEQ_WAIT_S:.0f} s; the newest commit is {view.seq}",
+            seq=view.seq,
+            min_seq=min_seq,
+        )
+
+    def _check_writable(self) -> None:
+        if self._mode != "rw":
+            raise ReadOnlyError('the database was opened with mode="r"; open it with mode="rw" to write')
+
+    def _follow(self) -> None:
+        """Keep an idle reader from pinning old pages of the writer's file."""
+        while not self._stop_following.wait(FOLLOW_INTERVAL_S):
+            with contextlib.suppress(Exception), self._using():
+                self._publisher.follow()
+
+
+class Reading:
+    """The gate as a context manager; a class because a generator would cost more than the gate itself."""
+
+    __slots__ = ("_database", "_min_seq")
+
+    def __init__(self, database: Database, min_seq: int | None) -> None:
+        self._database = database
+        self._min_seq = min_seq
+
+    def __enter__(self) -> View:
+        self._database._enter()  # noqa: SLF001 - part of the gate
+        try:
+            return self._database._current(self._min_seq)  # noqa: SLF001
+        except BaseException:
+            self._database._leave()  # noqa: SLF001
+            raise
+
+    def __exit__(self, *exc: Any) -> None:
+        self._database._leave()  # noqa: SLF001
+
+
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    """After a fork, the child's copies of all databases are unusable: LMDB forbids it, and the parent owns the lock."""
+    for database in list(_open_databases):
+        database._closed = (  # noqa: SLF001
+            "this process was forked from the one that opened the database; open it again here with vecdb.open"
+        )
+
+
+os.register_at_fork(after_in_child=_close_in_child)

@@ -1,0 +1,162 @@
+"""Makes the next View: from a commit in the writer's process, from the log in a reader's, from scratch at open.
+
+Promises: `view` is always a whole, consistent picture; it is replaced by one assignment. A reader that lags behind by
+more than the log holds reloads everything; otherwise it reads only what changed.
+Invariants: applying a commit and following its log entry give equal Views.
+Concurrency: `publish` is called under the writer's lock; `follow` locks itself; `view` may be read at any time.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecdb.config import LOG_ENTRIES_KEPT
+from vecdb.engine import bitmap
+from vecdb.engine.loading import (
+    load_collection_state,
+    load_dead,
+    load_schemas,
+    load_segment,
+    load_tail_rows,
+    load_view,
+    newest_seq,
+    require,
+)
+from vecdb.engine.state import LogEntry
+from vecdb.engine.tail import Slots, Tail
+from vecdb.engine.validate import VectorArray
+from vecdb.engine.view import CollectionView, FieldView, View
+from vecdb.storage import codec, keys
+from vecdb.storage.keys import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vecdb.engine.operations import Commit
+    from vecdb.engine.schema import CollectionSchema
+    from vecdb.engine.state import CollectionState
+    from vecdb.storage.environment import Environment, ReadTransaction
+
+
+class Publisher:
+    """Owner of the current View of one open database."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._lock = threading.Lock()
+        self.view: View = load_view(environment)
+
+    def publish(self, commit: Commit, seq: int) -> None:
+        """Swap in the View of a commit just made by this process."""
+        txn = self._environment.begin_read()
+        collections = {number: view for number, view in self.view.collections.items() if number in commit.schemas}
+        for number, change in commit.changes.items():
+            collections[number] = advanced(
+                txn,
+                collections.get(number),
+                commit.schemas[number],
+                commit.states[number],
+                change.killed_slots(),
+                change.appended,
+            )
+        self.view = View(seq=seq, txn=txn, collections=collections, names=_names(collections))
+
+    def follow(self) -> View:
+        """Catch up with the writer if it has committed since; returns the View to use."""
+        if self._environment.committed_txn() == self.view.txn.txn_id:
+            return self.view
+        with self._lock:
+            if self._environment.committed_txn() != self.view.txn.txn_id:
+                self.view = self._followed()
+            return self.view
+
+    def _followed(self) -> View:
+        txn = self._environment.begin_read()
+        before, seq = self.view, newest_seq(txn)
+        if seq - before.seq >= LOG_ENTRIES_KEPT:
+            return load_view(self._environment)
+        killed, catalog = self._read_log(txn, before.seq, seq)
+        schemas = load_schemas(txn) if catalog else {n: view.schema for n, view in before.collections.items()}
+        collections = {number: view for number, view in before.collections.items() if number in schemas}
+        for number, parts in killed.items():
+            if number not in schemas:
+                continue
+            state = load_collection_state(txn, number)
+            known = collections.get(number)
+            appended = _tail_news(txn, known, schemas[number], state)
+            slots = np.sort(np.concatenate(parts))
+            collections[number] = advanced(txn, known, schemas[number], state, slots, appended)
+        return View(seq=seq, txn=txn, collections=collections, names=_names(collections))
+
+    def _read_log(self, txn: ReadTransaction, after: int, upto: int) -> tuple[dict[int, list[Slots]], bool]:
+        killed: dict[int, list[Slots]] = {}
+        catalog = False
+        for seq in range(after + 1, upto + 1):
+            key = keys.log_key(seq)
+            entry = codec.decode_struct(Table.LOG, key, require(txn, Table.LOG, key), LogEntry)
+            catalog |= entry.catalog
+            for number, slots in entry.collections.items():
+                killed.setdefault(number, []).append(np.frombuffer(slots, dtype="<u4"))
+        return killed, catalog
+
+
+def advanced(
+    txn: ReadTransaction,
+    before: CollectionView | None,
+    schema: CollectionSchema,
+    state: CollectionState,
+    killed: Slots,
+    appended: Mapping[int, list[tuple[Slots, VectorArray]]],
+) -> CollectionView:
+    """Return the collection after rows were appended, slots killed, or segments exchanged."""
+    dead = before.dead if before is not None else load_dead(txn, schema.number, state.next_slot)
+    dead = bitmap.resized(dead, state.next_slot)
+    if len(killed) and before is not None:
+        dead = bitmap.with_bits(dead, killed)
+    fields = []
+    for field in schema.fields:
+        known = before.fields[field.number] if before is not None else FieldView(field, (), Tail(field))
+        tail = known.tail
+        for slots, vectors in appended.get(field.number, ()):
+            tail = tail.appended(slots, vectors)
+        changed = FieldView(field, known.segments, tail)
+        if len(killed):
+            changed = changed.killed(killed)
+        fields.append(_with_segments(txn, schema.number, changed, state, dead))
+    return CollectionView(schema=schema, state=state, dead=dead, fields=tuple(fields))
+
+
+def _with_segments(
+    txn: ReadTransaction, collection: int, field: FieldView, state: CollectionState, dead: bitmap.Words
+) -> FieldView:
+    """Open segments that are new in `state`, forget those that are gone, and drop what the tail no longer answers for."""
+    wanted = state.fields[field.schema.number]
+    current = tuple(segment.entry.number for segment in field.segments)
+    if current == wanted.segments and field.tail.from_slot >= wanted.indexed_upto:
+        return field
+    known = {segment.entry.number: segment for segment in field.segments}
+    segments = tuple(
+        known.get(number) or load_segment(txn, collection, field.schema, number, dead) for number in wanted.segments
+    )
+    return FieldView(field.schema, segments, field.tail.dropped_below(wanted.indexed_upto))
+
+
+def _tail_news(
+    txn: ReadTransaction, known: CollectionView | None, schema: CollectionSchema, state: CollectionState
+) -> dict[int, list[tuple[Slots, VectorArray]]]:
+    """Read the tail rows that this process has not seen."""
+    seen = known.state.next_slot if known is not None else 0
+    news = {}
+    for field in schema.fields:
+        start = max(seen, state.fields[field.number].indexed_upto)
+        slots, vectors = load_tail_rows(txn, schema.number, field, start)
+        if len(slots):
+            news[field.number] = [(slots, vectors)]
+    return news
+
+
+def _names(collections: Mapping[int, CollectionView]) -> dict[str, int]:
+    return {view.schema.name: number for number, view in collections.items()}

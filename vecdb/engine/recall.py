@@ -1,0 +1,73 @@
+"""Measures recall of the live index against exact search.
+
+Promises: queries are stored vectors, drawn with a seed; the record itself is left out of both answers, and its row of
+the graph is not entered, so the figure estimates that of queries that are not in the collection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecdb.engine.search import Effort, search_field_batch
+from vecdb.types import RecallReport
+
+if TYPE_CHECKING:
+    from vecdb.engine.tail import Slots
+    from vecdb.engine.view import FieldView
+
+NORMAL_95 = 1.96
+"""Two-sided 95 % quantile of the normal distribution (Wilson interval)."""
+
+
+def measure_field_recall(
+    field: FieldView, k: int, sample: int, effort: Effort, seed: int, threads: int
+) -> RecallReport:
+    """Search for `sample` stored vectors, approximately and exactly, and compare; distances count, so ties are no miss."""
+    slots = _sample_slots(field, sample, seed)
+    queries = field.vectors_of(slots)[1].astype(np.float32)
+    exact = search_field_batch(field, queries, k, Effort(True, None, 1.0), threads, slots)
+    approximate = search_field_batch(field, queries, k, effort, threads, slots)
+    wanted = found = 0
+    shares = []
+    for (_, truth), (_, got) in zip(exact, approximate, strict=True):
+        if len(truth):
+            hits = int((got <= truth[-1] + _tolerance(truth)).sum())
+            shares.append(min(hits, len(truth)) / len(truth))
+            wanted, found = wanted + len(truth), found + min(hits, len(truth))
+    recall = found / wanted if wanted else 1.0
+    low, high = _interval(recall, shares)
+    return RecallReport(
+        recall=recall,
+        low=low,
+        high=high,
+        k=k,
+        sample=len(slots),
+        ef=effort.ef,
+        target_recall=None if effort.ef is not None else effort.target_recall,
+    )
+
+
+def _sample_slots(field: FieldView, sample: int, seed: int) -> Slots:
+    live = [view.slot_map.slots[view.live_rows()] for view in field.segments]
+    live.append(field.tail.all_slots()[field.tail.live_rows()])
+    slots = np.concatenate(live)
+    chosen = np.random.default_rng(seed).choice(len(slots), size=min(sample, len(slots)), replace=False)
+    return np.sort(slots[chosen])
+
+
+def _tolerance(truth: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
+    """Rounding of float32 distances: a tie broken the other way is not a miss."""
+    return 1e-6 * max(1.0, abs(float(truth[-1])))
+
+
+def _interval(recall: float, shares: list[float]) -> tuple[float, float]:
+    """Normal interval over queries (they are independent, hits within one are not), never narrower than Wilson's of n."""
+    count = len(shares)
+    if count == 0:
+        return 0.0, 1.0
+    spread = NORMAL_95 * float(np.std(shares, ddof=1 if count > 1 else 0)) / count**0.5
+    floor = NORMAL_95**2 / (count * 10 + NORMAL_95**2) / 2
+    half = max(spread, floor)
+    return max(0.0, recall - half), min(1.0, recall + half)

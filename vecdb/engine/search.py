@@ -1,0 +1,106 @@
+"""Answers searches over one field of a View: every segment and the tail, merged by exact distance.
+
+Promises: hits are live, sorted by (distance, slot) and never fewer than min(limit, live rows); `exact` scans everything.
+Slots are given out in commit order and survive merges, so ties are broken the same way before and after indexing.
+Invariants: the caller keeps the View alive during the call.
+Concurrency: pure over immutable views; kernels release the GIL.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.index.search import scan_planned, scan_segment_batch, search_segment, search_segment_batch
+from vecdb.types import FloatArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vecdb.engine.view import FieldView, SegmentView
+
+Slots: TypeAlias = npt.NDArray[np.uint32]
+Hits: TypeAlias = tuple[Slots, FloatArray]
+"""Slots and distances of one query, best first."""
+
+EF_UNMEASURED = 256
+"""Pool size in a segment whose recall was never measured (imported from elsewhere)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard to look: exactly, with a fixed ef, or with whatever each segment needs for a target recall."""
+
+    exact: bool
+    ef: int | None
+    target_recall: float
+
+    def ef_for(self, view: SegmentView, limit: int) -> int:
+        """Pool size for one segment; 0 for a scan."""
+        if self.exact:
+            return 0
+        if self.ef is not None:
+            return max(self.ef, limit)
+        curve = view.segment.curve
+        return max(limit, EF_UNMEASURED) if curve is None else max(limit, curve.ef_for(self.target_recall, limit))
+
+
+def search_field(field: FieldView, query: FloatArray, limit: int, effort: Effort) -> Hits:
+    """Return the hits of one query (dim,)."""
+    limit = min(limit, field.live)
+    parts: list[Hits] = []
+    for view in field.segments:
+        if effort.exact:
+            parts.append(_first(scan_segment_batch(view.segment, query.reshape(1, -1), limit, view.dead)))
+        else:
+            parts.append(search_segment(view.segment, query, limit, effort.ef_for(view, limit), view.dead))
+    if field.tail.live:
+        parts.append(_first(scan_planned(field.tail.plan, query.reshape(1, -1), limit, field.tail.dead)))
+    return merged(parts, limit)
+
+
+def search_field_batch(
+    field: FieldView,
+    queries: FloatArray,
+    limit: int,
+    effort: Effort,
+    threads: int,
+    skip_slots: Slots | None = None,
+) -> list[Hits]:
+    """Return the hits of each query (n, dim). `skip_slots` (n,) names a slot that query i must not find."""
+    wanted = min(limit, field.live)
+    parts = []
+    for view in field.segments:
+        skips = None if skip_slots is None else view.slot_map.find(skip_slots)
+        if effort.exact:
+            parts.append(scan_segment_batch(view.segment, queries, wanted, view.dead, threads, skips))
+        else:
+            ef = effort.ef_for(view, wanted)
+            parts.append(search_segment_batch(view.segment, queries, wanted, ef, view.dead, threads, skips))
+    if field.tail.live:
+        skips = None if skip_slots is None else field.tail.find(skip_slots)
+        parts.append(scan_planned(field.tail.plan, queries, wanted, field.tail.dead, threads, skips))
+    return [
+        merged([(slots[row, : counts[row]], distances[row, : counts[row]]) for slots, distances, counts in parts], limit)
+        for row in range(len(queries))
+    ]
+
+
+def merged(parts: Sequence[Hits], limit: int) -> Hits:
+    """Merge sorted hits of several places, best `limit` by (distance, slot)."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.float32)
+    slots = np.concatenate([part[0] for part in parts])
+    distances = np.concatenate([part[1] for part in parts])
+    order = np.lexsort((slots, distances))[:limit]
+    return slots[order], distances[order]
+
+
+def _first(hits: tuple[Slots, FloatArray, npt.NDArray[np.int32]]) -> Hits:
+    slots, distances, counts = hits
+    return slots[0, : counts[0]], distances[0, : counts[0]]

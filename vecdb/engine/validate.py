@@ -1,0 +1,300 @@
+"""Turns what a caller hands in into checked arrays, or raises an error that names the thing, its shape and the fix.
+
+Promises: nothing is stored or changed here; a value that passes is safe for every layer below (finite, right dimension,
+contiguous, in range). Vectors that already are C-contiguous arrays of the stored dtype are not copied.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.config import (
+    COSINE_NORM_MIN,
+    EF_MAX,
+    LIMIT_MAX,
+    METADATA_BYTES_MAX,
+    METADATA_DEPTH_MAX,
+    VECTOR_ABS_MAX,
+)
+from vecdb.engine.schema import FieldSchema
+from vecdb.errors import (
+    DimensionMismatchError,
+    DuplicateIdError,
+    InvalidIdError,
+    InvalidMetadataError,
+    InvalidRequestError,
+    InvalidVectorError,
+    LimitExceededError,
+    NonFiniteVectorError,
+)
+from vecdb.storage.keys import id_key
+from vecdb.types import FloatArray, RecordId
+
+VectorArray = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+
+INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
+
+Packed = msgspec.Raw
+"""Metadata that passed, as msgpack; encoders copy it as it is."""
+
+EMPTY_METADATA = msgspec.Raw(b"\x80")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def check_ids(ids: object) -> tuple[list[RecordId], list[bytes]]:
+    """Check a batch of ids and return them with their keys. Order kept; a repeated id is a DuplicateIdError."""
+    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, (Sequence, np.ndarray)):
+        raise InvalidIdError(f"ids is {type(ids).__name__}; give a list of str, int or UUID")
+    listed: list[RecordId] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    keys = [id_key(record_id) for record_id in listed]
+    if len(set(keys)) != len(keys):
+        seen: set[bytes] = set()
+        for position, key in enumerate(keys):
+            if key in seen:
+                raise DuplicateIdError(
+                    f"id {listed[position]!r:.80} occurs more than once in the batch (again at position {position}); "
+                    "keep one record per id",
+                    position=position,
+                )
+            seen.add(key)
+    return listed, keys
+
+
+def is_single_id(value: object) -> bool:
+    """True for a str, int or UUID, which is one id and not a batch."""
+    return isinstance(value, (str, int, uuid.UUID, np.integer))
+
+
+def check_vectors(field: FieldSchema, value: object, count: int | None) -> VectorArray:
+    """Check a batch of vectors for a field; returns (n, dim) in the stored dtype, C-contiguous.
+
+    `count` is the number of rows expected, None for any.
+    """
+    array = _numeric_array(field, value)
+    if array.ndim == 1 and count == 1:
+        array = array.reshape(1, -1)
+    if array.ndim == 1 and array.size == 0:
+        array = array.reshape(0, field.dim)
+    if array.ndim != 2:
+        raise InvalidVectorError(
+            f"vectors of field {field.name!r} have shape {array.shape}; give (n, {field.dim})", field=field.name
+        )
+    if array.shape[1] != field.dim:
+        raise DimensionMismatchError(
+            f"vectors of field {field.name!r} have dimension {array.shape[1]}, the field has {field.dim}",
+            field=field.name,
+            got=array.shape[1],
+            expected=field.dim,
+        )
+    if count is not None and array.shape[0] != count:
+        raise InvalidVectorError(
+            f"field {field.name!r} got {array.shape[0]} vectors for {count} ids; give one vector per id",
+            field=field.name,
+        )
+    return _finite(field, array)
+
+
+def check_query(field: FieldSchema, value: object) -> FloatArray:
+    """Check one query vector; returns (dim,) float32."""
+    if (
+        type(value) is np.ndarray
+        and value.dtype == np.float32
+        and value.shape == (field.dim,)
+        and value.flags.c_contiguous
+    ):
+        # One pass settles the common case: the sum of squares is neither NaN, huge nor tiny only for a sound vector.
+        if COSINE_NORM_MIN < float(value @ value) < VECTOR_ABS_MAX:
+            return value
+    array = _numeric_array(field, value)
+    if array.ndim != 1:
+        raise InvalidVectorError(
+            f"the query has shape {array.shape}; give one vector of shape ({field.dim},), "
+            "or use search_batch for several",
+            field=field.name,
+        )
+    return check_vectors(field_as_float32(field), array, 1)[0].astype(np.float32, copy=False)
+
+
+def check_queries(field: FieldSchema, value: object) -> FloatArray:
+    """Check a batch of queries; returns (n, dim) float32, C-contiguous."""
+    return check_vectors(field_as_float32(field), value, None).astype(np.float32, copy=False)
+
+
+def field_as_float32(field: FieldSchema) -> FieldSchema:
+    """Return the field with float32 storage: queries are not rounded to the stored dtype."""
+    return field if field.dtype == "float32" else msgspec.structs.replace(field, dtype="float32")
+
+
+def _numeric_array(field: FieldSchema, value: object) -> npt.NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InvalidVectorError(
+            f"vectors of field {field.name!r} are not a rectangular array of numbers (ragged lists?); "
+            f"give rows of {field.dim} numbers each",
+            field=field.name,
+        ) from error
+    if array.dtype.kind not in "fiu":
+        raise InvalidVectorError(
+            f"vectors of field {field.name!r} have dtype {array.dtype}; give float32, float16, float64 or integers",
+            field=field.name,
+        )
+    return array
+
+
+def _finite(field: FieldSchema, array: npt.NDArray[Any]) -> VectorArray:
+    """Cast to the stored dtype and check every row: finite, in range, and with a direction under cosine."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        stored = np.ascontiguousarray(array, dtype=field.dtype)
+        squares = np.einsum("ij,ij->i", stored, stored, dtype=np.float64)
+    if not np.isfinite(squares).all():
+        _raise_non_finite(field, array, int(np.argmin(np.isfinite(squares))))
+    if stored.size and float(np.max(squares)) > VECTOR_ABS_MAX**2:
+        _check_magnitude(field, stored)
+    if field.metric == "cosine" and squares.size and float(np.min(squares)) < COSINE_NORM_MIN**2:
+        row = int(np.argmin(squares))
+        raise InvalidVectorError(
+            f"vector {row} of field {field.name!r} is zero (length below {COSINE_NORM_MIN:.0e}); "
+            "cosine needs a direction, so scale the vector up, leave it out or use l2",
+            field=field.name,
+            row=row,
+        )
+    return stored
+
+
+def _raise_non_finite(field: FieldSchema, array: npt.NDArray[Any], row: int) -> None:
+    bad = ~np.isfinite(array[row])
+    if bad.any():
+        column = int(np.argmax(bad))
+        raise NonFiniteVectorError(
+            f"vector {row} of field {field.name!r} holds {array[row, column]} at component {column}; "
+            "every component must be a finite number",
+            field=field.name,
+            row=row,
+            column=column,
+        )
+    raise InvalidVectorError(
+        f"vector {row} of field {field.name!r} overflows {field.dtype}; scale it down or store float32",
+        field=field.name,
+        row=row,
+    )
+
+
+def _check_magnitude(field: FieldSchema, stored: VectorArray) -> None:
+    largest = np.abs(stored).max(axis=1)
+    row = int(np.argmax(largest))
+    if largest[row] > VECTOR_ABS_MAX:
+        raise LimitExceededError(
+            f"vector {row} of field {field.name!r} has a component of {largest[row]:.3g}; "
+            f"at most {VECTOR_ABS_MAX:.0e} is possible (scale it down)",
+            field=field.name,
+            row=row,
+        )
+
+
+def encode_metadata(metadata: object, position: int) -> Packed:
+    """Check that metadata is JSON-like and small enough, and return it as msgpack."""
+    if metadata is None:
+        return EMPTY_METADATA
+    if not isinstance(metadata, Mapping):
+        raise InvalidMetadataError(
+            f"metadata of record {position} is {type(metadata).__name__}; give a dict or None", position=position
+        )
+    if not all(type(key) is str and _is_plain(value) for key, value in metadata.items()):
+        metadata = _checked_map(metadata, f"metadata of record {position}", 1)
+    try:
+        packed = _encode(metadata)
+    except UnicodeEncodeError as error:
+        raise InvalidMetadataError(f"metadata of record {position} holds text that is not valid Unicode") from error
+    if len(packed) > METADATA_BYTES_MAX:
+        raise InvalidMetadataError(
+            f"metadata of record {position} takes {len(packed)} bytes; at most {METADATA_BYTES_MAX} fit "
+            "(keep large texts elsewhere and store a reference)",
+            position=position,
+        )
+    return msgspec.Raw(packed)
+
+
+def _is_plain(value: object) -> bool:
+    """Settle the common case fast; False only means that the careful check has to look."""
+    kind = type(value)
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]  # narrowed by type() above
+    if kind is int:
+        return INT64_MIN <= value <= UINT64_MAX  # type: ignore[operator]  # narrowed by type() above
+    return kind is str or kind is bool or value is None
+
+
+def _checked_map(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+    _check_depth(where, depth)
+    checked = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise InvalidMetadataError(f"{where} has a key of type {type(key).__name__}; keys must be str")
+        checked[str(key)] = _checked_value(item, f"{where}, key {key!r:.60}", depth)
+    return checked
+
+
+def _checked_value(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401 - JSON-like by nature
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return _checked_number(value, where)
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    if isinstance(value, (list, tuple)):
+        _check_depth(where, depth + 1)
+        return [_checked_value(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return _checked_map(value, where, depth + 1)
+    raise InvalidMetadataError(
+        f"{where} is {type(value).__name__}; metadata may hold None, bool, int, float, str, datetime, lists and dicts"
+    )
+
+
+def _checked_number(value: Any, where: str) -> int | float:  # noqa: ANN401 - any number
+    if isinstance(value, (int, np.integer)):
+        if not INT64_MIN <= value <= UINT64_MAX:
+            raise InvalidMetadataError(f"{where} does not fit 64 bits; store it as str or float")
+        return int(value)
+    if not math.isfinite(value):
+        raise InvalidMetadataError(f"{where} is {float(value)}; JSON has no such number, use None")
+    return float(value)
+
+
+def _check_depth(where: str, depth: int) -> None:
+    if depth > METADATA_DEPTH_MAX:
+        raise InvalidMetadataError(f"{where:.120} is nested deeper than {METADATA_DEPTH_MAX} levels")
+
+
+def check_limit(limit: object) -> int:
+    """Check `limit`: an int in 1..LIMIT_MAX."""
+    return _check_int("limit", limit, LIMIT_MAX)
+
+
+def check_ef(ef: object) -> int:
+    """Check `ef`: an int in 1..EF_MAX."""
+    return _check_int("ef", ef, EF_MAX)
+
+
+def check_target_recall(target: object) -> float:
+    """Check `target_recall`: a number above 0 and at most 1."""
+    if isinstance(target, bool) or not isinstance(target, (int, float)) or not 0.0 < target <= 1.0:
+        raise InvalidRequestError(f"target_recall is {target!r:.40}; give a number above 0 and at most 1")
+    return float(target)
+
+
+def _check_int(option: str, value: object, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InvalidRequestError(f"{option} is {type(value).__name__}; it must be an int in 1..{high}", option=option)
+    if not 1 <= value <= high:
+        raise LimitExceededError(f"{option} is {value}; it must be in 1..{high}", option=option)
+    return int(value)

@@ -1,0 +1,161 @@
+"""Commits writes: groups operations of concurrent callers into one transaction, then publishes the next View.
+
+Promises: `submit` returns when the operation is committed (fsynced under durability="fsync") and visible to every later
+search of the process; it raises when the operation has left no trace. Callers that wait while a commit is under way
+share the next one.
+Invariants: one commit = one seq = one log entry; the View published is the state just committed, never an older one.
+Concurrency: any number of callers; the one holding the write lock commits for all that queued before it took it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vecdb.config import DEAD_BLOCK_SLOTS, LOG_ENTRIES_KEPT
+from vecdb.engine import bitmap
+from vecdb.engine.operations import Commit, Operation
+from vecdb.engine.state import LogEntry, collection_key
+from vecdb.errors import StorageError, StoragePoisonedError, VecDBError
+from vecdb.storage import codec, keys
+from vecdb.storage.keys import Table
+
+if TYPE_CHECKING:
+    from vecdb.engine.publisher import Publisher
+    from vecdb.storage.environment import Environment, WriteTransaction
+
+GROUP_OPERATIONS_MAX = 256
+"""Most operations in one commit, so that the first of a burst does not wait for all of it."""
+
+BLOCK_WORDS = DEAD_BLOCK_SLOTS // 64
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One queued operation and what became of it."""
+
+    operation: Operation
+    done: bool = False
+    count: int = 0
+    seq: int = 0
+    error: BaseException | None = None
+
+
+class Writer:
+    """The write side of a database opened with mode="rw"."""
+
+    def __init__(self, environment: Environment, publisher: Publisher) -> None:
+        self._environment = environment
+        self._publisher = publisher
+        self._queue: deque[Ticket] = deque()
+        self._lock = threading.Lock()
+        self._unpublished = False
+        self.after_commit: Callable[[], None] = lambda: None
+
+    def submit(self, operation: Operation) -> Ticket:
+        """Commit one operation, alone or with others; returns its ticket (seq, count) or raises its error."""
+        ticket = Ticket(operation)
+        self._queue.append(ticket)
+        with self._lock:
+            while not ticket.done:
+                self._commit([self._queue.popleft() for _ in range(min(len(self._queue), GROUP_OPERATIONS_MAX))])
+        if ticket.error is not None:
+            raise ticket.error
+        self.after_commit()
+        return ticket
+
+    @contextmanager
+    def transaction(self) -> Iterator[WriteTransaction]:
+        """A plain transaction for the indexer's data, which changes nothing that a View shows."""
+        with self._lock, self._environment.write() as txn:
+            yield txn
+
+    def close(self) -> None:
+        """Wait for the commit under way; later submits fail in the storage layer."""
+        with self._lock:
+            pass
+
+    def _commit(self, tickets: list[Ticket]) -> None:
+        try:
+            self._commit_all(tickets)
+        except BaseException as error:  # noqa: BLE001 - every caller of the group must learn of it
+            for ticket in tickets:
+                if ticket.error is None:
+                    ticket.error = error
+        finally:
+            for ticket in tickets:
+                ticket.done = True
+
+    def _commit_all(self, tickets: list[Ticket]) -> None:
+        if self._unpublished:
+            raise StoragePoisonedError("a commit could not be made visible in this process; close and reopen the database")
+        view = self._publisher.view
+        with self._environment.write() as txn:
+            commit = Commit(
+                txn=txn,
+                view=view,
+                states={number: collection.state for number, collection in view.collections.items()},
+                schemas={number: collection.schema for number, collection in view.collections.items()},
+            )
+            for ticket in tickets:
+                _run(ticket, commit)
+            if not commit.changes and not commit.catalog_changed:
+                for ticket in tickets:
+                    ticket.seq = view.seq
+                return
+            seq = view.seq + 1
+            _write_changes(commit, seq)
+        try:
+            self._publisher.publish(commit, seq)
+        except BaseException:
+            # Committed but not visible here: the next commit would build on an old picture and damage the new one.
+            self._unpublished = True
+            raise
+        for ticket in tickets:
+            ticket.seq = seq
+
+
+def _run(ticket: Ticket, commit: Commit) -> None:
+    """Apply one operation; its own refusal concerns it alone, a failing store concerns the whole commit."""
+    try:
+        ticket.count = ticket.operation.apply(commit)
+    except StorageError:
+        raise
+    except VecDBError as error:
+        ticket.error = error
+
+
+def _write_changes(commit: Commit, seq: int) -> None:
+    """Store counters, tombstones and the log entry of a commit."""
+    killed = {}
+    for number, change in commit.changes.items():
+        key = collection_key(number)
+        commit.txn.put(Table.STATE, key, codec.encode_struct(Table.STATE, key, commit.states[number]))
+        slots = change.killed_slots()
+        killed[number] = slots.astype("<u4").tobytes()
+        if len(slots):
+            _write_tombstones(commit, number, slots)
+    key = keys.log_key(seq)
+    entry = LogEntry(catalog=commit.catalog_changed, collections=killed)
+    commit.txn.put(Table.LOG, key, codec.encode_struct(Table.LOG, key, entry))
+    if seq > LOG_ENTRIES_KEPT:
+        commit.txn.delete(Table.LOG, keys.log_key(seq - LOG_ENTRIES_KEPT))
+
+
+def _write_tombstones(commit: Commit, number: int, slots: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> None:
+    """Rewrite the tombstone blocks that the killed slots fall into."""
+    before = commit.view.collections.get(number)
+    words = before.dead if before is not None else np.zeros(0, dtype=np.uint64)
+    words = bitmap.with_bits(bitmap.resized(words, int(slots[-1]) + 1), slots)
+    for block in np.unique(slots // DEAD_BLOCK_SLOTS).tolist():
+        part = np.zeros(BLOCK_WORDS, dtype=np.uint64)
+        stored = words[block * BLOCK_WORDS : (block + 1) * BLOCK_WORDS]
+        part[: len(stored)] = stored
+        key = keys.dead_key(number, block)
+        commit.txn.put(Table.DEAD, key, codec.encode_bitmap(key, part))
