@@ -68,7 +68,7 @@ def open(  # noqa: A001 - `vecdb.open` is the front door; it mirrors the builtin
 ) -> Database:
     """Open the database directory `path` (or ":memory:"), creating it when `create` and mode="rw".
 
-    mode="rw" takes the writer lock of the directory; mode="r" opens a reader, of which there may be many beside the writer.
+    mode="rw" takes the writer lock of the directory; mode="r" opens a reader; there may be many beside the writer.
     durability="fsync": a write returns once it is on the disk. "async": it returns once it is visible, and is on the
     disk within half a second; a power cut may then cost the newest writes.
     Errors: DatabaseLockedError, DatabaseNotFoundError, NotADatabaseError, FormatVersionError, CorruptionError.

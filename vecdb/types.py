@@ -20,7 +20,7 @@ Metadata: TypeAlias = dict[str, Any]
 """JSON-like: None, bool, int (64 bit), float, str, datetime, lists and dicts with str keys."""
 
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
-"""distance: cosine `1 - cos`, dot `-<a, b>`, l2 Euclidean (rooted). score: `-distance`, but `cos` for cosine and `<a, b>` for dot."""
+"""distance: cosine `1 - cos`, dot `-<a, b>`, l2 Euclidean (rooted). score: `-distance`, but `cos` for cosine."""
 
 VectorDtype: TypeAlias = Literal["float32", "float16"]
 Durability: TypeAlias = Literal["fsync", "async"]
@@ -97,9 +97,7 @@ class Explain:
 
     def __str__(self) -> str:
         times = ", ".join(f"{name} {value:.0f} µs" for name, value in self.microseconds.items())
-        return (
-            f"{self.plan}: ef {self.ef}, {self.segments} segment(s), {self.tail_rows} tail row(s); {times}"
-        )
+        return f"{self.plan}: ef {self.ef}, {self.segments} segment(s), {self.tail_rows} tail row(s); {times}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def _is_records(ids: object) -> bool:
     return isinstance(ids, Sequence) and not isinstance(ids, str) and all(isinstance(item, Mapping) for item in ids)
 
 
-def _columns_of(schema: CollectionSchema, records: Any) -> tuple[list[Any], dict[str, list[Any]], list[Any]]:  # noqa: ANN401
+def _columns_of(schema: CollectionSchema, records: Any) -> tuple[list[Any], dict[str, list[Any]], list[Any]]:
     """Turn records into columns: ids, {field: [vector or None]}, metadata."""
     ids, metadata = [], []
     columns: dict[str, list[Any]] = {field.name: [None] * len(records) for field in schema.fields}
@@ -112,7 +112,7 @@ def _read_vectors(schema: CollectionSchema, vectors: object, count: int) -> dict
     return {number: rows for number, rows in read.items() if len(rows.vectors)}
 
 
-def _read_column(field: FieldSchema, values: Any, count: int) -> FieldVectors:  # noqa: ANN401 - anything may come in
+def _read_column(field: FieldSchema, values: Any, count: int) -> FieldVectors:
     if isinstance(values, (list, tuple)) and any(value is None for value in values):
         if len(values) != count:
             raise InvalidVectorError(
@@ -129,7 +129,9 @@ def _read_column(field: FieldSchema, values: Any, count: int) -> FieldVectors:  
 def _check_bytes(read: Mapping[int, FieldVectors]) -> None:
     size = sum(rows.vectors.nbytes for rows in read.values())
     if size > BATCH_BYTES_MAX:
-        raise LimitExceededError(f"the batch has {size} bytes of vectors; one write takes {BATCH_BYTES_MAX}, so split it")
+        raise LimitExceededError(
+            f"the batch has {size} bytes of vectors; one write takes {BATCH_BYTES_MAX}, so split it"
+        )
 
 
 def _check_covered(schema: CollectionSchema, read: Mapping[int, FieldVectors], count: int) -> None:

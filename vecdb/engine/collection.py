@@ -1,4 +1,4 @@
-"""The public handle of one collection: checks arguments, takes the current View, and answers from it or submits a write.
+"""The public handle of one collection: checks arguments, takes the current View, and answers or submits a write.
 
 Promises: see each method; a handle stays valid until its collection is dropped, and holds no snapshot between calls.
 Concurrency: all methods may be called from any thread.
@@ -25,6 +25,7 @@ from vecdb.engine.validate import (
     check_queries,
     check_query,
     check_target_recall,
+    encode_metadata,
     is_single_id,
 )
 from vecdb.errors import InvalidRequestError, LimitExceededError
@@ -108,7 +109,7 @@ class Collection:
         vectors: Mapping[str, VectorLike] | None = None,
         metadata: Metadata | None = None,
     ) -> WriteResult:
-        """Change one record: the metadata keys given replace those stored, the vectors given replace those of their field.
+        """Change one record: metadata keys given replace those stored, vectors given replace those of their field.
 
         What is not named stays. RecordNotFoundError when the id does not exist.
         """
@@ -116,7 +117,7 @@ class Collection:
             raise InvalidRequestError("update needs vector=, vectors= or metadata=")
         read = batch.read_vector(self._schema, vector, vectors)
         if metadata is not None:
-            batch.encode_metadata(metadata, 0)
+            encode_metadata(metadata, 0)
         return self._submit(UpdateRecord(self._schema, id_key(id), metadata, read))
 
     def delete(self, ids: RecordId | Sequence[RecordId]) -> WriteResult:
@@ -133,8 +134,10 @@ class Collection:
 
     # --- reading by id -----------------------------------------------------------------------------------------------
 
-    @overload
-    def get(self, ids: RecordId, *, with_vectors: bool = False, min_seq: int | None = None) -> Record | None: ...
+    @overload  # str is a Sequence of str to the type checker; at run time a str is one id
+    def get(  # type: ignore[overload-overlap]
+        self, ids: RecordId, *, with_vectors: bool = False, min_seq: int | None = None
+    ) -> Record | None: ...
     @overload
     def get(
         self, ids: Sequence[RecordId], *, with_vectors: bool = False, min_seq: int | None = None
@@ -217,7 +220,13 @@ class Collection:
             slots, distances = searching.search_field(found, vector, limit, effort)
             searched = time.perf_counter()
             result = records.search_result(
-                view, found, self._schema.number, slots, distances, with_metadata=with_metadata, with_vectors=with_vectors
+                view,
+                found,
+                self._schema.number,
+                slots,
+                distances,
+                with_metadata=with_metadata,
+                with_vectors=with_vectors,
             )
         if explain:
             return records.explained(result, _explain(found, effort, limit, started, searched))
@@ -248,7 +257,9 @@ class Collection:
             found = self._view(view).field(field)
             matrix = check_queries(found.schema, queries)
             if len(matrix) > SEARCH_BATCH_MAX:
-                raise LimitExceededError(f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it")
+                raise LimitExceededError(
+                    f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it"
+                )
             hits = searching.search_field_batch(found, matrix, limit, effort, self._database.threads)
             results = records.batch_results(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
@@ -269,7 +280,7 @@ class Collection:
     def wait_indexed(
         self, timeout_s: float | None = None, *, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Wait until what is committed now is indexed (a few hundred rows may stay in the tail, where scanning is faster).
+        """Wait until what is committed now is indexed; a few hundred rows may stay in the tail, where scanning is fast.
 
         WaitTimeoutError after `timeout_s`. `progress(done, total)` is called while a graph is built.
         """
@@ -322,7 +333,7 @@ class Collection:
         with self._database.reading() as view:
             return export_field(view, self._view(view), self._view(view).field(field), path)
 
-    def _view(self, view: View) -> Any:  # noqa: ANN401 - CollectionView, imported for typing only
+    def _view(self, view: View) -> CollectionView:
         return view.collection(self._schema.number, self._schema.name)
 
 

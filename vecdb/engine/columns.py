@@ -36,6 +36,7 @@ def read_column(column: Column, dtype: np.dtype[Any], width: int) -> npt.NDArray
 def _chunk_array(column: Column, number: int, dtype: np.dtype[Any], width: int) -> npt.NDArray[Any]:
     """View one chunk as an array. Only for immediate copying: the caller's segment keeps the memory alive."""
     rows = min(1 << column.shift, column.rows - (number << column.shift))
-    buffer = (ctypes.c_char * (rows * column.stride)).from_address(int(column.table[number]))
-    raw = np.frombuffer(buffer, dtype=np.uint8).reshape(rows, column.stride)
-    return raw[:, : width * dtype.itemsize].view(dtype)
+    buffer = (ctypes.c_uint8 * (rows * column.stride)).from_address(int(column.table[number]))
+    raw = np.ctypeslib.as_array(buffer).view(np.uint8).reshape(rows, column.stride)
+    chunk: npt.NDArray[Any] = raw[:, : width * dtype.itemsize].view(dtype)
+    return chunk

@@ -2,8 +2,8 @@
 
 A job names its sources; it gathers their live rows, extends the graph of the largest source (or builds one), writes the
 columns in small transactions, measures the recall curve, and swaps the new segment in by one small commit.
-Promises: searches see either the old sources or the new segment; a crash or a cancelled job leaves only unlisted chunks,
-which the sweep removes. Rows that die while a job runs are dead in its result.
+Promises: searches see either the old sources or the new segment; a crash or a cancelled job leaves only unlisted
+chunks, which the sweep removes. Rows that die while a job runs are dead in its result.
 Invariants: only one job runs at a time in a database, so the chunks of a listed segment stay where they are during it.
 """
 
@@ -24,16 +24,17 @@ from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
 from vecdb.engine.state import SegmentEntry
 from vecdb.engine.tail import Slots, Tail, inverse_norms
 from vecdb.errors import ClosedError
+from vecdb.index.graph import Graph
+from vecdb.index.quantize import FIT_ROWS_MAX, Quantizer, encode_rows, fit_quantizer, saturated_share
+from vecdb.kernels.column import aligned_empty
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
     from vecdb.engine.schema import CollectionSchema, FieldSchema
     from vecdb.engine.validate import VectorArray
-    from vecdb.engine.view import CollectionView, SegmentView
+    from vecdb.engine.view import SegmentView
     from vecdb.engine.writer import Writer
-    from vecdb.index.graph import Graph
-    from vecdb.index.quantize import Quantizer
     from vecdb.storage.environment import Environment
 
 ENCODE_BLOCK_ROWS = 8_192
@@ -128,9 +129,14 @@ class Compactor:
         graph = self._graph(job.field, sources, codes, slots, threads)
         self._check_cancelled()
         data = ColumnData(
-            slots=slots, codes=codes, graph=graph, vectors=lambda start, stop: gather_sources(job.field, sources, start, stop)
+            slots=slots,
+            codes=codes,
+            graph=graph,
+            vectors=lambda start, stop: gather_sources(job.field, sources, start, stop),
         )
-        bytes_written = write_segment_columns(self.writer, job.collection.number, job.field, number, data, self.cancelled)
+        bytes_written = write_segment_columns(
+            self.writer, job.collection.number, job.field, number, data, self.cancelled
+        )
         entry = segment_entry(number, slots, graph, quantizer, bytes_written)
         entry = calibrated(self.environment, job.collection.number, job.field, entry)
         self._check_cancelled()
@@ -139,7 +145,7 @@ class Compactor:
     def _graph(
         self, field: FieldSchema, sources: list[Source], codes: npt.NDArray[np.int8], slots: Slots, threads: int
     ) -> Graph:
-        from vecdb.index.build import build_graph, extend_graph, row_levels
+        from vecdb.index.build import build_graph, extend_graph, row_levels  # noqa: PLC0415 - loads numba
 
         base = sources[0].holder
         if field.builder == "hnswlib":
@@ -158,7 +164,7 @@ class Compactor:
         return extend_graph(read_graph(base), codes, keep, levels, **options)
 
     def _graph_by_hnswlib(self, field: FieldSchema, sources: list[Source], threads: int) -> Graph:
-        from vecdb.index.hnswlib_builder import build_graph_with_hnswlib
+        from vecdb.index.hnswlib_builder import build_graph_with_hnswlib  # noqa: PLC0415 - loads hnswlib
 
         rows = sum(len(source.rows) for source in sources)
         vectors = gather_sources(field, sources, 0, rows).astype(np.float32, copy=False)
@@ -178,9 +184,7 @@ class Compactor:
 
 
 def encode_sources(field: FieldSchema, sources: list[Source]) -> tuple[npt.NDArray[np.int8], Quantizer]:
-    """Return the codes of all live rows and their quantizer: that of the largest segment while the data still fits it."""
-    from vecdb.index.quantize import saturated_share
-
+    """Return the codes of all live rows and their quantizer: the largest segment's while the data still fits it."""
     base = sources[0].holder
     if not isinstance(base, Tail):
         quantizer = base.segment.quantizer
@@ -198,9 +202,6 @@ def _encode_rest(
     field: FieldSchema, sources: list[Source], first: int, quantizer: Quantizer
 ) -> tuple[npt.NDArray[np.int8], float]:
     """Encode rows from `first` on; returns the codes and the length of the longest vector among them."""
-    from vecdb.index.quantize import encode_rows
-    from vecdb.kernels.column import aligned_empty
-
     total = sum(len(source.rows) for source in sources)
     codes = aligned_empty((total - first, quantizer.padded), np.int8)
     longest = 0.0
@@ -215,8 +216,6 @@ def _encode_rest(
 
 
 def _fit(field: FieldSchema, sources: list[Source]) -> Quantizer:
-    from vecdb.index.quantize import FIT_ROWS_MAX, fit_quantizer
-
     total = sum(len(source.rows) for source in sources)
     if field.metric == "dot" or total <= FIT_ROWS_MAX:
         sample = gather_sources(field, sources, 0, total)
@@ -239,13 +238,12 @@ def gather_sources(field: FieldSchema, sources: list[Source], start: int, stop: 
         if start < count and stop > 0:
             parts.append(source.gather(max(start, 0), min(stop, count), field))
         start, stop = start - count, stop - count
-    return np.concatenate(parts)
+    gathered: VectorArray = np.concatenate(parts)  # type: ignore[assignment]  # all parts have the field's dtype
+    return gathered
 
 
 def read_graph(view: SegmentView) -> Graph:
     """Copy the graph of a segment onto the heap."""
-    from vecdb.index.graph import Graph
-
     segment, entry = view.segment, view.entry
     int32 = np.dtype(np.int32)
     return Graph(
@@ -260,6 +258,7 @@ def read_graph(view: SegmentView) -> Graph:
 
 
 def segment_entry(number: int, slots: Slots, graph: Graph, quantizer: Quantizer, bytes_written: int) -> SegmentEntry:
+    """Return the manifest entry of a segment just written, not yet measured."""
     return SegmentEntry(
         number=number,
         rows=len(slots),
@@ -276,8 +275,6 @@ def segment_entry(number: int, slots: Slots, graph: Graph, quantizer: Quantizer,
 
 
 def _aligned(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
-    from vecdb.kernels.column import aligned_empty
-
     out: npt.NDArray[np.int8] = aligned_empty(codes.shape, np.int8)
     out[...] = codes
     return out

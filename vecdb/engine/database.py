@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from vecdb.config import FOLLOW_INTERVAL_S, MIN_SEQ_WAIT_S, EngineConfig
 from vecdb.engine.collection import Collection
@@ -114,7 +114,7 @@ class Database:
 
     @property
     def mode(self) -> Mode:
-        """ "rw" for the writer, "r" for a reader."""
+        """Either "rw" for the writer or "r" for a reader."""
         return self._mode
 
     @property
@@ -208,7 +208,7 @@ class Database:
 
         with self._using():
             self._check_writable()
-            assert self._writer is not None and self._indexer is not None  # noqa: S101, PT018 - a writable database
+            assert self._writer is not None and self._indexer is not None  # noqa: PT018 - a writable database
             with self._indexer.paused():
                 import_index(self._environment, self._writer, name, index, dim, metric, metadata)
         return self.collection(name)
@@ -266,7 +266,7 @@ class Database:
         """Commit one operation."""
         with self._using():
             self._check_writable()
-            assert self._writer is not None  # noqa: S101 - a writable database has a writer
+            assert self._writer is not None
             ticket = self._writer.submit(operation)
             return WriteResult(seq=ticket.seq, count=ticket.count)
 
@@ -280,7 +280,7 @@ class Database:
         """Run index jobs in this thread; a reader leaves them to the writer and waits for nothing."""
         with self._using():
             self._check_writable()
-            assert self._indexer is not None  # noqa: S101 - a writable database has an indexer
+            assert self._indexer is not None
             self._indexer.settle(numbers, effort, timeout_s, progress)
 
     @contextlib.contextmanager
@@ -349,7 +349,7 @@ class Reading:
             self._database._leave()  # noqa: SLF001
             raise
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._database._leave()  # noqa: SLF001
 
 

@@ -1,4 +1,4 @@
-"""Keeps the index in shape: seals tails into segments, merges small segments, drops dead rows, sweeps what is left over.
+"""Keeps the index in shape: seals tails into segments, merges small ones, drops dead rows, sweeps what is left over.
 
 Promises: searches are right at every moment whatever it does; it only makes them faster. A caller of `settle` waits for
 the same jobs that the background thread would do, run in the caller's thread.
@@ -148,7 +148,9 @@ class Indexer:
         view = self._publisher.view
         for number in collections:
             collection = view.collections.get(number)
-            for field in collection.fields if collection is not None else ():
+            if collection is None:
+                continue
+            for field in collection.fields:
                 job = plan_job(collection, field, effort, self._config.tail_rows_index, bounds.get(number))
                 if job is not None:
                     return job
@@ -194,8 +196,8 @@ class Indexer:
             except StorageError as error:
                 log.warning("indexing paused for %.0f s: %s", INDEX_RETRY_S, error)
                 self._pause()
-            except VecDBError as error:
-                log.error("indexing failed: %s", error)
+            except VecDBError:
+                log.exception("indexing failed")
                 self._pause()
 
     def _pause(self) -> None:

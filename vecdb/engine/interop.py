@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from vecdb.engine.compaction import read_graph, segment_entry
 from vecdb.engine.columns import gather_rows
+from vecdb.engine.compaction import read_graph, segment_entry
 from vecdb.engine.operations import Commit, put_records
 from vecdb.engine.records import fetch_records
 from vecdb.engine.schema import CollectionSchema, build_schema
@@ -28,7 +28,6 @@ from vecdb.storage.keys import Table
 from vecdb.types import DEFAULT_FIELD, Field, Metadata, Metric, RecordId
 
 if TYPE_CHECKING:
-    from vecdb.engine.database import Database
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import CollectionView, FieldView, View
     from vecdb.engine.writer import Writer
@@ -117,8 +116,10 @@ def import_index(
     writer.submit(FinishImport(schema, entry, len(read.labels), deleted))
 
 
-def export_field(view: View, collection: CollectionView, field: FieldView, path: str | os.PathLike[str]) -> list[RecordId]:
-    """Write the only segment of a field as an hnswlib file; returns the id of each row that is not deleted, by label."""
+def export_field(
+    view: View, collection: CollectionView, field: FieldView, path: str | os.PathLike[str]
+) -> list[RecordId]:
+    """Write the only segment of a field as an hnswlib file; returns the ids of live rows, in row order."""
     from vecdb.index.hnswlib_writer import write_hnswlib_file  # noqa: PLC0415
 
     if len(field.segments) != 1 or field.tail.live:
@@ -148,8 +149,8 @@ def export_field(view: View, collection: CollectionView, field: FieldView, path:
     return ids
 
 
-def _labels(rows: int, live: Any, ids: list[RecordId]) -> Any:  # noqa: ANN401 - arrays
-    """Ids as labels when all are ints that hnswlib can hold, else 0, 1, 2, ... over live rows; dead rows come behind."""
+def _labels(rows: int, live: Any, ids: list[RecordId]) -> Any:
+    """Ids as labels when all are ints that hnswlib can hold, else 0, 1, 2, ... over live rows; dead rows follow."""
     labels = np.zeros(rows, dtype=np.uint64)
     numeric = [record_id for record_id in ids if isinstance(record_id, int) and record_id <= LABEL_MAX]
     labels[live] = numeric if len(numeric) == len(ids) else np.arange(len(ids))
@@ -164,7 +165,9 @@ def _packed_metadata(read: HnswlibIndex, metadata: Sequence[Metadata | None] | N
     if metadata is None:
         return [EMPTY_METADATA] * len(read.labels)
     if len(metadata) != len(read.labels):
-        raise InvalidMetadataError(f"metadata has {len(metadata)} entries for {len(read.labels)} rows; give one per row")
+        raise InvalidMetadataError(
+            f"metadata has {len(metadata)} entries for {len(read.labels)} rows; give one per row"
+        )
     return [encode_metadata(item, position) for position, item in enumerate(metadata)]
 
 

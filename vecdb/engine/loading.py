@@ -24,7 +24,8 @@ from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
     from vecdb.engine.validate import VectorArray
-    from vecdb.storage.environment import Environment, ReadTransaction
+    from vecdb.storage.environment import Environment
+    from vecdb.storage.transactions import ReadTransaction
 
 
 def load_view(environment: Environment) -> View:
@@ -63,7 +64,8 @@ def load_counters(txn: ReadTransaction) -> Counters:
 def load_schemas(txn: ReadTransaction) -> dict[int, CollectionSchema]:
     """Read the catalog, by collection number."""
     schemas = [
-        codec.decode_struct(Table.CATALOG, key, value, CollectionSchema) for key, value in items_under(txn, Table.CATALOG, b"")
+        codec.decode_struct(Table.CATALOG, key, value, CollectionSchema)
+        for key, value in items_under(txn, Table.CATALOG, b"")
     ]
     return {schema.number: schema for schema in schemas}
 
@@ -105,9 +107,7 @@ def load_dead(txn: ReadTransaction, number: int, next_slot: int) -> bitmap.Words
     return words
 
 
-def load_tail_rows(
-    txn: ReadTransaction, number: int, field: FieldSchema, first_slot: int
-) -> tuple[Slots, VectorArray]:
+def load_tail_rows(txn: ReadTransaction, number: int, field: FieldSchema, first_slot: int) -> tuple[Slots, VectorArray]:
     """Read the tail rows of a field from `first_slot` on."""
     start = keys.tail_key(number, field.number, first_slot)
     stop = keys.prefix_stop(keys.field_prefix(number, field.number))

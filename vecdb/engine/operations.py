@@ -1,7 +1,7 @@
 """Defines what a write does: each operation reads and checks first, then changes, inside the writer's transaction.
 
-Promises: an operation that raises has changed nothing, so the others of its commit go on. All of one operation is in one
-transaction: all of it or none is ever seen.
+Promises: an operation that raises has changed nothing, so the others of its commit go on. All of one operation is in
+one transaction: all of it or none is ever seen.
 Invariants: slots are given out in commit order and never reused; a record's old slot is marked dead in the same
 transaction that gives it a new one; the tail table holds no row of a dead slot that was in the tail when it died.
 Concurrency: run by one thread at a time, the one that holds the write lock.
@@ -34,7 +34,7 @@ from vecdb.storage.keys import Table
 if TYPE_CHECKING:
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import View
-    from vecdb.storage.environment import WriteTransaction
+    from vecdb.storage.transactions import WriteTransaction
 
 IDS_IN_MESSAGE = 5
 
@@ -125,12 +125,14 @@ class PutRecords:
 
     def _refuse(self, commit: Commit) -> None:
         there = [
-            repr(keys.id_from_key(key)) for key in self.keys if commit.txn.get(Table.IDS, keys.id_table_key(self.schema.number, key))
+            repr(keys.id_from_key(key))
+            for key in self.keys
+            if commit.txn.get(Table.IDS, keys.id_table_key(self.schema.number, key))
         ]
         raise RecordExistsError(
             f"insert into {self.schema.name!r}: {len(there)} of {len(self.keys)} ids exist already "
-            f"({', '.join(there[:IDS_IN_MESSAGE])}{', …' if len(there) > IDS_IN_MESSAGE else ''}); nothing was inserted, "
-            "use upsert to replace them",
+            f"({', '.join(there[:IDS_IN_MESSAGE])}{', …' if len(there) > IDS_IN_MESSAGE else ''}); "
+            "nothing was inserted, use upsert to replace them",
             collection=self.schema.name,
             count=len(there),
         )
@@ -158,7 +160,7 @@ class UpdateRecord:
         old = find_slots(commit, number, [self.key])
         if not len(old):
             raise RecordNotFoundError(
-                f"collection {self.schema.name!r} has no record {keys.id_from_key(self.key)!r:.80}; use upsert to create it",
+                f"collection {self.schema.name!r} has no record {keys.id_from_key(self.key)!r:.80}; upsert creates it",
                 collection=self.schema.name,
             )
         packed = self._merged(commit, int(old[0]))
@@ -175,7 +177,7 @@ class UpdateRecord:
         commit.states[number] = msgspec.structs.replace(state, next_slot=state.next_slot + 1)
         return 1
 
-    def _merged(self, commit: Commit, slot: int) -> bytes:
+    def _merged(self, commit: Commit, slot: int) -> Packed:
         key = keys.record_key(self.schema.number, slot)
         value = commit.txn.get(Table.RECORDS, key)
         if value is None:
@@ -185,20 +187,20 @@ class UpdateRecord:
 
     def _kept_vectors(self, commit: Commit, old: Slots) -> dict[int, VectorArray]:
         kept = {}
-        for field in self.schema.fields:
-            if field.number in self.vectors:
+        for declared in self.schema.fields:
+            if declared.number in self.vectors:
                 continue
-            key = keys.tail_key(self.schema.number, field.number, int(old[0]))
+            key = keys.tail_key(self.schema.number, declared.number, int(old[0]))
             value = commit.txn.get(Table.TAIL, key)
             if value is not None:
-                kept[field.number] = codec.decode_vectors([key], [value], field.dim, field.dtype)
+                kept[declared.number] = codec.decode_vectors([key], [value], declared.dim, declared.dtype)
                 continue
             view = commit.view.collections.get(self.schema.number)
             if view is None:
                 continue
-            found, vectors = view.fields[field.number].vectors_of(old)
+            found, vectors = view.fields[declared.number].vectors_of(old)
             if found[0]:
-                kept[field.number] = vectors
+                kept[declared.number] = vectors
         return kept
 
 
@@ -232,7 +234,7 @@ class CreateCollection:
         """Number the collection and enter it into the catalog; returns its number."""
         if any(schema.name == self.name for schema in commit.schemas.values()):
             raise CollectionExistsError(
-                f"collection {self.name!r} exists already; open it with db.collection({self.name!r}) or pass exist_ok=True",
+                f"collection {self.name!r} exists already; use db.collection({self.name!r}) or pass exist_ok=True",
                 collection=self.name,
             )
         if len(commit.schemas) >= COLLECTIONS_MAX:
@@ -296,9 +298,9 @@ def kill_slots(commit: Commit, schema: CollectionSchema, slots: Slots) -> None:
     state = commit.states[schema.number]
     for slot in slots.tolist():
         commit.txn.delete(Table.RECORDS, keys.record_key(schema.number, slot))
-        for field in schema.fields:
-            if slot >= state.fields[field.number].indexed_upto:
-                commit.txn.delete(Table.TAIL, keys.tail_key(schema.number, field.number, slot))
+        for declared in schema.fields:
+            if slot >= state.fields[declared.number].indexed_upto:
+                commit.txn.delete(Table.TAIL, keys.tail_key(schema.number, declared.number, slot))
     commit.change(schema.number).killed.append(slots)
 
 

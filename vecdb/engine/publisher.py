@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from vecdb.engine.operations import Commit
     from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.state import CollectionState
-    from vecdb.storage.environment import Environment, ReadTransaction
+    from vecdb.storage.environment import Environment
+    from vecdb.storage.transactions import ReadTransaction
 
 
 class Publisher:
@@ -132,7 +133,7 @@ def advanced(
 def _with_segments(
     txn: ReadTransaction, collection: int, field: FieldView, state: CollectionState, dead: bitmap.Words
 ) -> FieldView:
-    """Open segments that are new in `state`, forget those that are gone, and drop what the tail no longer answers for."""
+    """Open segments that are new in `state`, forget those that are gone, drop what the tail no longer answers for."""
     wanted = state.fields[field.schema.number]
     current = tuple(segment.entry.number for segment in field.segments)
     if current == wanted.segments and field.tail.from_slot >= wanted.indexed_upto:

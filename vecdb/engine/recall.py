@@ -24,7 +24,7 @@ NORMAL_95 = 1.96
 def measure_field_recall(
     field: FieldView, k: int, sample: int, effort: Effort, seed: int, threads: int
 ) -> RecallReport:
-    """Search for `sample` stored vectors, approximately and exactly, and compare; distances count, so ties are no miss."""
+    """Search for `sample` stored vectors, approximately and exactly, and compare by distance: ties are no miss."""
     slots = _sample_slots(field, sample, seed)
     queries = field.vectors_of(slots)[1].astype(np.float32)
     exact = search_field_batch(field, queries, k, Effort(True, None, 1.0), threads, slots)
@@ -63,7 +63,7 @@ def _tolerance(truth: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
 
 
 def _interval(recall: float, shares: list[float]) -> tuple[float, float]:
-    """Normal interval over queries (they are independent, hits within one are not), never narrower than Wilson's of n."""
+    """Normal interval over queries (independent, as hits of one query are not); never narrower than for 0 misses."""
     count = len(shares)
     if count == 0:
         return 0.0, 1.0

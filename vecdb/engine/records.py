@@ -1,7 +1,7 @@
 """Fetches records of a View: by id, by page, and for the slots a search found.
 
 Promises: ids, metadata and vectors returned are those of the View's seq. Damaged values raise CorruptionError.
-Concurrency: LMDB allows a read transaction to one thread at a time, so each fetch holds the View's lock for its reads only.
+Concurrency: LMDB allows a read transaction to one thread at a time, so each fetch holds the View's lock to read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def get_records(
     id_keys = [keys.id_table_key(collection.schema.number, key) for key in wanted]
     with view.lock:
         values = view.txn.get_many(Table.IDS, id_keys)
-        slots = [None if value is None else codec.decode_slot(key, value) for key, value in zip(id_keys, values, strict=True)]
+        slots = [
+            None if value is None else codec.decode_slot(key, value) for key, value in zip(id_keys, values, strict=True)
+        ]
         present = np.array([slot for slot in slots if slot is not None], dtype=np.uint32)
         stored = fetch_records(view, collection.schema.number, present)
     found = iter(_with_vectors(collection, present, stored) if with_vectors else stored)

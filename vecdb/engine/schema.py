@@ -132,7 +132,9 @@ def _field_schema(number: int, name: str, field: Field) -> FieldSchema:
 
 def _check_range(field: str, option: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRequestError(f"{option} of field {field!r} is {type(value).__name__}; it must be an int", field=field)
+        raise InvalidRequestError(
+            f"{option} of field {field!r} is {type(value).__name__}; it must be an int", field=field
+        )
     if not low <= value <= high:
         raise LimitExceededError(f"{option} of field {field!r} is {value}; it must be in {low}..{high}", field=field)
 
@@ -140,5 +142,6 @@ def _check_range(field: str, option: str, value: object, low: int, high: int) ->
 def _check_choice(field: str, option: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InvalidRequestError(
-            f"{option} of field {field!r} is {value!r:.40}; it must be one of {', '.join(map(repr, choices))}", field=field
+            f"{option} of field {field!r} is {value!r:.40}; it must be one of {', '.join(map(repr, choices))}",
+            field=field,
         )

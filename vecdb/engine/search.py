@@ -1,6 +1,6 @@
 """Answers searches over one field of a View: every segment and the tail, merged by exact distance.
 
-Promises: hits are live, sorted by (distance, slot) and never fewer than min(limit, live rows); `exact` scans everything.
+Promises: hits are live, sorted by (distance, slot), never fewer than min(limit, live rows); `exact` scans everything.
 Slots are given out in commit order and survive merges, so ties are broken the same way before and after indexing.
 Invariants: the caller keeps the View alive during the call.
 Concurrency: pure over immutable views; kernels release the GIL.
@@ -84,7 +84,9 @@ def search_field_batch(
         skips = None if skip_slots is None else field.tail.find(skip_slots)
         parts.append(scan_planned(field.tail.plan, queries, wanted, field.tail.dead, threads, skips))
     return [
-        merged([(slots[row, : counts[row]], distances[row, : counts[row]]) for slots, distances, counts in parts], limit)
+        merged(
+            [(slots[row, : counts[row]], distances[row, : counts[row]]) for slots, distances, counts in parts], limit
+        )
         for row in range(len(queries))
     ]
 

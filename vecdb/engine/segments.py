@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from vecdb.engine.validate import VectorArray
     from vecdb.engine.writer import Writer
     from vecdb.index.graph import Graph
-    from vecdb.storage.environment import Environment, ReadTransaction
+    from vecdb.storage.environment import Environment
+    from vecdb.storage.transactions import ReadTransaction
 
 CALIBRATION_SAMPLE = 200
 """Rows used as queries to measure a segment's recall curve: a standard error of about 0.007 at recall .95 and k=10."""
@@ -39,7 +40,7 @@ CALIBRATION_SAMPLE = 200
 
 @dataclass(frozen=True, slots=True)
 class ColumnData:
-    """Everything a segment stores. `vectors(start, stop)` returns original rows, so that they never are all on the heap."""
+    """Everything a segment stores. `vectors(start, stop)` returns original rows: they never are all on the heap."""
 
     slots: Slots
     codes: npt.NDArray[np.int8]
@@ -103,9 +104,7 @@ def write_segment_columns(
     return total
 
 
-def calibrated(
-    environment: Environment, collection: int, field: FieldSchema, entry: SegmentEntry
-) -> SegmentEntry:
+def calibrated(environment: Environment, collection: int, field: FieldSchema, entry: SegmentEntry) -> SegmentEntry:
     """Measure the recall curve of a segment just written and return its entry with it."""
     from vecdb.index.calibrate import measure_curve  # noqa: PLC0415 - loads numba
 

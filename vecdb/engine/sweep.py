@@ -1,4 +1,4 @@
-"""Removes what no state lists any more: chunks of replaced or half-written segments, sealed tail rows, dropped collections.
+"""Removes what no state lists: chunks of replaced or half-written segments, sealed tail rows, dropped collections.
 
 Promises: only unlisted data is removed, in transactions of at most INDEX_COMMIT_BYTES, so commits of users wait little.
 Interrupted sweeps are finished by the next one: everything to remove is found from the tables themselves.
@@ -20,7 +20,8 @@ from vecdb.storage.keys import Table
 if TYPE_CHECKING:
     from vecdb.engine.view import View
     from vecdb.engine.writer import Writer
-    from vecdb.storage.environment import Environment, ReadTransaction
+    from vecdb.storage.environment import Environment
+    from vecdb.storage.transactions import ReadTransaction
 
 COLLECTION_TABLES = (Table.IDS, Table.RECORDS, Table.TAIL, Table.DEAD, Table.SEGMENTS, Table.CHUNKS)
 
@@ -68,8 +69,9 @@ class Sweeper:
             self._forget(dropped)
 
     def _forget(self, dropped: tuple[int, ...]) -> None:
+        with self._environment.begin_read() as read:
+            counters = load_counters(read)
         with self._writer.transaction() as txn:
-            counters = load_counters(txn)
             left = tuple(number for number in counters.dropped if number not in dropped)
             after = msgspec.structs.replace(counters, dropped=left)
             txn.put(Table.STATE, COUNTERS_KEY, codec.encode_struct(Table.STATE, COUNTERS_KEY, after))

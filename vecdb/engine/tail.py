@@ -2,7 +2,7 @@
 
 Promises: a Tail never changes for its holder. `appended` writes only behind the rows that older tails can see, so all
 versions share one storage and an append costs the rows appended.
-Invariants: slots ascend with the row; row r lives in chunk r >> 10. Tails form a line: only the newest may be appended to.
+Invariants: slots ascend with the row; row r lives in chunk r >> 10. Only the newest version may be appended to.
 Concurrency: any number of readers of any version beside one writer.
 """
 
@@ -153,7 +153,9 @@ class Tail:
 
     def vectors_column(self) -> Column:
         """Return the vectors as kernels read them."""
-        return self._column([chunk.vectors for chunk in self.chunks], self.schema.dim * np.dtype(self.schema.dtype).itemsize)
+        return self._column(
+            [chunk.vectors for chunk in self.chunks], self.schema.dim * np.dtype(self.schema.dtype).itemsize
+        )
 
     def inverse_norms_column(self) -> Column | None:
         """Return 1/length of each row under cosine, else None."""
@@ -173,7 +175,8 @@ class Tail:
 def inverse_norms(vectors: VectorArray) -> FloatRows:
     """Return 1/length of each row as float32, computed in float64. Rows must not be zero."""
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    return (1.0 / np.sqrt(squares)).astype(np.float32)
+    inverse: FloatRows = (1.0 / np.sqrt(squares)).astype(np.float32)
+    return inverse
 
 
 def _new_chunk(schema: FieldSchema) -> TailChunk:

@@ -120,7 +120,8 @@ def check_query(field: FieldSchema, value: object) -> FloatArray:
             "or use search_batch for several",
             field=field.name,
         )
-    return check_vectors(field_as_float32(field), array, 1)[0].astype(np.float32, copy=False)
+    row: FloatArray = check_vectors(field_as_float32(field), array, 1)[0].astype(np.float32, copy=False)
+    return row
 
 
 def check_queries(field: FieldSchema, value: object) -> FloatArray:
@@ -243,7 +244,7 @@ def _checked_map(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, 
     return checked
 
 
-def _checked_value(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401 - JSON-like by nature
+def _checked_value(value: Any, where: str, depth: int) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float, np.integer, np.floating)):
@@ -260,7 +261,7 @@ def _checked_value(value: Any, where: str, depth: int) -> Any:  # noqa: ANN401 -
     )
 
 
-def _checked_number(value: Any, where: str) -> int | float:  # noqa: ANN401 - any number
+def _checked_number(value: Any, where: str) -> int | float:
     if isinstance(value, (int, np.integer)):
         if not INT64_MIN <= value <= UINT64_MAX:
             raise InvalidMetadataError(f"{where} does not fit 64 bits; store it as str or float")

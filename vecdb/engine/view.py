@@ -1,10 +1,10 @@
 """Holds what a reader sees: an immutable picture of the whole database at one seq.
 
-A View is made after each commit and swapped in by one assignment; a search takes the current one and keeps it to its end.
+A View is made after each commit and swapped in by one assignment; a search keeps the one it began with to its end.
 Promises: nothing reachable from a View changes. Each View pins its own read transaction, begun at its seq, so metadata,
 tail, tombstones and segments of one search agree; the pin ends with the last reference to the View.
 Invariants: the addresses in a segment's columns stay valid as long as the segment is listed in the newest state or a
-View that lists it is alive: values are never rewritten in place, and freed pages are not reused below a pinned transaction.
+View that lists it is alive: values are never rewritten in place, and LMDB reuses no page that a pin can see.
 Concurrency: read freely; `View.lock` guards the read transaction, which LMDB allows to one thread at a time.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vecdb.engine.validate import VectorArray
     from vecdb.index.segment import Segment
     from vecdb.kernels.column import Column
-    from vecdb.storage.environment import ReadTransaction
+    from vecdb.storage.transactions import ReadTransaction
 
 
 class SlotMap:

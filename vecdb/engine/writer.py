@@ -28,7 +28,8 @@ from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
     from vecdb.engine.publisher import Publisher
-    from vecdb.storage.environment import Environment, WriteTransaction
+    from vecdb.storage.environment import Environment
+    from vecdb.storage.transactions import WriteTransaction
 
 GROUP_OPERATIONS_MAX = 256
 """Most operations in one commit, so that the first of a burst does not wait for all of it."""
@@ -94,7 +95,9 @@ class Writer:
 
     def _commit_all(self, tickets: list[Ticket]) -> None:
         if self._unpublished:
-            raise StoragePoisonedError("a commit could not be made visible in this process; close and reopen the database")
+            raise StoragePoisonedError(
+                "a commit could not be made visible in this process; close and reopen the database"
+            )
         view = self._publisher.view
         with self._environment.write() as txn:
             commit = Commit(
