@@ -23,7 +23,8 @@ PRODUCTS = {
 def embed_text(text: str, dim: int = 128) -> FloatArray:
     """The sum of one fixed random direction per word."""
     words = [np.random.default_rng(zlib.crc32(word.encode())).normal(size=dim) for word in text.split()]
-    return np.stack(words).sum(axis=0).astype(np.float32)
+    total: FloatArray = np.stack(words).sum(axis=0).astype(np.float32)
+    return total
 
 
 def embed_colour(colour: tuple[float, float, float]) -> FloatArray:

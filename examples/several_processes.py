@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+import multiprocessing
 import sys
 import tempfile
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -15,51 +16,53 @@ import vecdb
 DIM = 32
 BATCHES = 5
 BATCH_RECORDS = 200
+START_TIMEOUT_S = 120
 
 
-def write(path: Path) -> None:
+def write(path: Path, everyone_is_ready: Barrier) -> None:
     """Write batches, and tell the readers nothing: they see each batch by themselves."""
     rng = np.random.default_rng(0)
     with vecdb.open(path, create=False) as db:
         docs = db.collection("docs")
+        everyone_is_ready.wait(START_TIMEOUT_S)
         for batch in range(BATCHES):
             ids = list(range(batch * BATCH_RECORDS, (batch + 1) * BATCH_RECORDS))
             result = docs.upsert(ids, rng.normal(size=(BATCH_RECORDS, DIM)).astype(np.float32))
-            print(f"writer: batch {batch} is on the disk at seq {result.seq}", flush=True)
-            time.sleep(0.2)
+            print(f"writer:   batch {batch + 1} is on the disk at seq {result.seq}", flush=True)
+            time.sleep(0.3)
 
 
-def read(path: Path, name: str) -> None:
+def read(path: Path, everyone_is_ready: Barrier, name: str) -> None:
     """Search until every record has arrived. Nothing here waits for the writer or blocks it."""
     query = np.ones(DIM, dtype=np.float32)
-    seen = -1
+    seen = 1
     with vecdb.open(path, mode="r") as db:
         docs = db.collection("docs")
+        docs.search(query)  # the first search loads the kernels
+        everyone_is_ready.wait(START_TIMEOUT_S)
         while seen < BATCHES * BATCH_RECORDS:
-            if docs.count() != seen:
-                seen = docs.count()
-                best = docs.search(query, limit=1)
-                print(f"{name}: {seen} records at seq {db.seq}, nearest {best.ids}", flush=True)
-            time.sleep(0.02)
+            if (count := docs.count()) > seen:
+                seen = count
+                print(f"{name}: {seen:>4} records, nearest {docs.search(query, limit=3).ids}", flush=True)
+            time.sleep(0.01)
 
 
 def main() -> None:
+    context = multiprocessing.get_context("spawn")  # never fork a process that has a database open
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "data"
         with vecdb.open(path) as db:
-            db.create_collection("docs", dim=DIM)
-        roles = (["write"], ["read", "reader 1"], ["read", "reader 2"])
-        processes = [subprocess.Popen([sys.executable, __file__, str(path), *role]) for role in roles]
-        codes = [process.wait(timeout=120) for process in processes]
-    if any(codes):
-        sys.exit(f"exit codes {codes}")
-    print("all three processes are done")
+            db.create_collection("docs", dim=DIM).upsert([0], np.ones((1, DIM)))
+        barrier = context.Barrier(3)
+        processes = [context.Process(target=write, args=(path, barrier))]
+        processes += [context.Process(target=read, args=(path, barrier, name)) for name in ("reader 1", "reader 2")]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit(f"exit codes {[process.exitcode for process in processes]}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        main()
-    elif sys.argv[2] == "write":
-        write(Path(sys.argv[1]))
-    else:
-        read(Path(sys.argv[1]), sys.argv[3])
+    main()
