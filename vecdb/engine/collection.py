@@ -16,6 +16,8 @@ import numpy as np
 
 from vecdb.config import ITERATE_PAGE_ROWS, SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
 from vecdb.engine import batch, records
+from vecdb.engine.compiled import load_compiled
+from vecdb.engine.effort import SearchEffort
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.operations import DeleteRecords, Operation, UpdateRecord
 from vecdb.engine.validate import (
@@ -48,11 +50,11 @@ from vecdb.types import (
 
 if TYPE_CHECKING:
     import os
+    from types import ModuleType
 
     from vecdb.engine.database import Database
     from vecdb.engine.schema import CollectionSchema
-    from vecdb.engine.search import Effort
-    from vecdb.engine.view import FieldView, View
+    from vecdb.engine.view import CollectionView, FieldView, View
     from vecdb.index.graph import GraphReport
 
 
@@ -209,15 +211,13 @@ class Collection:
         `ef` fixes the effort; `target_recall` asks each segment for the effort that reached it when it was measured;
         `exact` compares with every record. `min_seq` waits until the reader sees that commit.
         """
-        from vecdb.engine import search as searching  # noqa: PLC0415 - numba loads with the first search
-
         limit = check_limit(limit)
         effort = self._effort(ef, target_recall, exact=exact)
         started = time.perf_counter()
         with self._database.reading(min_seq) as view:
             found = self._view(view).field(field)
             vector = check_query(found.schema, query)
-            slots, distances = searching.search_field(found, vector, limit, effort)
+            slots, distances = self._searching().search_field(found, vector, limit, effort)
             searched = time.perf_counter()
             result = records.search_result(
                 view,
@@ -249,8 +249,6 @@ class Collection:
 
         Metadata is left out unless asked for.
         """
-        from vecdb.engine import search as searching  # noqa: PLC0415 - numba loads with the first search
-
         limit = check_limit(limit)
         effort = self._effort(ef, target_recall, exact=exact)
         with self._database.reading(min_seq) as view:
@@ -260,20 +258,18 @@ class Collection:
                 raise LimitExceededError(
                     f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it"
                 )
-            hits = searching.search_field_batch(found, matrix, limit, effort, self._database.threads)
+            hits = self._searching().search_field_batch(found, matrix, limit, effort, self._database.threads)
             results = records.batch_results(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
         return BatchResult(results=results, limit=limit)
 
-    def _effort(self, ef: int | None, target_recall: float | None, *, exact: bool) -> Effort:
-        from vecdb.engine.search import Effort  # noqa: PLC0415 - numba loads with the first search
-
+    def _effort(self, ef: int | None, target_recall: float | None, *, exact: bool) -> SearchEffort:
         if ef is not None and target_recall is not None:
             raise InvalidRequestError("give either ef= or target_recall=, not both")
         checked_ef = None if ef is None else check_ef(ef)
         target = TARGET_RECALL_DEFAULT if target_recall is None else check_target_recall(target_recall)
-        return Effort(exact=bool(exact), ef=checked_ef, target_recall=target)
+        return SearchEffort(exact=bool(exact), ef=checked_ef, target_recall=target)
 
     # --- upkeep ----------------------------------------------------------------------------------------------------
 
@@ -308,7 +304,8 @@ class Collection:
         seed: int = 0,
     ) -> RecallReport:
         """Measure recall@k against exact search, with stored vectors as queries that do not find themselves."""
-        from vecdb.engine.recall import measure_field_recall  # noqa: PLC0415 - numba loads with the first search
+        load_compiled(progress=self._database.config.progress)
+        from vecdb.engine.recall import measure_field_recall  # noqa: PLC0415 - loads numba
 
         k, sample = check_limit(k), check_limit(sample)
         effort = self._effort(ef, target_recall, exact=False)
@@ -333,6 +330,13 @@ class Collection:
         with self._database.reading() as view:
             return export_field(view, self._view(view), self._view(view).field(field), path)
 
+    def _searching(self) -> ModuleType:
+        """The search module, loaded with the first search."""
+        load_compiled(progress=self._database.config.progress)
+        from vecdb.engine import search  # noqa: PLC0415 - loads numba
+
+        return search
+
     def _view(self, view: View) -> CollectionView:
         return view.collection(self._schema.number, self._schema.name)
 
@@ -348,7 +352,7 @@ def _field_stats(field: FieldView) -> FieldStats:
     )
 
 
-def _explain(field: FieldView, effort: Effort, limit: int, started: float, searched: float) -> Explain:
+def _explain(field: FieldView, effort: SearchEffort, limit: int, started: float, searched: float) -> Explain:
     now = time.perf_counter()
     plan = "exact scan" if effort.exact or not field.segments else "graph search"
     return Explain(

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from vecdb.config import DEAD_RATIO_REBUILD, SATURATION_REFIT
 from vecdb.engine.columns import gather_rows, read_column
+from vecdb.engine.compiled import load_compiled
 from vecdb.engine.operations import Commit
 from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
 from vecdb.engine.state import SegmentEntry
@@ -117,6 +118,7 @@ class Compactor:
     writer: Writer
     cancelled: Callable[[], bool]
     progress: Callable[[int, int], None] | None = None
+    announce: bool = True
 
     def run(self, job: Job, number: int, threads: int) -> None:
         """Build, write and publish the segment of `job` under the segment number `number`."""
@@ -124,6 +126,7 @@ class Compactor:
         if not sources:
             self.writer.submit(PublishSegment(job, None))
             return
+        load_compiled(progress=self.announce)
         codes, quantizer = encode_sources(job.field, sources)
         slots = np.concatenate([source.slots for source in sources])
         graph = self._graph(job.field, sources, codes, slots, threads)

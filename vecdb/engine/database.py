@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from vecdb.config import FOLLOW_INTERVAL_S, MIN_SEQ_WAIT_S, EngineConfig
 from vecdb.engine.collection import Collection
+from vecdb.engine.compiled import load_compiled
 from vecdb.engine.indexer import Effort, Indexer
 from vecdb.engine.operations import CreateCollection, DropCollection, Operation
 from vecdb.engine.publisher import Publisher
@@ -50,7 +51,7 @@ class Database:
         self._environment = environment
         self._path = path
         self._mode: Mode = mode
-        self._config = config
+        self.config = config
         self._closed: str | None = None
         self._close_lock = threading.Lock()
         # Calls under way. deque.append and pop are atomic, which makes this gate cheaper than a lock.
@@ -209,6 +210,7 @@ class Database:
         with self._using():
             self._check_writable()
             assert self._writer is not None and self._indexer is not None  # noqa: PT018 - a writable database
+            load_compiled(progress=self.config.progress)
             with self._indexer.paused():
                 import_index(self._environment, self._writer, name, index, dim, metric, metadata)
         return self.collection(name)

@@ -169,12 +169,15 @@ class Indexer:
             return gone or self._closing.is_set() or (deadline is not None and time.monotonic() > deadline)
 
         try:
-            Compactor(self._environment, self._writer, cancelled, progress).run(job, number, threads)
+            self._compactor(cancelled, progress).run(job, number, threads)
         except (ClosedError, CollectionNotFoundError):
             self._explain_cancel(key[0], deadline)
         finally:
             if not self._closing.is_set():
                 self._sweeper.sweep_field(self._publisher.view, *key)
+
+    def _compactor(self, cancelled: Callable[[], bool], progress: Callable[[int, int], None] | None) -> Compactor:
+        return Compactor(self._environment, self._writer, cancelled, progress, announce=self._config.progress)
 
     def _explain_cancel(self, number: int, deadline: float | None) -> None:
         self._check_open()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecdb.engine.search import Effort, search_field_batch
+from vecdb.engine.effort import SearchEffort
+from vecdb.engine.search import search_field_batch
 from vecdb.types import RecallReport
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ NORMAL_95 = 1.96
 
 
 def measure_field_recall(
-    field: FieldView, k: int, sample: int, effort: Effort, seed: int, threads: int
+    field: FieldView, k: int, sample: int, effort: SearchEffort, seed: int, threads: int
 ) -> RecallReport:
     """Search for `sample` stored vectors, approximately and exactly, and compare by distance: ties are no miss."""
     slots = _sample_slots(field, sample, seed)
     queries = field.vectors_of(slots)[1].astype(np.float32)
-    exact = search_field_batch(field, queries, k, Effort(True, None, 1.0), threads, slots)
+    exact = search_field_batch(field, queries, k, SearchEffort(exact=True, ef=None, target_recall=1.0), threads, slots)
     approximate = search_field_batch(field, queries, k, effort, threads, slots)
     wanted = found = 0
     shares = []

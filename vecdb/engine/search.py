@@ -8,47 +8,26 @@ Concurrency: pure over immutable views; kernels release the GIL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.engine.effort import SearchEffort
 from vecdb.index.search import scan_planned, scan_segment_batch, search_segment, search_segment_batch
 from vecdb.types import FloatArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vecdb.engine.view import FieldView, SegmentView
+    from vecdb.engine.view import FieldView
 
 Slots: TypeAlias = npt.NDArray[np.uint32]
 Hits: TypeAlias = tuple[Slots, FloatArray]
 """Slots and distances of one query, best first."""
 
-EF_UNMEASURED = 256
-"""Pool size in a segment whose recall was never measured (imported from elsewhere)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How hard to look: exactly, with a fixed ef, or with whatever each segment needs for a target recall."""
-
-    exact: bool
-    ef: int | None
-    target_recall: float
-
-    def ef_for(self, view: SegmentView, limit: int) -> int:
-        """Pool size for one segment; 0 for a scan."""
-        if self.exact:
-            return 0
-        if self.ef is not None:
-            return max(self.ef, limit)
-        curve = view.segment.curve
-        return max(limit, EF_UNMEASURED) if curve is None else max(limit, curve.ef_for(self.target_recall, limit))
-
-
-def search_field(field: FieldView, query: FloatArray, limit: int, effort: Effort) -> Hits:
+def search_field(field: FieldView, query: FloatArray, limit: int, effort: SearchEffort) -> Hits:
     """Return the hits of one query (dim,)."""
     limit = min(limit, field.live)
     parts: list[Hits] = []
@@ -66,7 +45,7 @@ def search_field_batch(
     field: FieldView,
     queries: FloatArray,
     limit: int,
-    effort: Effort,
+    effort: SearchEffort,
     threads: int,
     skip_slots: Slots | None = None,
 ) -> list[Hits]:

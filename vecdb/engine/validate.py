@@ -109,10 +109,10 @@ def check_query(field: FieldSchema, value: object) -> FloatArray:
         and value.dtype == np.float32
         and value.shape == (field.dim,)
         and value.flags.c_contiguous
-    ):
         # One pass settles the common case: the sum of squares is neither NaN, huge nor tiny only for a sound vector.
-        if COSINE_NORM_MIN < float(value @ value) < VECTOR_ABS_MAX:
-            return value
+        and COSINE_NORM_MIN < float(value @ value) < VECTOR_ABS_MAX
+    ):
+        return value
     array = _numeric_array(field, value)
     if array.ndim != 1:
         raise InvalidVectorError(
