@@ -260,6 +260,8 @@ class Database:
             time.sleep(POLL_S)
         if self._writer is not None:
             self._writer.close()
+        # The map goes with its last transaction, and the handle may outlive `close` in the caller's hands.
+        self._publisher.view.txn.close()
         self._environment.close()
 
     # --- the gate (used by Collection) -----------------------------------------------------------------------------

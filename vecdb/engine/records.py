@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
-from vecdb.types import Explain, Record, SearchResult
+from vecdb.types import Explain, Metadata, Record, RecordId, SearchResult
 
 if TYPE_CHECKING:
     from vecdb.engine.tail import Slots
@@ -81,19 +81,14 @@ def search_result(
     with_vectors: bool,
 ) -> SearchResult:
     """Return the hits of one query with their ids and what else was asked for."""
-    record_keys = keys.record_keys(number, slots.tolist())
-    metadata: list[dict[str, Any]] | None = None
-    with view.lock:
-        values = _present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
-    if with_metadata:
-        decoded = [codec.decode_record(key, value) for key, value in zip(record_keys, values, strict=True)]
-        ids = [record_id for record_id, _ in decoded]
-        metadata = [fields for _, fields in decoded]
-    else:
-        ids = codec.decode_record_ids(record_keys, values)
-    vectors = field.vectors_of(slots)[1].astype(np.float32, copy=False) if with_vectors else None
-    scores = scores_of(distances, field.schema.metric)
-    return SearchResult(ids=ids, scores=scores, distances=distances, metadata=metadata, vectors=vectors)
+    ids, metadata = _ids_and_metadata(view, number, slots.tolist(), with_metadata=with_metadata)
+    return SearchResult(
+        ids=ids,
+        scores=scores_of(distances, field.schema.metric),
+        distances=distances,
+        metadata=metadata,
+        vectors=field.vectors_of(slots)[1].astype(np.float32, copy=False) if with_vectors else None,
+    )
 
 
 def batch_results(
@@ -105,11 +100,40 @@ def batch_results(
     with_metadata: bool,
     with_vectors: bool,
 ) -> tuple[SearchResult, ...]:
-    """Return the hits of many queries."""
-    return tuple(
-        search_result(view, field, number, slots, distances, with_metadata=with_metadata, with_vectors=with_vectors)
-        for slots, distances in hits
-    )
+    """Return the hits of many queries; a record found by several is read once (its metadata is one shared dict)."""
+    if not hits:
+        return ()
+    unique, positions = np.unique(np.concatenate([slots for slots, _ in hits]), return_inverse=True)
+    ids, metadata = _ids_and_metadata(view, number, unique.tolist(), with_metadata=with_metadata)
+    vectors = field.vectors_of(unique)[1].astype(np.float32, copy=False) if with_vectors else None
+    results, start = [], 0
+    for slots, distances in hits:
+        mine = positions[start : start + len(slots)]
+        listed = mine.tolist()
+        results.append(
+            SearchResult(
+                ids=[ids[position] for position in listed],
+                scores=scores_of(distances, field.schema.metric),
+                distances=distances,
+                metadata=None if metadata is None else [metadata[position] for position in listed],
+                vectors=None if vectors is None else vectors[mine],
+            )
+        )
+        start += len(slots)
+    return tuple(results)
+
+
+def _ids_and_metadata(
+    view: View, number: int, slots: list[int], *, with_metadata: bool
+) -> tuple[list[RecordId], list[Metadata] | None]:
+    """Read the records at live slots: their ids, and their metadata when wanted."""
+    record_keys = keys.record_keys(number, slots)
+    with view.lock:
+        values = _present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
+    if not with_metadata:
+        return codec.decode_record_ids(record_keys, values), None
+    decoded = [codec.decode_record(key, value) for key, value in zip(record_keys, values, strict=True)]
+    return [record_id for record_id, _ in decoded], [metadata for _, metadata in decoded]
 
 
 def explained(result: SearchResult, explain: Explain) -> SearchResult:
