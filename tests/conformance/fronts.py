@@ -1,0 +1,203 @@
+"""The ways to reach a database that must all behave alike: a directory, memory, and a reader process beside the writer.
+
+A front makes databases with the methods of `DatabaseLike`. A new front (a server, say) is one class and one entry in
+`FRONTS`; every test of the suite then runs against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import vecdb
+from tests.harness.process import Worker
+from vecdb.config import EngineConfig
+from vecdb.errors import VecDBError
+from vecdb.types import (
+    BatchResult,
+    CollectionStats,
+    Field,
+    Page,
+    RecallReport,
+    Record,
+    SearchResult,
+    VerifyReport,
+    WriteResult,
+)
+
+SMALL = EngineConfig(tail_rows_index=128, threads=2, progress=False, map_bytes=1 << 32)
+"""Small enough that a few hundred rows make segments, merges and tombstones."""
+
+
+class CollectionLike(Protocol):
+    """What every front's collections can do."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fields(self) -> Mapping[str, Field]: ...
+    def upsert(self, *args: Any, **options: Any) -> WriteResult: ...
+    def insert(self, *args: Any, **options: Any) -> WriteResult: ...
+    def update(self, *args: Any, **options: Any) -> WriteResult: ...
+    def delete(self, *args: Any, **options: Any) -> WriteResult: ...
+    def get(self, *args: Any, **options: Any) -> Any: ...
+    def search(self, *args: Any, **options: Any) -> SearchResult: ...
+    def search_batch(self, *args: Any, **options: Any) -> BatchResult: ...
+    def scroll(self, *args: Any, **options: Any) -> Page: ...
+    def iterate(self, *args: Any, **options: Any) -> Iterator[Record]: ...
+    def count(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, record_id: object, /) -> bool: ...
+    def wait_indexed(self, *args: Any, **options: Any) -> None: ...
+    def optimize(self) -> None: ...
+    def stats(self) -> CollectionStats: ...
+    def measure_recall(self, *args: Any, **options: Any) -> RecallReport: ...
+    def validate(self, *args: Any, **options: Any) -> Any: ...
+
+
+class DatabaseLike(Protocol):
+    """What every front's databases can do."""
+
+    @property
+    def seq(self) -> int: ...
+    def create_collection(self, *args: Any, **options: Any) -> CollectionLike: ...
+    def collection(self, name: str) -> CollectionLike: ...
+    def list_collections(self) -> list[str]: ...
+    def __contains__(self, name: object, /) -> bool: ...
+    def drop_collection(self, name: str) -> None: ...
+    def verify(self) -> VerifyReport: ...
+    def backup(self, *args: Any, **options: Any) -> None: ...
+    def optimize(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Front(Protocol):
+    """Opens databases under a directory of the test's own."""
+
+    def open(self, directory: Path) -> AbstractContextManager[DatabaseLike]: ...
+
+
+class DirectoryFront:
+    """A writer on a directory."""
+
+    def open(self, directory: Path) -> Any:
+        return vecdb.open(directory / "db", config=SMALL)
+
+
+class MemoryFront:
+    """A writer on ":memory:"."""
+
+    def open(self, directory: Path) -> Any:  # noqa: ARG002 - memory needs no directory
+        return vecdb.open(":memory:", config=SMALL)
+
+
+class ReaderProcessFront:
+    """Writes in this process; every read is answered by another process that opened the directory with mode="r"."""
+
+    def open(self, directory: Path) -> Any:
+        return SplitDatabase(directory / "db")
+
+
+FRONTS: dict[str, Callable[[], Front]] = {
+    "directory": DirectoryFront,
+    "memory": MemoryFront,
+    "reader-process": ReaderProcessFront,
+}
+
+DATABASE_READS = ("list_collections", "__contains__", "verify")
+COLLECTION_READS = (
+    "get",
+    "search",
+    "search_batch",
+    "scroll",
+    "count",
+    "__len__",
+    "__contains__",
+    "stats",
+    "measure_recall",
+    "validate",
+)
+
+
+class SplitDatabase:
+    """A writer and a reader process, looking like one database."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer: Any = vecdb.open(path, config=SMALL)
+        self._reader = Worker(serve_reads, path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._reader.kill()
+        self._writer.close()
+
+    def create_collection(self, *args: Any, **options: Any) -> SplitCollection:
+        return SplitCollection(self, self._writer.create_collection(*args, **options))
+
+    def collection(self, name: str) -> SplitCollection:
+        return SplitCollection(self, self._writer.collection(name))
+
+    def __contains__(self, name: object) -> bool:
+        return bool(self.ask(None, "__contains__", (name,), {}))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in DATABASE_READS:
+            return lambda *args, **options: self.ask(None, name, args, options)
+        return getattr(self._writer, name)
+
+    def ask(self, collection: str | None, method: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Call a method in the reader process, which has caught up with this writer."""
+        self._reader.send((collection, method, args, options))
+        answer = self._reader.expect("answer")
+        if isinstance(answer, VecDBError):
+            raise answer
+        return answer
+
+
+class SplitCollection:
+    """A collection of a `SplitDatabase`."""
+
+    def __init__(self, database: SplitDatabase, writer: Any) -> None:
+        self._database, self._writer = database, writer
+
+    def __len__(self) -> int:
+        return int(self._database.ask(self._writer.name, "__len__", (), {}))
+
+    def __contains__(self, record_id: object) -> bool:
+        return bool(self._database.ask(self._writer.name, "__contains__", (record_id,), {}))
+
+    def iterate(self, **options: Any) -> Iterator[Record]:
+        return iter(self._database.ask(self._writer.name, "iterate", (), options))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in COLLECTION_READS:
+            return lambda *args, **options: self._database.ask(self._writer.name, name, args, options)
+        return getattr(self._writer, name)
+
+
+def serve_reads(pipe: Connection, path: Path) -> None:
+    """The reader process: answer (collection or None, method, args, options) until the parent hangs up."""
+    with vecdb.open(path, mode="r", config=SMALL) as database:
+        while True:
+            try:
+                collection, method, args, options = pipe.recv()
+            except EOFError:
+                return
+            database.refresh()
+            try:
+                target: Any = database if collection is None else database.collection(collection)
+                answer = getattr(target, method)(*args, **options)
+                pipe.send(("answer", list(answer) if method == "iterate" else answer))
+            except VecDBError as error:
+                pipe.send(("answer", error))

@@ -1,0 +1,175 @@
+"""No room on the disk: a typed error, reads go on, nothing acknowledged is lost, and writes resume with the room."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vecdb
+from tests.harness import workload
+from tests.harness.model import Model, assert_exact_hits, assert_hits
+from tests.harness.process import Worker
+from vecdb.config import EngineConfig
+from vecdb.errors import StorageFullError
+
+CONFIG = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=1 << 32)
+ROOM_BYTES = 3 << 20
+TMPFS_BYTES = 12 << 20
+BALLAST_BYTES = 4 << 20
+BATCH = 100
+
+
+class Filler:
+    """Writes batches of the workload until the disk is full, and knows what was acknowledged."""
+
+    def __init__(self, database: Any) -> None:
+        self.docs = database.create_collection("docs", dim=workload.DIM, metric="l2", exist_ok=True)
+        self.model = Model.single(workload.DIM, "l2")
+        self._next = 0
+
+    def write(self) -> None:
+        """Write one batch; the model learns of it when it is acknowledged."""
+        keys = range(self._next, self._next + BATCH)
+        ids = [workload.record_id(key) for key in keys]
+        rows = workload.vectors_of(keys, [1] * BATCH)
+        metadata = [workload.metadata_of(key, 1) for key in keys]
+        self.docs.upsert(ids, rows, metadata)
+        self.model.put_columns(ids, rows, metadata)
+        self._next += BATCH
+
+    def fill(self) -> None:
+        """Write until it is refused."""
+        while True:
+            try:
+                self.write()
+            except StorageFullError:
+                return
+
+    def check(self) -> None:
+        """Everything acknowledged is there and nothing else, by every way of reading."""
+        stored = {record.id: record for record in self.docs.iterate(with_vectors=True)}
+        assert stored.keys() == self.model.entries.keys()
+        for record_id, entry in self.model.entries.items():
+            assert stored[record_id].metadata == entry.metadata
+            np.testing.assert_array_equal(stored[record_id].vector, entry.vectors["default"])
+        query = workload.vectors_of([3_000_000], [0])[0]
+        assert_exact_hits(self.model, self.docs.search(query, limit=20, exact=True), query, 20)
+        assert_hits(self.model, self.docs.search(query, limit=20), query, 20)
+
+    def delete_some(self) -> str:
+        """Delete a batch; either it happens or it is refused for lack of room."""
+        ids = list(self.model.entries)[:BATCH]
+        try:
+            assert self.docs.delete(ids=ids).count == BATCH
+        except StorageFullError:
+            return "refused"
+        self.model.delete(ids)
+        return "done"
+
+
+def fill_free_and_resume(path: Path, make_room: Callable[[], None]) -> str:
+    """Fill the disk under an open database, read, delete, make room, write on, reopen. Returns what deletes did."""
+    with vecdb.open(path, config=CONFIG) as database:
+        filler = Filler(database)
+        filler.fill()
+        assert len(filler.model.entries) >= BATCH
+        filler.check()
+        deletes = filler.delete_some()
+        filler.check()
+        filler.fill()  # a second refusal is like the first
+        filler.check()
+        make_room()
+        for _ in range(3):
+            filler.write()
+        filler.docs.optimize()
+        filler.check()
+    with vecdb.open(path, config=CONFIG) as database:
+        filler.docs = database.collection("docs")
+        filler.check()
+        assert database.verify().ok
+    return deletes
+
+
+def _fill_under_limit(pipe: Connection, path: Path) -> None:
+    vecdb.open(path, config=CONFIG).close()
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((path / "data.mdb").stat().st_size + ROOM_BYTES, resource.RLIM_INFINITY))
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    pipe.send(("done", fill_free_and_resume(path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, unlimited))))
+
+
+def test_a_file_that_may_not_grow_is_a_full_disk(artefacts: Path, report: Callable[[str], None]) -> None:
+    with Worker(_fill_under_limit, artefacts / "db", log=artefacts / "log") as worker:
+        report(f"file size limit: nothing lost, writes resumed; deletes when full: {worker.expect('done')}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of a few MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    size = f"size={TMPFS_BYTES}"
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", mounted], check=False, capture_output=True)
+    if made.returncode:
+        pytest.skip(f"mount is not allowed here: {made.stderr.decode().strip()}")
+    yield mounted
+    subprocess.run(["umount", "--lazy", mounted], check=True)
+
+
+def test_a_full_disk_refuses_writes_only(small_disk: Path, report: Callable[[str], None]) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(BALLAST_BYTES))
+    deletes = fill_free_and_resume(small_disk / "db", ballast.unlink)
+    report(f"full disk: nothing lost, writes resumed; deletes when full: {deletes}")
+
+
+def test_a_database_cannot_be_created_on_a_full_disk_but_later(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(1 << 16)):
+                pass
+        except OSError:
+            pass
+    with pytest.raises(StorageFullError):
+        vecdb.open(small_disk / "db", config=CONFIG)
+    assert not (small_disk / "db").exists()
+    ballast.unlink()
+    with vecdb.open(small_disk / "db", config=CONFIG) as database:
+        Filler(database).write()
+    assert [entry.name for entry in small_disk.iterdir()] == ["db"]
+
+
+def test_a_full_map_is_a_full_disk(artefacts: Path) -> None:
+    config = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=2 << 20)
+    with vecdb.open(artefacts / "db", config=config) as database:
+        filler = Filler(database)
+        filler.fill()
+        filler.check()
+    with vecdb.open(artefacts / "db", config=CONFIG) as database:  # a larger map is more room
+        filler.docs = database.collection("docs")
+        filler.check()
+        filler.write()
+        filler.check()
+
+
+def test_a_backup_to_a_full_disk_fails_whole(small_disk: Path, tmp_path: Path) -> None:
+    with vecdb.open(tmp_path / "db", config=CONFIG) as database:
+        filler = Filler(database)
+        while len(filler.model.entries) * workload.DIM * 4 < TMPFS_BYTES // 3:
+            filler.write()
+        (small_disk / "ballast").write_bytes(bytes(TMPFS_BYTES - (1 << 20)))
+        with pytest.raises(StorageFullError):
+            database.backup(small_disk / "copy")
+        assert [entry.name for entry in small_disk.iterdir()] == ["ballast"]
+        filler.write()
+        filler.check()

@@ -1,0 +1,15 @@
+"""Imported once by the fork server, so that workers start with compiled kernels. Opens nothing and starts no thread."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+
+from vecdb.kernels import jit
+
+# Test modules import pytest; benchmarks, which use workers too, may run without it.
+with contextlib.suppress(ImportError):
+    importlib.import_module("pytest")
+for layer in ("database", "search", "records", "verify", "compaction", "segments"):
+    importlib.import_module(f"vecdb.engine.{layer}")
+jit.load_kernels(progress=False)
