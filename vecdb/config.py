@@ -86,8 +86,8 @@ MEMORY_DISK_BYTES_MIN: Final = 1 << 30
 FULL_DISK_SLACK_BYTES: Final = 1 << 20
 """A failed write counts as a full disk when less than its own size and this much is free."""
 
-OPEN_WALK_PAGES_MAX: Final = 512
-"""B-tree pages checked while opening, over all tables; at about 10 µs a page this is a few milliseconds."""
+OPEN_WALK_PAGES_MAX: Final = 1_024
+"""B-tree pages checked while opening, over all tables; at about 10 µs a page this takes 10 ms at most."""
 
 CHUNK_BYTES_TARGET: Final = 1 << 20
 """Chunk values hold the largest power of two of rows that fits here (at least one row)."""

@@ -30,7 +30,8 @@ from vecdb.config import CHUNK_BYTES_TARGET
 from vecdb.errors import CorruptionError
 from vecdb.kernels.column import ALIGNMENT, Column
 from vecdb.storage.codec import Value, corrupt_value
-from vecdb.storage.keys import Table, chunk_key, kind_prefix
+from vecdb.storage.keys import Table, chunk_key, kind_prefix, prefix_stop
+from vecdb.storage.pagefile import BIG_DATA, HEADER_BYTES, leaf_entries
 from vecdb.storage.transactions import ReadTransaction
 
 __all__ = [
@@ -117,33 +118,36 @@ def open_column(
 ) -> Column:
     """Return the column's rows in place. Its owner is the transaction: keep that open as long as the column is used.
 
-    CorruptionError for a missing, surplus, misplaced or damaged header. About 3 µs per chunk; touches one page of each.
+    CorruptionError for a missing, surplus, misplaced or damaged header. About 4 µs per chunk. All is found by file
+    reads and arithmetic: py-lmdb would touch every page of every value, and so read the whole index from the disk.
     """
-    shift, chunks = chunk_shift(stride), chunk_count(rows, stride)
-    last = transaction.last_key(Table.CHUNKS, kind_prefix(collection, field, segment, kind))
-    if (0 if last is None else int.from_bytes(last[-4:], "big") + 1) != chunks:
-        raise _missing_chunk(kind, collection, field, segment, chunks)
-    keys = [chunk_key(collection, field, segment, kind, chunk) for chunk in range(chunks)]
-    table, step = [], 1 << shift
-    pack, frombuffer, crc32 = _PREFIX.pack, np.frombuffer, zlib.crc32
-    for first, key, value in zip(range(0, rows, step), keys, transaction.get_many(Table.CHUNKS, keys), strict=True):
-        if value is None:
-            raise _missing_chunk(kind, collection, field, segment, first >> shift)
-        count = min(step, rows - first)
-        size = count * stride
-        header = bytes(value[:CHUNK_HEADER_BYTES])
+    shift = chunk_shift(stride)
+    prefix = kind_prefix(collection, field, segment, kind)
+    file, name = transaction.page_file(), Table.CHUNKS.label
+    entries = list(leaf_entries(file, name, transaction.tree(Table.CHUNKS), prefix, prefix_stop(prefix)))
+    wanted = [chunk_key(collection, field, segment, kind, chunk) for chunk in range(chunk_count(rows, stride))]
+    if [entry.key for entry in entries] != wanted:
+        raise _missing_chunk(kind, collection, field, segment)
+    pages = np.array([entry.page for entry in entries], dtype=np.int64)
+    heads = file.read_many(name, pages, HEADER_BYTES + CHUNK_HEADER_BYTES).data
+    pack, crc32, step = _PREFIX.pack, zlib.crc32, HEADER_BYTES + CHUNK_HEADER_BYTES
+    for index, entry in enumerate(entries):
+        at = index * step + HEADER_BYTES
+        head = bytes(heads[at : at + CHUNK_HEADER_BYTES])
+        first = index << shift
+        count = min(1 << shift, rows - first)
         sound = (
-            header.startswith(pack(_MAGIC, _VERSION, kind, 0, count, stride, first, size))
-            and len(value) >= CHUNK_HEADER_BYTES + size
-            and header[_CHECKED_BYTES:40] == crc32(header[:_CHECKED_BYTES], crc32(key, _SEED)).to_bytes(4, "little")
+            entry.flags == BIG_DATA
+            and entry.size >= CHUNK_HEADER_BYTES + count * stride
+            and head.startswith(pack(_MAGIC, _VERSION, kind, 0, count, stride, first, count * stride))
+            and head[_CHECKED_BYTES:40] == crc32(head[:_CHECKED_BYTES], crc32(entry.key, _SEED)).to_bytes(4, "little")
         )
         if not sound:
-            raise corrupt_value(Table.CHUNKS, key, "has a damaged header")
-        table.append(frombuffer(value, np.uint8).__array_interface__["data"][0] + CHUNK_HEADER_BYTES)
-    addresses = np.array(table, dtype=np.int64)
-    if np.any(addresses % ALIGNMENT):
+            raise corrupt_value(Table.CHUNKS, entry.key, "has a damaged header")
+    table = transaction.map_address() + pages * file.page_size + step
+    if np.any(table % ALIGNMENT):
         raise AssertionError(f"a chunk of {kind.name} is not aligned to {ALIGNMENT} bytes")
-    return Column(addresses, shift, stride, rows, transaction)
+    return Column(table, shift, stride, rows, transaction)
 
 
 def check_chunk(key: bytes, value: Value) -> int:
@@ -166,9 +170,9 @@ def check_chunk(key: bytes, value: Value) -> int:
     return int(rows)
 
 
-def _missing_chunk(kind: ChunkKind, collection: int, field: int, segment: int, chunk: int) -> CorruptionError:
+def _missing_chunk(kind: ChunkKind, collection: int, field: int, segment: int) -> CorruptionError:
     return CorruptionError(
-        f"segment {segment} of collection {collection}, field {field}: chunk {chunk} of {kind.name} is missing or one "
-        "too many; restore a backup, or run verify to see how much is damaged",
+        f"segment {segment} of collection {collection}, field {field}: a chunk of {kind.name} is missing or surplus; "
+        "restore a backup, or run verify to see how much is damaged",
         table=Table.CHUNKS.label,
     )

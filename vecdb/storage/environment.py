@@ -29,6 +29,7 @@ from vecdb.config import ASYNC_SYNC_INTERVAL_S, MAP_BYTES_DEFAULT, MEMORY_DISK_B
 from vecdb.errors import AlreadyExistsError, DatabaseNotFoundError, ReadOnlyError, StorageError, VecDBError
 from vecdb.storage.creation import create_directory
 from vecdb.storage.faults import closed_error, storage_error
+from vecdb.storage.inspection import check_all, count_free_pages
 from vecdb.storage.lock import DirectoryLock
 from vecdb.storage.manifest import Manifest, new_manifest, read_manifest, write_manifest
 from vecdb.storage.mapping import create_data_file, map_directory
@@ -36,7 +37,7 @@ from vecdb.storage.shared import SharedEnvironment
 from vecdb.storage.transactions import ReadTransaction, WriteTransaction
 from vecdb.types import Durability, Mode
 
-__all__ = ["Environment"]
+__all__ = ["Environment", "ReadTransaction", "WriteTransaction"]
 
 
 class Environment:
@@ -98,7 +99,7 @@ class Environment:
         try:
             manifest = new_manifest(map_bytes)
             create_data_file(directory)
-            shared = map_directory(directory, manifest.map_bytes, writable=True, synced=False)
+            shared = map_directory(directory, manifest.map_bytes, write=True, synced=False)
         finally:
             # The files stay as long as the map has them open; no name is left to clean up after a crash.
             shutil.rmtree(directory, ignore_errors=True)
@@ -203,6 +204,19 @@ class Environment:
         """Size of data.mdb."""
         return os.fstat(self._open_shared().fd).st_size
 
+    def free_bytes(self) -> int:
+        """Bytes of data.mdb that later writes can use again (some only when old readers are gone)."""
+        with self.begin_read() as transaction:
+            return count_free_pages(transaction) * self.page_size
+
+    def check_structure(self, transaction: ReadTransaction) -> int:
+        """Check every B-tree page by file reads; return the number of pages in use. CorruptionError for damage.
+
+        What `transaction` then reads through the map can be wrong, which checksums find, but cannot raise a signal.
+        """
+        self._open_shared()
+        return check_all(transaction)
+
     def _open_shared(self) -> SharedEnvironment:
         if self._closed or self._shared.forked:
             raise closed_error(forked=self._shared.forked)
@@ -227,7 +241,7 @@ def _open(
             manifest = manifest.with_map_bytes(map_bytes)
             write_manifest(directory, manifest)
         wanted = map_bytes if mode == "rw" else manifest.map_bytes
-        shared = map_directory(directory, wanted, writable=mode == "rw", synced=durability == "fsync")
+        shared = map_directory(directory, wanted, write=mode == "rw", synced=mode == "r" or durability == "fsync")
         if mode == "rw":
             shared.writer_lock = lock
         environment = cls(shared, manifest, path=directory, mode=mode, durability=durability, lock=lock)

@@ -20,9 +20,12 @@ import lmdb
 from vecdb.config import LMDB_OPEN_ATTEMPTS_MAX, LMDB_OPEN_RETRY_S, MAP_BYTES_MIN, READERS_MAX
 from vecdb.errors import CorruptionError, StorageError
 from vecdb.storage.faults import storage_error
+from vecdb.storage.inspection import check_opening
 from vecdb.storage.keys import Table
+from vecdb.storage.lock import DirectoryLock
 from vecdb.storage.meta import read_metas
 from vecdb.storage.shared import SharedEnvironment, attach, file_key, opening, register
+from vecdb.storage.transactions import ReadTransaction
 
 if TYPE_CHECKING:
     from lmdb import _Database
@@ -48,21 +51,24 @@ def create_data_file(directory: Path) -> None:
         raise storage_error(error, f"creating {directory}") from None
 
 
-def map_directory(directory: Path, map_bytes: int, *, writable: bool, synced: bool) -> SharedEnvironment:
-    """Return this process's environment of the directory's data file, opening it when there is none yet."""
+def map_directory(directory: Path, map_bytes: int, *, write: bool, synced: bool) -> SharedEnvironment:
+    """Return this process's environment of the directory's data file, opening it when there is none yet.
+
+    A reader maps the file so that a writer in the same process can share it later, if this process may write it at all.
+    """
     fd = _open_data_file(directory)
     try:
         with opening():
             key = file_key(fd)
             shared = attach(key)
             if shared is None:
-                shared = _map(directory, fd, map_bytes, writable=writable, synced=synced)
+                shared = _map(directory, fd, map_bytes, write=write, synced=synced)
                 register(key, shared)
                 fd = -1
-            elif writable and not shared.writable:
+            elif write and not shared.writable:
                 shared.release()
                 raise StorageError(
-                    f"this process has {directory} open without the right to write it; close that first",
+                    f"this process opened {directory} when it could not write it; close that first",
                     path=str(directory),
                 )
     finally:
@@ -83,15 +89,51 @@ def _open_data_file(directory: Path) -> int:
     return fd
 
 
-def _map(directory: Path, fd: int, map_bytes: int, *, writable: bool, synced: bool) -> SharedEnvironment:
-    read_metas(fd)
-    env = _reserve(directory, fd, map_bytes, readonly=not writable, lock=True, synced=synced)
+def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool) -> SharedEnvironment:
+    page_size = _read_metas_patiently(fd)
+    may_write = write or all(os.access(directory / name, os.R_OK | os.W_OK) for name in (DATA_NAME, _LMDB_LOCK_NAME))
+    lock = may_write or _may_lock(directory)
+    # Without LMDB's table of readers, only the absence of any writer makes reading safe.
+    directory_lock = None if lock else DirectoryLock.acquire_shared(directory)
+    env = None
     try:
-        tables = _open_tables(env)
-        return SharedEnvironment(env, tables, fd=fd, path=directory, writable=writable, synced=synced)
+        env = _reserve(directory, fd, map_bytes, readonly=not may_write, lock=lock, synced=synced)
+        shared = SharedEnvironment(
+            env,
+            fd=fd,
+            path=directory,
+            page_size=page_size,
+            writable=may_write,
+            synced=synced,
+            directory_lock=directory_lock,
+        )
+        with ReadTransaction(shared) as transaction:
+            check_opening(transaction, write=write)
+        shared.tables = _open_tables(env)
     except BaseException:
-        env.close()
+        if env is not None:
+            env.close()
+        if directory_lock is not None:
+            directory_lock.release()
         raise
+    return shared
+
+
+def _read_metas_patiently(fd: int) -> int:
+    """Check the meta pages; return the page size. A writer at work may be caught half-way, so damage must persist."""
+    for attempt in range(LMDB_OPEN_ATTEMPTS_MAX):
+        try:
+            return read_metas(fd)[0].page_size
+        except CorruptionError:
+            if attempt == LMDB_OPEN_ATTEMPTS_MAX - 1:
+                raise
+            time.sleep(LMDB_OPEN_RETRY_S / 10)
+    raise AssertionError("unreachable")
+
+
+def _may_lock(directory: Path) -> bool:
+    path = directory / _LMDB_LOCK_NAME
+    return os.access(path if path.exists() else directory, os.R_OK | os.W_OK)
 
 
 def _reserve(directory: Path, fd: int, map_bytes: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
@@ -142,9 +184,9 @@ def _open_lmdb(directory: Path, size: int, *, readonly: bool, lock: bool, synced
     )
 
 
-def _open_tables(env: lmdb.Environment) -> list[_Database]:
+def _open_tables(env: lmdb.Environment) -> tuple[_Database, ...]:
     try:
-        return [env.open_db(table.label.encode(), create=False) for table in Table]
+        return tuple(env.open_db(table.label.encode(), create=False) for table in Table)
     except lmdb.NotFoundError as error:
         raise CorruptionError(f"data.mdb lacks a table ({error}); restore a backup of the database") from None
     except lmdb.Error as error:

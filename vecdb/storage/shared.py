@@ -18,7 +18,6 @@ import gc
 import os
 import threading
 import weakref
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -43,10 +42,18 @@ class SharedEnvironment:
     """An open LMDB environment and what goes with it. `fd` is a read-only descriptor of data.mdb for file reads."""
 
     def __init__(
-        self, env: lmdb.Environment, tables: Sequence[_Database], *, fd: int, path: Path, writable: bool, synced: bool
+        self,
+        env: lmdb.Environment,
+        *,
+        fd: int,
+        path: Path,
+        page_size: int,
+        writable: bool,
+        synced: bool,
+        directory_lock: DirectoryLock | None,
     ) -> None:
         self.env = env
-        self.tables = tuple(tables)
+        self.tables: tuple[_Database, ...] = ()
         self.fd = fd
         self.path = path
         self.writable = writable
@@ -54,8 +61,10 @@ class SharedEnvironment:
         self.forked = False
         self.writing = threading.Lock()
         self.writer_lock: DirectoryLock | None = None
+        self._directory_lock = directory_lock
         self.transactions: weakref.WeakSet[ReadTransaction | WriteTransaction] = weakref.WeakSet()
-        self.page_size = int(env.stat()["psize"])
+        self.page_size = page_size
+        self.map_address = 0
         self._references = 1
         self._poison: str | None = None
         self._key: FileKey | None = None
@@ -79,6 +88,14 @@ class SharedEnvironment:
                 del _registry[self._key]
             self.env.close()
             os.close(self.fd)
+            if self._directory_lock is not None:
+                self._directory_lock.release()
+
+    def abandon_locks(self) -> None:
+        """Close a forked child's copies of the locks, which would otherwise outlive the parent."""
+        for lock in (self.writer_lock, self._directory_lock):
+            if lock is not None:
+                lock.abandon()
 
     def poison(self, cause: str) -> None:
         """Remember that a write failed and left the file's state unknown; writing is over until a reopen."""
@@ -159,8 +176,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
     for key, shared in _registry.items():
         shared.forked = True
-        if shared.writer_lock is not None:
-            shared.writer_lock.abandon()
+        shared.abandon_locks()
         _inherited[key] = shared
     _registry.clear()
 

@@ -12,14 +12,20 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import lmdb
+import numpy as np
 
 from vecdb.errors import VecDBError
 from vecdb.storage.faults import closed_error, disk_is_full, full_error, poisoned_error, storage_error
 from vecdb.storage.keys import Table, prefix_stop
+from vecdb.storage.meta import Meta, Tree, meta_txn_id, pread_meta, unpack_meta
+from vecdb.storage.pagefile import PageFile, leaf_entries, read_tables
 from vecdb.storage.shared import SharedEnvironment
+
+if TYPE_CHECKING:
+    from lmdb import _Database
 
 __all__ = ["ReadTransaction", "WriteTransaction"]
 
@@ -29,19 +35,30 @@ _PATH_BYTES = 4 * 4096  # dirty pages a single put may add beside its value: the
 class ReadTransaction:
     """A pinned, consistent view of the database. Close it soon: the pages it sees cannot be reused before."""
 
-    __slots__ = ("__weakref__", "_handle", "_shared", "txn_id")
+    __slots__ = ("__weakref__", "_handle", "_meta", "_shared", "_trees", "txn_id")
 
     def __init__(self, shared: SharedEnvironment) -> None:
         shared.retain()
         self._shared = shared
         self._handle: lmdb.Transaction[memoryview] | None = None
+        self._trees: dict[Table, Tree] | None = None
         try:
-            self._handle = shared.env.begin(buffers=True)
-            self.txn_id = int(self._handle.id())
+            self._begin()
         except lmdb.Error as error:
             shared.release()
             raise storage_error(error, "beginning to read") from None
         shared.transactions.add(self)
+
+    def _begin(self) -> None:
+        """Begin, and keep the meta page of the state pinned: its place is overwritten two commits later."""
+        while True:
+            handle = self._shared.env.begin(buffers=True)
+            self.txn_id = int(handle.id())
+            self._meta = pread_meta(self._shared.fd, self.txn_id & 1, self._shared.page_size)
+            if meta_txn_id(self._meta) == self.txn_id:
+                self._handle = handle
+                return
+            handle.abort()
 
     def get(self, table: Table, key: bytes) -> memoryview | None:
         """Return the value, or None. About 0.4 µs."""
@@ -73,6 +90,35 @@ class ReadTransaction:
     def count(self, table: Table) -> int:
         """Number of entries of a whole table; about 1 µs."""
         return _count(self._open_handle(), self._shared, table)
+
+    # --- beside the map: LMDB's own pages, by file reads -------------------------------------------------------------
+
+    def meta(self) -> Meta:
+        """Meta page of the state this transaction sees."""
+        self._open_handle()
+        return unpack_meta(self._meta, self.txn_id & 1)
+
+    def page_file(self) -> PageFile:
+        """The data file's pages, as far as this transaction may see them."""
+        return PageFile.at(self._shared.fd, self.meta())
+
+    def tree(self, table: Table) -> Tree:
+        """B-tree record of a table."""
+        if self._trees is None:
+            self._trees = read_tables(self.page_file(), self.meta().main)
+        return self._trees[table]
+
+    def map_address(self) -> int:
+        """Where the file is mapped in this process: page n of data.mdb is n * page_size bytes further."""
+        if self._shared.map_address == 0:
+            # LMDB does not tell, but one value whose place in the file is known gives it away.
+            entry = next(leaf_entries(self.page_file(), "main", self.meta().main))
+            view = self._open_handle().get(entry.key)
+            if view is None:
+                raise AssertionError("a table vanished from a pinned state")
+            address = int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
+            self._shared.map_address = address - entry.page * self._shared.page_size - entry.offset
+        return self._shared.map_address
 
     def close(self) -> None:
         """Let go of the view. Repeated calls do nothing."""
@@ -191,17 +237,19 @@ class WriteTransaction:
         Call it in further transactions until it returns 0.
         """
         handle = self._open_handle()
-        freed = removed = 0
+        database = self._shared.tables[table]
+        removed = 0
         try:
-            with handle.cursor(self._shared.tables[table]) as cursor:
+            # Counting pages, not values: asking py-lmdb for a value would read all its pages.
+            least = _pages(handle, database) - (1 << 62 if limit_bytes is None else limit_bytes // 4096)
+            with handle.cursor(database) as cursor:
                 found = cursor.set_range(start) if start else cursor.first()
                 while found and (stop is None or cursor.key() < stop):
-                    if limit_bytes is not None and freed >= limit_bytes:
-                        break
-                    freed += _PATH_BYTES // 4 + len(cursor.value())
                     cursor.delete()
                     removed += 1
                     found = bool(cursor.key())
+                    if _pages(handle, database) <= least:
+                        break
         except lmdb.Error as error:
             raise self._failed(error, f"deleting from {table.label}") from None
         self._bytes += removed * _PATH_BYTES
@@ -251,6 +299,11 @@ class WriteTransaction:
         if isinstance(error, lmdb.PanicError):
             self._shared.poison(f"LMDB gave up while {doing}")
         return storage_error(error, doing)
+
+
+def _pages(handle: lmdb.Transaction[bytes], database: _Database) -> int:
+    stat = handle.stat(database)
+    return stat["leaf_pages"] + stat["overflow_pages"]
 
 
 def _items(

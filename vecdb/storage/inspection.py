@@ -1,0 +1,88 @@
+"""Decides which B-trees to check when: the small ones at every opening, all of them on request.
+
+Promises: after `check_opening` LMDB may use the checked tables through the map; after `check_all` it may use every
+table.
+Invariants: a file shorter than LMDB's last page is accepted only when every page in use lies within it. (LMDB leaves it
+so when a transaction allocated pages at the end and freed them again.)
+Concurrency: pure functions over an open read transaction.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+import numpy as np
+
+from vecdb.config import OPEN_WALK_PAGES_MAX
+from vecdb.errors import CorruptionError
+from vecdb.storage.keys import Table
+from vecdb.storage.meta import Meta, Tree
+from vecdb.storage.pagefile import PageFile, free_pages
+from vecdb.storage.pages import FREE, MAIN, check_cover, walk
+from vecdb.storage.transactions import ReadTransaction
+
+__all__ = ["check_all", "check_opening", "count_free_pages"]
+
+# What an opening reads first comes first.
+_OPENING_ORDER: Final = (
+    Table.CATALOG,
+    Table.STATE,
+    Table.SEGMENTS,
+    Table.DEAD,
+    Table.CHUNKS,
+    Table.TAIL,
+    Table.LOG,
+    Table.RECORDS,
+    Table.IDS,
+)
+
+
+def check_opening(transaction: ReadTransaction, *, write: bool) -> None:
+    """Check the main tree and as many tables as OPEN_WALK_PAGES_MAX allows; all of them when the file is short.
+
+    With `write`, the lists of free pages as well: a damaged one would let LMDB overwrite pages in use.
+    """
+    meta, file = transaction.meta(), transaction.page_file()
+    short = os.fstat(file.fd).st_size < meta.file_bytes
+    try:
+        walk(file, {MAIN: meta.main})
+        trees = {FREE: meta.free} if write else {}
+        budget = OPEN_WALK_PAGES_MAX
+        for table in _OPENING_ORDER:
+            tree = transaction.tree(table)
+            pages = tree.branch_pages + tree.leaf_pages
+            if short or pages <= budget:
+                trees[table.label] = tree
+                budget -= pages
+        walk(file, trees, check_runs=False)
+        if write:
+            free_pages(file, meta)
+    except CorruptionError as error:
+        if short:
+            raise _truncated(file, meta, error) from None
+        raise
+
+
+def check_all(transaction: ReadTransaction) -> int:
+    """Check every tree, every overflow run and that no page is lost or used twice; return the number of pages."""
+    meta, file = transaction.meta(), transaction.page_file()
+    counts, _ = walk(file, {MAIN: meta.main})
+    trees: dict[str, Tree] = {MAIN: meta.main, FREE: meta.free}
+    trees |= {table.label: transaction.tree(table) for table in Table}
+    counts, runs = walk(file, trees)
+    check_cover(file, meta, runs)
+    return sum(count.pages for count in counts.values())
+
+
+def count_free_pages(transaction: ReadTransaction) -> int:
+    """Pages that later writes can use again."""
+    return int(np.size(free_pages(transaction.page_file(), transaction.meta())))
+
+
+def _truncated(file: PageFile, meta: Meta, error: CorruptionError) -> CorruptionError:
+    return CorruptionError(
+        f"data.mdb is truncated: it has {os.fstat(file.fd).st_size} of {meta.file_bytes} bytes and pages in use are "
+        f"missing ({error}); restore a backup of the database",
+        file="data.mdb",
+    )
