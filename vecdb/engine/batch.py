@@ -13,9 +13,10 @@ from typing import Any, Literal
 import numpy as np
 
 from vecdb.config import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from vecdb.engine.metadata import EMPTY_METADATA, Packed, encode_metadata
 from vecdb.engine.operations import FieldVectors, PutRecords
 from vecdb.engine.schema import CollectionSchema, FieldSchema
-from vecdb.engine.validate import EMPTY_METADATA, Packed, check_ids, check_vectors, encode_metadata
+from vecdb.engine.validate import check_ids, check_vectors
 from vecdb.errors import InvalidMetadataError, InvalidRequestError, InvalidVectorError, LimitExceededError
 
 RECORD_KEYS = frozenset({"id", "vector", "vectors", "metadata"})

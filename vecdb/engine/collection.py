@@ -19,6 +19,7 @@ from vecdb.engine import batch, records
 from vecdb.engine.compiled import load_compiled
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.indexer import Effort as IndexEffort
+from vecdb.engine.metadata import encode_metadata
 from vecdb.engine.operations import DeleteRecords, Operation, UpdateRecord
 from vecdb.engine.validate import (
     check_ef,
@@ -27,7 +28,6 @@ from vecdb.engine.validate import (
     check_queries,
     check_query,
     check_target_recall,
-    encode_metadata,
     is_single_id,
 )
 from vecdb.errors import InvalidRequestError, LimitExceededError

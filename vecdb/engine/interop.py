@@ -16,12 +16,12 @@ import numpy as np
 
 from vecdb.engine.columns import gather_rows
 from vecdb.engine.compaction import read_graph, segment_entry
+from vecdb.engine.metadata import EMPTY_METADATA, Packed, encode_metadata
 from vecdb.engine.operations import Commit, put_records
 from vecdb.engine.records import fetch_records
 from vecdb.engine.schema import CollectionSchema, build_schema
 from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
 from vecdb.engine.state import CollectionState, FieldState, SegmentEntry
-from vecdb.engine.validate import EMPTY_METADATA, Packed, encode_metadata
 from vecdb.errors import CollectionExistsError, InvalidMetadataError, InvalidRequestError
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table

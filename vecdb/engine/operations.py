@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import COLLECTIONS_MAX, SLOTS_MAX
+from vecdb.engine.metadata import Packed, encode_metadata
 from vecdb.engine.schema import CollectionSchema
 from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters, FieldState, collection_key
-from vecdb.engine.validate import Packed, VectorArray, encode_metadata
+from vecdb.engine.validate import VectorArray
 from vecdb.errors import (
     CollectionExistsError,
     CollectionNotFoundError,

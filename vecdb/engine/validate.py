@@ -6,10 +6,8 @@ contiguous, in range). Vectors that already are C-contiguous arrays of the store
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -20,8 +18,6 @@ from vecdb.config import (
     COSINE_NORM_MIN,
     EF_MAX,
     LIMIT_MAX,
-    METADATA_BYTES_MAX,
-    METADATA_DEPTH_MAX,
     VECTOR_ABS_MAX,
 )
 from vecdb.engine.schema import FieldSchema
@@ -29,7 +25,6 @@ from vecdb.errors import (
     DimensionMismatchError,
     DuplicateIdError,
     InvalidIdError,
-    InvalidMetadataError,
     InvalidRequestError,
     InvalidVectorError,
     LimitExceededError,
@@ -39,14 +34,6 @@ from vecdb.storage.keys import id_key
 from vecdb.types import FloatArray, RecordId
 
 VectorArray = npt.NDArray[np.float32] | npt.NDArray[np.float16]
-
-INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
-
-Packed = msgspec.Raw
-"""Metadata that passed, as msgpack; encoders copy it as it is."""
-
-EMPTY_METADATA = msgspec.Raw(b"\x80")
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def check_ids(ids: object) -> tuple[list[RecordId], list[bytes]]:
@@ -199,81 +186,6 @@ def _check_magnitude(field: FieldSchema, stored: VectorArray) -> None:
             field=field.name,
             row=row,
         )
-
-
-def encode_metadata(metadata: object, position: int) -> Packed:
-    """Check that metadata is JSON-like and small enough, and return it as msgpack."""
-    if metadata is None:
-        return EMPTY_METADATA
-    if not isinstance(metadata, Mapping):
-        raise InvalidMetadataError(
-            f"metadata of record {position} is {type(metadata).__name__}; give a dict or None", position=position
-        )
-    if not all(type(key) is str and _is_plain(value) for key, value in metadata.items()):
-        metadata = _checked_map(metadata, f"metadata of record {position}", 1)
-    try:
-        packed = _encode(metadata)
-    except UnicodeEncodeError as error:
-        raise InvalidMetadataError(f"metadata of record {position} holds text that is not valid Unicode") from error
-    if len(packed) > METADATA_BYTES_MAX:
-        raise InvalidMetadataError(
-            f"metadata of record {position} takes {len(packed)} bytes; at most {METADATA_BYTES_MAX} fit "
-            "(keep large texts elsewhere and store a reference)",
-            position=position,
-        )
-    return msgspec.Raw(packed)
-
-
-def _is_plain(value: object) -> bool:
-    """Settle the common case fast; False only means that the careful check has to look."""
-    kind = type(value)
-    if kind is float:
-        return math.isfinite(value)  # type: ignore[arg-type]  # narrowed by type() above
-    if kind is int:
-        return INT64_MIN <= value <= UINT64_MAX  # type: ignore[operator]  # narrowed by type() above
-    return kind is str or kind is bool or value is None
-
-
-def _checked_map(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
-    _check_depth(where, depth)
-    checked = {}
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise InvalidMetadataError(f"{where} has a key of type {type(key).__name__}; keys must be str")
-        checked[str(key)] = _checked_value(item, f"{where}, key {key!r:.60}", depth)
-    return checked
-
-
-def _checked_value(value: Any, where: str, depth: int) -> Any:
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, (int, float, np.integer, np.floating)):
-        return _checked_number(value, where)
-    if isinstance(value, datetime):
-        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-    if isinstance(value, (list, tuple)):
-        _check_depth(where, depth + 1)
-        return [_checked_value(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        return _checked_map(value, where, depth + 1)
-    raise InvalidMetadataError(
-        f"{where} is {type(value).__name__}; metadata may hold None, bool, int, float, str, datetime, lists and dicts"
-    )
-
-
-def _checked_number(value: Any, where: str) -> int | float:
-    if isinstance(value, (int, np.integer)):
-        if not INT64_MIN <= value <= UINT64_MAX:
-            raise InvalidMetadataError(f"{where} does not fit 64 bits; store it as str or float")
-        return int(value)
-    if not math.isfinite(value):
-        raise InvalidMetadataError(f"{where} is {float(value)}; JSON has no such number, use None")
-    return float(value)
-
-
-def _check_depth(where: str, depth: int) -> None:
-    if depth > METADATA_DEPTH_MAX:
-        raise InvalidMetadataError(f"{where:.120} is nested deeper than {METADATA_DEPTH_MAX} levels")
 
 
 def check_limit(limit: object) -> int:
