@@ -27,6 +27,7 @@ import lmdb
 
 from vecdb.config import ASYNC_SYNC_INTERVAL_S, MAP_BYTES_DEFAULT, MEMORY_DISK_BYTES_MIN
 from vecdb.errors import AlreadyExistsError, DatabaseNotFoundError, ReadOnlyError, StorageError, VecDBError
+from vecdb.storage.backup import write_backup
 from vecdb.storage.creation import create_directory
 from vecdb.storage.faults import closed_error, storage_error
 from vecdb.storage.inspection import check_all, count_free_pages
@@ -216,6 +217,10 @@ class Environment:
         """
         self._open_shared()
         return check_all(transaction)
+
+    def backup(self, target: str | os.PathLike[str], *, compact: bool = False) -> None:
+        """Copy the database, in one committed state, to a directory that does not exist yet. See `backup`."""
+        write_backup(self._open_shared(), Path(target).absolute(), self._manifest.map_bytes, compact=compact)
 
     def _open_shared(self) -> SharedEnvironment:
         if self._closed or self._shared.forked:

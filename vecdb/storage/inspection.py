@@ -17,12 +17,12 @@ import numpy as np
 from vecdb.config import OPEN_WALK_PAGES_MAX
 from vecdb.errors import CorruptionError
 from vecdb.storage.keys import Table
-from vecdb.storage.meta import Meta, Tree
-from vecdb.storage.pagefile import PageFile, free_pages
+from vecdb.storage.meta import Meta, newest_meta, read_metas
+from vecdb.storage.pagefile import PageFile, free_pages, read_tables
 from vecdb.storage.pages import FREE, MAIN, check_cover, walk
 from vecdb.storage.transactions import ReadTransaction
 
-__all__ = ["check_all", "check_opening", "count_free_pages"]
+__all__ = ["check_all", "check_file", "check_opening", "count_free_pages"]
 
 # What an opening reads first comes first.
 _OPENING_ORDER: Final = (
@@ -66,10 +66,19 @@ def check_opening(transaction: ReadTransaction, *, write: bool) -> None:
 
 def check_all(transaction: ReadTransaction) -> int:
     """Check every tree, every overflow run and that no page is lost or used twice; return the number of pages."""
-    meta, file = transaction.meta(), transaction.page_file()
-    counts, _ = walk(file, {MAIN: meta.main})
-    trees: dict[str, Tree] = {MAIN: meta.main, FREE: meta.free}
-    trees |= {table.label: transaction.tree(table) for table in Table}
+    return _check_state(transaction.page_file(), transaction.meta())
+
+
+def check_file(fd: int) -> int:
+    """Check a whole data file that nobody has open: meta pages, then as `check_all`."""
+    meta = newest_meta(read_metas(fd))
+    return _check_state(PageFile.at(fd, meta), meta)
+
+
+def _check_state(file: PageFile, meta: Meta) -> int:
+    walk(file, {MAIN: meta.main})
+    trees = {MAIN: meta.main, FREE: meta.free}
+    trees |= {table.label: tree for table, tree in read_tables(file, meta.main).items()}
     counts, runs = walk(file, trees)
     check_cover(file, meta, runs)
     return sum(count.pages for count in counts.values())

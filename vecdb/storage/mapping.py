@@ -91,8 +91,8 @@ def _open_data_file(directory: Path) -> int:
 
 def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool) -> SharedEnvironment:
     page_size = _read_metas_patiently(fd)
-    may_write = write or all(os.access(directory / name, os.R_OK | os.W_OK) for name in (DATA_NAME, _LMDB_LOCK_NAME))
-    lock = may_write or _may_lock(directory)
+    lock = write or _may_lock(directory)
+    may_write = write or (lock and os.access(directory / DATA_NAME, os.W_OK))
     # Without LMDB's table of readers, only the absence of any writer makes reading safe.
     directory_lock = None if lock else DirectoryLock.acquire_shared(directory)
     env = None

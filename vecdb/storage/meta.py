@@ -121,7 +121,7 @@ def unpack_meta(raw: bytes, number: int) -> Meta:
     sound = (
         (page_number, flags, magic, version, address) == (number, _META_PAGE, _MAGIC, _VERSION, 0)
         and free.pad in _PAGE_SIZES
-        and free.flags & _INTEGER_KEY
+        and free.flags == _INTEGER_KEY
         and (main.pad, main.flags) == (0, 0)
         and last_page >= 1
     )

@@ -120,6 +120,12 @@ class ReadTransaction:
             self._shared.map_address = address - entry.page * self._shared.page_size - entry.offset
         return self._shared.map_address
 
+    def copy(self, directory: str, *, compact: bool) -> None:
+        """Let LMDB write a copy of the data file into a directory; a compact one is of exactly this state."""
+        handle = self._open_handle()
+        # LMDB can copy a given state only when compacting; a plain copy is of the newest state.
+        self._shared.env.copy(directory, compact=compact, txn=handle if compact else None)
+
     def close(self) -> None:
         """Let go of the view. Repeated calls do nothing."""
         handle = self.disown()

@@ -1,0 +1,62 @@
+"""Copies a database, while it is in use, into a new directory that is a database of its own.
+
+Promises: the copy is one committed state; it appears whole (checked and synced) or not at all; nothing existing is
+touched.
+Invariants: the source's pages are checked by file reads before LMDB copies them, so damage is an error, not a signal.
+Concurrency: readers and the writer go on; the plain copy keeps writers out only while it reads the meta pages.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import lmdb
+
+from vecdb.errors import AlreadyExistsError
+from vecdb.storage.creation import create_directory
+from vecdb.storage.faults import disk_is_full, full_error, storage_error
+from vecdb.storage.inspection import check_all, check_file
+from vecdb.storage.manifest import new_manifest, write_manifest
+from vecdb.storage.mapping import DATA_NAME
+from vecdb.storage.shared import SharedEnvironment
+from vecdb.storage.transactions import ReadTransaction
+
+__all__ = ["write_backup"]
+
+
+def write_backup(shared: SharedEnvironment, target: Path, map_bytes: int, *, compact: bool) -> None:
+    """Write a copy to `target`, which must not exist. `compact` leaves free pages out: a smaller file, more work.
+
+    AlreadyExistsError, StorageFullError, CorruptionError (the source is damaged), StorageError.
+    """
+    if os.path.lexists(target):
+        raise AlreadyExistsError(f"{target} exists already; a backup needs a new directory", path=str(target))
+
+    def build(temporary: Path) -> None:
+        _copy(shared, temporary, compact=compact)
+        data = temporary / DATA_NAME
+        data.chmod(0o600)
+        write_manifest(temporary, new_manifest(map_bytes))
+        fd = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            check_file(fd)
+        finally:
+            os.close(fd)
+
+    create_directory(target, build).release()
+
+
+def _copy(shared: SharedEnvironment, directory: Path, *, compact: bool) -> None:
+    with ReadTransaction(shared) as transaction:
+        check_all(transaction)
+        try:
+            transaction.copy(str(directory), compact=compact)
+        except lmdb.Error as error:
+            fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if disk_is_full(fd, 0):
+                    raise full_error("writing a backup") from None
+            finally:
+                os.close(fd)
+            raise storage_error(error, "writing a backup") from None
