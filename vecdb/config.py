@@ -170,6 +170,25 @@ HNSWLIB_BUILD_ROWS: Final = 1_024
 """Rows handed to hnswlib's builder between two looks at cancellation: about a second at 384 dimensions."""
 
 
+PROBLEMS_REPORTED_MAX: Final = 20
+"""Problems a graph check lists; one is enough to rebuild, twenty show the pattern."""
+
+FIT_ROWS_MAX: Final = 20_000
+"""Rows sampled evenly to fit the scale of the codes; more did not move the quantile."""
+
+QUERY_CODE_MAX: Final = 4_096
+"""Query codes are clipped here even where int32 would allow more: farther out, the order of rows hardly changes."""
+
+BATCH_ROWS_MIN: Final = 64
+"""Rows a build inserts at once even where 2 % of all rows are fewer: smaller batches cost more in calls than they gain."""
+
+UPPER_LEVELS_MAX: Final = 15
+"""Levels above the first; m^15 rows would be needed to miss a sixteenth."""
+
+CURVE_SAMPLE_DEFAULT: Final = 200
+"""Rows used as queries to measure a segment's recall curve: +-1.4 % at recall .95."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What `vecdb.open` may be told beyond path, mode and durability.

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.config import BATCH_ROWS_MIN, UPPER_LEVELS_MAX
 from vecdb.errors import ClosedError
 from vecdb.index.duplicates import hang_duplicates, representatives
 from vecdb.index.graph import Graph, Int32Array, empty_graph
@@ -36,18 +37,14 @@ Cancelled = Callable[[], bool]
 BATCH_SHARE: Final = 0.02
 """Largest batch as a share of all rows: rows of one batch do not see each other."""
 
-BATCH_ROWS_MIN: Final = 64
 INSERT_PIECE: Final = 16
 LINK_PIECE: Final = 256
 SORT_PIECE: Final = 4_096
-ALPHA_UNIT: Final = 64
-ALPHA_DEFAULT: Final = 64
+ALPHA: Final = 64
 """Pruning slack in 1/64 of squared distance; 64 is HNSW's own rule."""
 
 POOL_EXTRA: Final = 512
 """Candidates a pruned row may have beyond ef_construction: reverse links of one batch, or a repaired neighbourhood."""
-
-LEVEL_MAX: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class UpperLevels:
 def row_levels(slots: npt.NDArray[np.uint32], m: int) -> npt.NDArray[np.uint8]:
     """Level of each row, floor(-ln(u) / ln(m)) with u drawn from its slot: a row keeps its level for ever."""
     uniform = ((_splitmix64(slots.astype(np.uint64)) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return np.minimum(np.floor(-np.log(uniform) / log(m)), LEVEL_MAX).astype(np.uint8)
+    return np.minimum(np.floor(-np.log(uniform) / log(m)), UPPER_LEVELS_MAX).astype(np.uint8)
 
 
 def _splitmix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -102,11 +99,13 @@ def build_graph(
 ) -> Graph:
     """Build the graph of `codes` (n, padded) int8, rows of `levels` (n,).
 
-    `progress(done, total)` is called after each batch; `cancelled()` is asked before each. Raises ClosedError when cancelled.
+    `progress(done, total)` is called after each batch; `cancelled()` is asked before each, and if true ClosedError is
+    raised.
     """
     degree = 2 * m
     links = _fresh_links(len(codes), degree)
-    return _grow(codes, levels, links, np.zeros(len(codes), dtype=np.uint8), m, ef_construction, threads, progress, cancelled)
+    ready = np.zeros(len(codes), dtype=np.uint8)
+    return _grow(codes, levels, links, ready, m, ef_construction, threads, progress, cancelled)
 
 
 def extend_graph(
@@ -122,8 +121,9 @@ def extend_graph(
 ) -> Graph:
     """Drop rows from `graph` and insert new ones: cheaper than building afresh while most rows stay.
 
-    `keep` (graph.rows,) says which old rows stay (None: all); they are renumbered densely, in order. `codes` and `levels`
-    hold the kept old rows, then the new ones. Neighbourhoods of dropped rows are repaired; upper levels are rebuilt.
+    `keep` (graph.rows,) says which old rows stay (None: all); they are renumbered densely, in order. `codes` and
+    `levels` hold the kept old rows, then the new ones. Neighbourhoods of dropped rows are repaired; upper levels are
+    rebuilt. Raises as `build_graph`.
     """
     kept = graph.rows if keep is None else int(keep.sum())
     links = _fresh_links(len(codes), 2 * graph.m)
@@ -193,7 +193,9 @@ def _insertion_order(levels: npt.NDArray[np.uint8], leads: npt.NDArray[np.bool_]
 # --- upper levels ----------------------------------------------------------------------------------------------------
 
 
-def _build_upper(codes: Int8Array, levels: npt.NDArray[np.uint8], order: Int32Array, options: BuildOptions) -> UpperLevels:
+def _build_upper(
+    codes: Int8Array, levels: npt.NDArray[np.uint8], order: Int32Array, options: BuildOptions
+) -> UpperLevels:
     """Build levels from the top down over `order`, the rows of level >= 1, highest level first."""
     gathered: Int8Array = aligned_empty((len(order), codes.shape[1]), np.int8)
     gathered[...] = codes[order]
@@ -264,10 +266,11 @@ class _Level:
         plan.put(layout.CHOSEN_MAX, options.m)
         plan.put(layout.FALLBACK, fallback)
         plan.put_array(layout.READY, ready)
-        plan.put(layout.ALPHA, ALPHA_DEFAULT)
+        plan.put(layout.ALPHA, ALPHA)
         self.plan = plan
 
-    def _scratch(self) -> int:
+    def scratch(self) -> int:
+        """Address of the calling thread's scratch, large enough for this level."""
         scratch = thread_scratch()
         scratch.reserve(len(self.links), self.pool, self.padded, 1)
         return scratch.address
@@ -293,14 +296,14 @@ class _Level:
         source = batch.ctypes.data
         plan = self.plan.address
         self.options.workers.run(
-            len(batch), INSERT_PIECE, lambda first, last: _run(insert_rows, plan, self._scratch(), source, first, last)
+            len(batch), INSERT_PIECE, lambda first, last: _run(insert_rows, plan, self.scratch(), source, first, last)
         )
         edges, starts = _reverse_edges(batch, self.links)
         where, groups = edges.ctypes.data, starts.ctypes.data
         self.options.workers.run(
             len(starts) - 1,
             LINK_PIECE,
-            lambda first, last: _run(link_targets, plan, self._scratch(), where, groups, first, last),
+            lambda first, last: _run(link_targets, plan, self.scratch(), where, groups, first, last),
         )
         self.ready[batch] = 1
 
@@ -310,9 +313,9 @@ class _Level:
         reached = np.zeros((rows + 7) // 8 + 8, dtype=np.uint8)
         stack = np.empty(rows + 1, dtype=np.int32)
         entry = int(self.fallback)
-        attach_unreached(self.plan.address, self._scratch(), entry, reached.ctypes.data, stack.ctypes.data)
+        attach_unreached(self.plan.address, self.scratch(), entry, reached.ctypes.data, stack.ctypes.data)
         self.options.workers.run(
-            rows, SORT_PIECE, lambda first, last: _run(sort_links, self.plan.address, self._scratch(), first, last)
+            rows, SORT_PIECE, lambda first, last: _run(sort_links, self.plan.address, self.scratch(), first, last)
         )
 
 
@@ -358,7 +361,7 @@ def _repaired_links(
         kept,
         LINK_PIECE,
         lambda first, last: _run(
-            repair_rows, level.plan.address, level._scratch(), removed.ctypes.data, target.ctypes.data, first, last
+            repair_rows, level.plan.address, level.scratch(), removed.ctypes.data, target.ctypes.data, first, last
         ),
     )
     return target

@@ -12,22 +12,22 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.config import CURVE_SAMPLE_DEFAULT
 from vecdb.index.recall_curve import Points, RecallCurve
 from vecdb.index.search import Hits, scan_segment_batch, search_segment_batch
 from vecdb.index.segment import Segment
 from vecdb.types import FloatArray
 
-__all__ = ["RecallCurve", "measure_curve", "mean_recall"]
+__all__ = ["RecallCurve", "mean_recall", "measure_curve"]
 
-SAMPLE_DEFAULT: Final = 200
 EFFORTS_10: Final = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 EFFORTS_100: Final = (100, 140, 200, 280, 400, 560, 800)
 RECALL_ENOUGH: Final = 0.9995
 """Efforts beyond this recall are not measured."""
 
 
-def measure_curve(segment: Segment, sample: int = SAMPLE_DEFAULT, seed: int = 0, threads: int = 1) -> RecallCurve:
-    """Recall@10 and @100 over ef, on `sample` rows of the segment. Cost: an exact scan of the sample plus the searches."""
+def measure_curve(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: int = 0, threads: int = 1) -> RecallCurve:
+    """Recall@10 and @100 over ef, on `sample` rows of the segment. Cost: an exact scan of them, and the searches."""
     if segment.rows < 2:
         return RecallCurve(((10, 1.0),), ((100, 1.0),))
     count = min(sample, segment.rows)

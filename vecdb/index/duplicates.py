@@ -1,8 +1,8 @@
 """Keeps rows with identical codes from crowding a graph: one of them stands for all, the others hang below it.
 
-Thousands of equal rows would fill each other's links and cut off the rest of the graph. So only the first row of a group
-(its representative) is inserted; the others form a tree under one of its links, which a search walks only when they are
-among the nearest.
+Thousands of equal rows would fill each other's links and cut off the rest of the graph. So only the first row of a
+group (its representative) is inserted; the others form a tree under one of its links, which a search walks only when
+they are among the nearest.
 
 Promises: every duplicate is reachable from its representative. Deterministic.
 Concurrency: pure functions, except `hang_duplicates`, which writes the links it is given.
@@ -38,11 +38,12 @@ def representatives(codes: npt.NDArray[np.int8]) -> Int32Array:
 
 def _row_hashes(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.uint64]:
     """Multiply-shift hash of each row, 64 bits; equal rows have equal hashes, others are compared anyway."""
-    words = codes.view(np.uint64)
-    factors = np.random.default_rng(HASH_SEED).integers(1, 2**63, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
+    words: npt.NDArray[np.uint64] = codes.view(np.uint64)
+    random = np.random.default_rng(HASH_SEED)
+    factors: npt.NDArray[np.uint64] = random.integers(1, 2**63, words.shape[1], dtype=np.uint64) | np.uint64(1)
     hashes = np.zeros(len(codes), dtype=np.uint64)
-    for column, factor in enumerate(factors):
-        mixed = words[:, column] * factor
+    for column in range(words.shape[1]):
+        mixed = words[:, column] * factors[column]
         hashes += mixed ^ (mixed >> np.uint64(29))
     return hashes
 

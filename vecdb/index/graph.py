@@ -9,12 +9,11 @@ Concurrency: immutable.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-PROBLEMS_REPORTED_MAX: Final = 20
+from vecdb.config import PROBLEMS_REPORTED_MAX
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -97,7 +96,7 @@ def validate_graph(graph: Graph, live: npt.NDArray[np.bool_] | None = None) -> G
 
 def _link_problems(name: str, links: Int32Array, live: npt.NDArray[np.bool_] | None) -> list[str]:
     """Range, packing, self links, repeats and dead ends of one adjacency array."""
-    rows, degree = links.shape
+    rows = len(links)
     if rows == 0:
         return []
     used = links >= 0

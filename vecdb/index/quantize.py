@@ -1,7 +1,7 @@
 """Turns vectors into int8 codes whose squared l2 distance orders rows as the metric does.
 
-cosine: rows are normalised. dot: rows are augmented by sqrt(R^2 - |x|^2), spread over extra dimensions, so that all have
-norm R (Bachrach et al., 2014). l2: rows are centred on the mean. One symmetric scale for all components.
+cosine: rows are normalised. dot: rows are augmented by sqrt(R^2 - |x|^2), spread over extra dimensions, so that all
+have norm R (Bachrach et al., 2014). l2: rows are centred on the mean. One symmetric scale for all components.
 
 Promises: codes are deterministic; components beyond the scale saturate at +-127 and are counted, never wrapped.
 Invariants: a code row is `padded` bytes, a multiple of 64; unused bytes are zero.
@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.config import FIT_ROWS_MAX
 from vecdb.kernels.column import ALIGNMENT, aligned_zeros
 from vecdb.types import FloatArray, Metric
 
@@ -26,9 +27,6 @@ SCALE_QUANTILE: Final = 0.9999
 
 AUGMENTED_DIMS: Final = 32
 """Dimensions the dot augmentation is spread over: one int8 could not hold it beside ordinary components."""
-
-FIT_ROWS_MAX: Final = 20_000
-"""Rows sampled (evenly) to fit the scale; more did not move the quantile."""
 
 ENCODE_ROWS: Final = 4_096
 """Rows encoded at a time, so that the float64 temporaries stay in the cache."""
@@ -139,7 +137,8 @@ def _augmented(quantizer: Quantizer, part: npt.NDArray[np.float64], norms: npt.N
 
 def _inverse_norms(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     norms = np.sqrt(np.square(rows).sum(axis=1))
-    return np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    inverse: npt.NDArray[np.float64] = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    return inverse
 
 
 def _largest_norm(vectors: npt.NDArray[Any]) -> float:
@@ -148,4 +147,4 @@ def _largest_norm(vectors: npt.NDArray[Any]) -> float:
     for start in range(0, len(vectors), ENCODE_ROWS):
         part = np.asarray(vectors[start : start + ENCODE_ROWS], dtype=np.float64)
         largest = max(largest, float(np.square(part).sum(axis=1).max()))
-    return largest**0.5
+    return float(largest**0.5)

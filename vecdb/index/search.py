@@ -2,7 +2,7 @@
 
 Promises: hits are sorted by (distance, slot), never dead, never short of min(limit, live rows): a graph search that
 comes out short is repeated with more effort and then by an exact scan.
-Invariants: distances are the user's (cosine 1 - cos, dot -<q, x>, l2 rooted), float32, computed from the stored vectors.
+Invariants: distances are the user's (cosine 1 - cos, dot -<q, x>, l2 rooted), float32, from the stored vectors.
 Concurrency: thread safe. Each thread has its own Scratch; batches run on `threads` threads.
 """
 

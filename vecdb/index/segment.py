@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.config import QUERY_CODE_MAX
 from vecdb.index.graph import Graph
 from vecdb.index.quantize import CODE_MAX, Quantizer, encode_rows, fit_quantizer
 from vecdb.index.recall_curve import RecallCurve
@@ -22,8 +23,6 @@ from vecdb.kernels.column import Column
 from vecdb.types import Metric, VectorDtype
 
 INT32_MAX: Final = 2**31 - 1
-CLIP_MAX: Final = 4_096
-"""Query codes are clipped here even where int32 would allow more: farther out, the order of rows no longer changes."""
 
 
 class Plan:
@@ -57,7 +56,13 @@ class Plan:
 
 
 def scan_plan(
-    vectors: Column, inverse_norms: Column | None, slots: Column, rows: int, metric: Metric, dtype: VectorDtype, dim: int
+    vectors: Column,
+    inverse_norms: Column | None,
+    slots: Column,
+    rows: int,
+    metric: Metric,
+    dtype: VectorDtype,
+    dim: int,
 ) -> Plan:
     """The plan of an exact scan over `vectors` (rows, dim). Make it once per column set and reuse it."""
     plan = Plan()
@@ -75,8 +80,8 @@ def scan_plan(
 class Segment:
     """What a search needs of one field of one segment; every column may be mapped or on the heap.
 
-    vectors (rows, dim) float32 or float16; inverse_norms (rows,) float32, None unless cosine; codes (rows, padded) int8;
-    links (rows, 2m) int32; upper_* and level_starts as in Graph; slots (rows,) uint32; entry as in Graph.
+    vectors (rows, dim) float32 or float16; inverse_norms (rows,) float32, None unless cosine; codes (rows, padded)
+    int8; links (rows, 2m) int32; upper_* and level_starts as in Graph; slots (rows,) uint32; entry as in Graph.
     """
 
     rows: int
@@ -130,7 +135,7 @@ def _search_plan(segment: Segment) -> Plan:
 
 def query_clip(padded: int) -> int:
     """Largest |query code| for which the squared distance of `padded` components cannot leave int32."""
-    return min(CLIP_MAX, isqrt(INT32_MAX // padded) - CODE_MAX)
+    return min(QUERY_CODE_MAX, isqrt(INT32_MAX // padded) - CODE_MAX)
 
 
 def segment_from_arrays(

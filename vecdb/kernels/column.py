@@ -24,7 +24,7 @@ SINGLE_CHUNK_SHIFT: Final = 62
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Rows of a fixed stride over chunks of 2^shift rows: row r starts at table[r >> shift] + (r & (2^shift - 1)) * stride.
+    """Rows of a fixed stride over chunks of 2^shift rows (see the module for where a row starts).
 
     `table` (chunks,) int64 base addresses; `stride` in bytes; `owner` is any object that keeps the memory alive.
     """

@@ -137,7 +137,7 @@ _l2_f16 = _float_reduction(F16, 2, squared=True)
 
 @device
 def float_reduction(row: int, query: int, dim: int, squared: int, half: int) -> float:
-    """Sum of products (squared = 0) or of squared differences (1) of a float32 (half = 0) or float16 row and a query."""
+    """Sum of products (squared = 0) or squared differences (1) of a float32 (half = 0) or float16 row and a query."""
     if squared:
         return _l2_f16(row, query, dim) if half else _l2_f32(row, query, dim)
     return _dot_f16(row, query, dim) if half else _dot_f32(row, query, dim)

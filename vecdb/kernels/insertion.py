@@ -9,7 +9,7 @@ Promises: deterministic; degrees never exceed the plan's. Concurrency: calls on 
 from __future__ import annotations
 
 from vecdb.kernels.distance import pair_distance
-from vecdb.kernels.intrinsics import load_i8, load_i32, load_i64, load_u8, store_i16, store_i32, store_i64
+from vecdb.kernels.intrinsics import load_i8, load_i32, load_i64, load_u8, store_i16, store_i32
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.layout import (
     CHOSEN,
@@ -41,7 +41,7 @@ from vecdb.kernels.traverse import (
     test_bit,
 )
 
-REPAIR_DEAD_MAX = 64
+REPAIR_WALK = 64
 """Removed rows whose links are followed when a neighbourhood is repaired: beyond it, candidates are far."""
 
 
@@ -90,9 +90,7 @@ def insert_rows(plan: int, scratch: int, order: int, first: int, last: int) -> i
 @device
 def offer_candidate(plan: int, scratch: int, target: int, row: int, size: int) -> int:
     """Add a row to the pool with its distance to `target`; returns the new size."""
-    distance = pair_distance(
-        column_row(plan + CODES, target), column_row(plan + CODES, row), load_i64(plan + PADDED)
-    )
+    distance = pair_distance(column_row(plan + CODES, target), column_row(plan + CODES, row), load_i64(plan + PADDED))
     key = distance << 32 | row << 1
     pool, widest = load_i64(scratch + POOL), load_i64(scratch + POOL_MAX)
     if size == widest and key >= load_i64(pool + 8 * (size - 1)):
@@ -200,7 +198,7 @@ def collect_around(plan: int, removed: int, visited: int, seen: int) -> int:
     degree = load_i64(plan + DEGREE)
     count = collect_unseen(column_row(plan + LINKS, load_i32(seen)), degree, visited, seen, 1)
     walked, position = 0, 1
-    while position < count and walked < REPAIR_DEAD_MAX:
+    while position < count and walked < REPAIR_WALK:
         row = load_i32(seen + 4 * position)
         if test_bit(removed, row):
             count = collect_unseen(column_row(plan + LINKS, row), degree, visited, seen, count)

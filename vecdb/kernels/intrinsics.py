@@ -1,7 +1,7 @@
 """Reads and writes raw memory from kernels: one LLVM instruction or call each, portable over CPUs.
 
 Promises: every load and store tolerates any alignment; integers come back as int64, so kernels hold one integer type.
-Invariants: addresses are trusted; a caller that hands a wrong one crashes the process, so only `vecdb.index` builds them.
+Invariants: addresses are trusted: a wrong one crashes the process, so only `vecdb.index` builds them.
 Concurrency: no state.
 """
 

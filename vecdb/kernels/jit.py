@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import llvmlite.binding as llvm
 import numba
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache, _CacheLocator
 
 from vecdb.config import FORMAT_VERSION
 from vecdb.errors import KernelError
@@ -66,19 +66,19 @@ def kernel(signature: str) -> Callable[[F], F]:
     def register(function: F) -> F:
         dispatcher = numba.njit(**_options())(function)
         KERNELS[function.__name__] = KernelEntry(function.__name__, signature, dispatcher)
-        return dispatcher  # type: ignore[no-any-return]
+        return cast(F, dispatcher)
 
     return register
 
 
 def device(function: F) -> F:
     """Compile a function for use inside kernels only; LLVM inlines it where that pays."""
-    return numba.njit(**_options())(function)  # type: ignore[no-any-return]
+    return cast(F, numba.njit(**_options())(function))
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     """numba's `@intrinsic`: a function that emits LLVM IR."""
-    return numba.extending.intrinsic(function)  # type: ignore[no-any-return]
+    return cast(Callable[..., Any], numba.extending.intrinsic(function))
 
 
 def load_kernels(progress: bool = True) -> None:
@@ -101,36 +101,53 @@ def _import_kernel_modules() -> None:
 def _load_or_compile(progress: bool) -> None:
     directory = _cache_directory()
     with _file_lock(directory, shared=True):
-        if _is_sound(directory):
-            try:
-                _prepare_all(directory)
-                return
-            except Exception:  # noqa: BLE001 - unpickling can raise anything; whatever it was, the cache is rebuilt
-                _forget_all()
+        if _is_sound(directory) and _load_all(directory):
+            return
     with _file_lock(directory, shared=False):
-        if not _is_sound(directory):
-            _purge(directory)
-            if progress:
-                print(PROGRESS_LINE, file=sys.stderr, flush=True)
+        if _is_sound(directory) and _load_all(directory):
+            return  # another process compiled while this one waited
+        _purge(directory)
+        if progress:
+            print(PROGRESS_LINE, file=sys.stderr, flush=True)
         try:
-            _prepare_all(directory)
+            _compile_all(directory)
         except Exception as error:
             _purge(directory)
-            raise KernelError(f"kernels do not compile on this machine: {error!r}; see CONTRIBUTING.md") from error
+            raise KernelError(f"the kernels do not compile on this machine: {error!r}") from error
         _seal(directory)
 
 
-def _prepare_all(directory: Path) -> None:
+def _load_all(directory: Path) -> bool:
+    """Load every kernel from the cache; False when it does not hold all of them or numba cannot read it."""
+    try:
+        for entry in KERNELS.values():
+            if not entry.dispatcher.overloads:
+                entry.dispatcher._cache = _private_cache(entry.dispatcher.py_func, directory)
+                entry.dispatcher.compile(entry.signature)
+    except Exception:  # noqa: BLE001 - unpickling can raise anything; whatever it was, the cache is rebuilt
+        return False
+    _freeze_all()
+    return True
+
+
+def _compile_all(directory: Path) -> None:
+    """Compile what is not loaded yet and save it; a full disk costs the saving only."""
     for entry in KERNELS.values():
-        if not entry.dispatcher.overloads:
-            entry.dispatcher._cache = _private_cache(entry.dispatcher.py_func, directory)
-            entry.dispatcher.compile(entry.signature)
+        dispatcher = entry.dispatcher
+        if not dispatcher.overloads:
+            dispatcher._cache = _private_cache(dispatcher.py_func, directory)
+            try:
+                dispatcher.compile(entry.signature)
+            except OSError:
+                dispatcher._cache = NullCache()
+                dispatcher.compile(entry.signature)
+    _freeze_all()
+
+
+def _freeze_all() -> None:
+    """No further signatures: a call with unexpected types is an error, not a second compilation."""
+    for entry in KERNELS.values():
         entry.dispatcher.disable_compile()
-
-
-def _forget_all() -> None:
-    for entry in KERNELS.values():
-        entry.dispatcher._can_compile = True
 
 
 def compile_seconds() -> dict[str, float]:
@@ -148,10 +165,10 @@ def compile_seconds() -> dict[str, float]:
 # --- the private cache ---------------------------------------------------------------------------------------------
 
 
-def _private_cache(function: Callable[..., Any], directory: Path) -> FunctionCache:  # type: ignore[no-any-unimported]
+def _private_cache(function: Callable[..., Any], directory: Path) -> Any:
     """numba's function cache, in our directory. The directory's name is the key, so no source stamp is needed."""
 
-    class Locator(_CacheLocator):  # type: ignore[misc, no-any-unimported]
+    class Locator(_CacheLocator):
         def get_cache_path(self) -> str:
             return str(directory)
 
@@ -165,10 +182,10 @@ def _private_cache(function: Callable[..., Any], directory: Path) -> FunctionCac
         def from_function(cls, py_func: Callable[..., Any], py_file: str) -> Any:
             return cls()
 
-    class Implementation(CompileResultCacheImpl):  # type: ignore[misc, no-any-unimported]
-        _locator_classes = (Locator,)
+    class Implementation(CompileResultCacheImpl):
+        _locator_classes = [Locator]  # noqa: RUF012 - numba's own attribute
 
-    class PrivateCache(FunctionCache):  # type: ignore[misc, no-any-unimported]
+    class PrivateCache(FunctionCache):
         _impl_class = Implementation
 
     return PrivateCache(function)
@@ -189,7 +206,7 @@ def _cache_directory() -> Path:
     named = os.environ.get(CACHE_VARIABLE)
     places = [Path(named)] if named else []
     cache_home = os.environ.get("XDG_CACHE_HOME")
-    places.append((Path(cache_home) if cache_home else Path(os.path.expanduser("~")) / ".cache") / "vecdb")
+    places.append((Path(cache_home) if cache_home else Path("~/.cache").expanduser()) / "vecdb")
     for place in places:
         directory = place / f"kernels-{_cache_key()}"
         if _is_private(directory):

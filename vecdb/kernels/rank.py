@@ -72,7 +72,7 @@ def encode_query(plan: int, query: int, norm: float, codes: int) -> None:
         if metric == METRIC_L2:
             value -= float(load_f32(center + 4 * position))
         scaled = min(max(value * factor, -clip), clip)
-        store_i16(codes + 2 * position, int(math.floor(scaled + 0.5)))
+        store_i16(codes + 2 * position, int(scaled + 0.5 if scaled >= 0.0 else scaled - 0.5))
     for position in range(dim, load_i64(plan + PADDED)):
         store_i16(codes + 2 * position, 0)
 

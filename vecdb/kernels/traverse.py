@@ -43,8 +43,11 @@ from vecdb.kernels.layout import (
     VISITED_BYTES,
 )
 
-AHEAD = 3
-"""Rows fetched ahead of the one being scored (2-4 are best on current CPUs)."""
+AHEAD = 4
+"""Rows fetched ahead of the one being scored."""
+
+BEAM = 2
+"""Candidates expanded together."""
 
 UNDO_COST = 32
 """Clearing the whole bitset costs about as much per byte as an undo per this many rows."""
@@ -203,35 +206,48 @@ def score_unseen(
 
 
 @device
-def beam_search(
-    plan: int, scratch: int, entry: int, ef: int, widest: int, dead: int, skip_row: int
-) -> tuple[int, int]:
+def expand_next(plan: int, scratch: int, cursor: int, size: int, count: int) -> tuple[int, int]:
+    """Expand the next BEAM unexpanded candidates at once: mark them and collect their neighbours not yet met.
+
+    More rows per step keep more memory fetches in flight. Returns (next cursor, rows seen); the links of the
+    candidates that follow are asked for ahead of time.
+    """
+    table, shift, stride = load_i64(plan + LINKS), load_i64(plan + LINKS + 8), load_i64(plan + LINKS + 16)
+    degree = load_i64(plan + DEGREE)
+    pool, visited, seen = load_i64(scratch + POOL), load_i64(scratch + VISITED), load_i64(scratch + SEEN)
+    expanded = 0
+    while cursor < size and expanded < BEAM:
+        key = load_i64(pool + 8 * cursor)
+        if key & 1 == 0:
+            store_i64(pool + 8 * cursor, key | 1)
+            links = row_address(table, shift, stride, (key & ROW_BITS) >> 1)
+            count = collect_unseen(links, degree, visited, seen, count)
+            expanded += 1
+        cursor += 1
+    for position in range(cursor, min(cursor + BEAM, size)):
+        links = row_address(table, shift, stride, (load_i64(pool + 8 * position) & ROW_BITS) >> 1)
+        prefetch(links)
+        prefetch(links + 64)
+    return cursor, count
+
+
+@device
+def beam_search(plan: int, scratch: int, entry: int, ef: int, widest: int, dead: int, skip_row: int) -> tuple[int, int]:
     """Best-first search of level 0 from `entry` with `ef` candidates (HNSW Algorithm 2).
 
     The pool widens by one for each excluded row it admits, up to `widest`. Returns (pool size, rows seen); the visited
     marks are left for `clear_visited`.
     """
-    table, shift, stride = load_i64(plan + LINKS), load_i64(plan + LINKS + 8), load_i64(plan + LINKS + 16)
-    degree = load_i64(plan + DEGREE)
-    pool, visited, seen = load_i64(scratch + POOL), load_i64(scratch + VISITED), load_i64(scratch + SEEN)
-    query = load_i64(scratch + QUERY_CODES)
+    query, pool = load_i64(scratch + QUERY_CODES), load_i64(scratch + POOL)
     distance = code_distance(column_row(plan + CODES, entry), query, load_i64(plan + PADDED))
     store_i64(pool, distance << 32 | entry << 1)
-    store_i32(seen, entry)
-    set_bit(visited, entry)
+    store_i32(load_i64(scratch + SEEN), entry)
+    set_bit(load_i64(scratch + VISITED), entry)
     size, count, cursor = 1, 1, 0
     capacity = ef + is_excluded(entry, dead, skip_row)
     while cursor < size:
-        key = load_i64(pool + 8 * cursor)
-        if key & 1:
-            cursor += 1
-            continue
-        store_i64(pool + 8 * cursor, key | 1)
-        row = (key & ROW_BITS) >> 1
         first = count
-        count = collect_unseen(row_address(table, shift, stride, row), degree, visited, seen, count)
-        lowest, size, capacity = score_unseen(
-            plan, scratch, first, count, size, capacity, widest, dead, skip_row
-        )
-        cursor = min(cursor + 1, lowest)
+        cursor, count = expand_next(plan, scratch, cursor, size, count)
+        lowest, size, capacity = score_unseen(plan, scratch, first, count, size, capacity, widest, dead, skip_row)
+        cursor = min(cursor, lowest)
     return size, count
