@@ -89,9 +89,9 @@ def batches(count: int) -> Iterator[slice]:
 
 
 def show_neighbours(collection: vecdb.Collection, sample: Sample) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Nearest neighbours", title_justify="left")
-    table.add_column("score", justify="right", no_wrap=True, min_width=5)
-    table.add_column("text", no_wrap=True, overflow="ellipsis")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Nearest neighbours", title_justify="left", expand=True)
+    table.add_column("score", justify="right")
+    table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in (sample.find(word) for word in SHOWN):
         if row is None:
             continue

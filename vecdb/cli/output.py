@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 PIPE_COLUMNS = 160
 """Width of tables when stdout is not a terminal and says nothing of its own width."""
 
+CUT_COLUMNS = frozenset({"metadata"})
+"""Columns that may be of any length and are cut to what fits."""
+
 BYTES_PER_UNIT = 1024
 
 
@@ -42,19 +45,21 @@ def print_line(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table whose numbers are aligned right; a column named `metadata` is cut to what fits."""
+    """A table whose numbers are aligned right; the columns of CUT_COLUMNS are cut to what fits."""
     from rich import box  # noqa: PLC0415 - see print_tables
     from rich.table import Table  # noqa: PLC0415 - see print_tables
     from rich.text import Text  # noqa: PLC0415 - see print_tables
 
     body = [list(row) for row in rows]
-    grid = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    is_cut = bool(body) and not CUT_COLUMNS.isdisjoint(columns)
+    grid = Table(title=Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, expand=is_cut)
     for position, name in enumerate(columns):
-        cut = name in {"metadata", "text"}
-        is_number = bool(body) and all(isinstance(row[position], int | float) for row in body)
-        grid.add_column(
-            name, justify="right" if is_number else "left", no_wrap=cut, overflow="ellipsis" if cut else "fold"
-        )
+        if is_cut and name in CUT_COLUMNS:
+            # with a ratio, a column takes what the others leave, instead of pushing them out
+            grid.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1)
+        else:
+            is_number = bool(body) and all(isinstance(row[position], int | float) for row in body)
+            grid.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in body:
         grid.add_row(*(Text(_cell(value)) for value in row))
     return grid

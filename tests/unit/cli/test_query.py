@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import vecdb
 from tests.unit.cli.conftest import DIM, Shell
 
 
@@ -29,6 +30,14 @@ def test_search_with_a_vector_file_finds_the_nearest(shell: Shell, directory: Pa
 
 def test_search_prints_metadata_without_interpreting_it(shell: Shell, directory: Path) -> None:
     assert "[bold]x" in shell("search", directory, "docs", "--like", "0").out
+
+
+def test_long_metadata_does_not_push_out_the_other_columns(shell: Shell, tmp_path: Path) -> None:
+    with vecdb.open(tmp_path / "data") as db:
+        db.create_collection("docs", dim=2).upsert(["one", "two"], [[1, 0], [1, 1]], [{"text": "long " * 100}] * 2)
+    outcome = shell("search", tmp_path / "data", "docs", "--like", "one")
+    assert "two" in outcome.out
+    assert "0.7071" in outcome.out
 
 
 def test_search_in_a_field_uses_its_vectors(shell: Shell, directory: Path, tmp_path: Path) -> None:
