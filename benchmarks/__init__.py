@@ -1,0 +1,1 @@
+"""Benchmarks of vecdb beside its peers: `python -m benchmarks kernels|engine --data DIR`."""
