@@ -124,7 +124,7 @@ def encode_record(key: bytes, id_key: bytes, metadata: Metadata) -> bytes:
 
 
 def encode_records(
-    keys: Sequence[bytes], id_keys: Sequence[bytes], metadata: Sequence[Metadata]
+    keys: Sequence[bytes], id_keys: Sequence[bytes], metadata: Sequence[Metadata | msgspec.Raw]
 ) -> list[tuple[bytes, bytes]]:
     """Items of the records table. 1,000 records with five small fields take about 2 ms."""
     seed, crc32, pack16, pack32 = _SEEDS[Table.RECORDS], zlib.crc32, _U16.pack, _U32.pack

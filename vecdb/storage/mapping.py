@@ -23,7 +23,7 @@ from vecdb.storage.faults import storage_error
 from vecdb.storage.inspection import check_opening
 from vecdb.storage.keys import Table
 from vecdb.storage.lock import DirectoryLock
-from vecdb.storage.meta import read_metas
+from vecdb.storage.meta import newest_meta, read_metas
 from vecdb.storage.shared import SharedEnvironment, attach, file_key, opening, register
 from vecdb.storage.transactions import ReadTransaction
 
@@ -90,7 +90,7 @@ def _open_data_file(directory: Path) -> int:
 
 
 def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool) -> SharedEnvironment:
-    page_size = _read_metas_patiently(fd)
+    page_size = _check_metas(fd, map_bytes)
     lock = write or _may_lock(directory)
     may_write = write or (lock and os.access(directory / DATA_NAME, os.W_OK))
     # Without LMDB's table of readers, only the absence of any writer makes reading safe.
@@ -119,16 +119,27 @@ def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool)
     return shared
 
 
-def _read_metas_patiently(fd: int) -> int:
+def _check_metas(fd: int, map_bytes: int) -> int:
     """Check the meta pages; return the page size. A writer at work may be caught half-way, so damage must persist."""
-    for attempt in range(LMDB_OPEN_ATTEMPTS_MAX):
+    for _ in range(LMDB_OPEN_ATTEMPTS_MAX - 1):
         try:
-            return read_metas(fd)[0].page_size
+            return _require_metas(fd, map_bytes)
         except CorruptionError:
-            if attempt == LMDB_OPEN_ATTEMPTS_MAX - 1:
-                raise
             time.sleep(LMDB_OPEN_RETRY_S / 10)
-    raise AssertionError("unreachable")
+    return _require_metas(fd, map_bytes)
+
+
+def _require_metas(fd: int, map_bytes: int) -> int:
+    meta = newest_meta(read_metas(fd))
+    size = os.fstat(fd).st_size
+    # LMDB would raise the map to what the meta page says; a sound file may be a little shorter (see `inspection`).
+    if meta.file_bytes > max(map_bytes, size):
+        raise CorruptionError(
+            f"{DATA_NAME} is truncated or its meta page is damaged: it has {size} bytes instead of {meta.file_bytes}; "
+            "restore a backup of the database",
+            file=DATA_NAME,
+        )
+    return meta.page_size
 
 
 def _may_lock(directory: Path) -> bool:

@@ -18,6 +18,7 @@ import gc
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -148,7 +149,7 @@ def _give_up_inherited(key: FileKey) -> None:
     object must be gone first: py-lmdb drops them without a call to LMDB when the process id has changed.
     """
     shared = _inherited[key]
-    handles = [weakref.ref(handle) for wrapper in list(shared.transactions) if (handle := wrapper.disown()) is not None]
+    handles = [_disowned(wrapper) for wrapper in list(shared.transactions)]
     if any(handle() is not None for handle in handles):
         gc.collect()
     if shared.writing.locked() or any(handle() is not None for handle in handles):
@@ -169,6 +170,12 @@ def _give_up_inherited(key: FileKey) -> None:
         )
     os.close(shared.fd)
     del _inherited[key]
+
+
+def _disowned(wrapper: ReadTransaction | WriteTransaction) -> Callable[[], object]:
+    """Take a transaction's handle away; the result tells (not None) whether something else still holds it."""
+    handle = wrapper.disown()
+    return (lambda: None) if handle is None else weakref.ref(handle)
 
 
 def _after_fork_in_child() -> None:
