@@ -95,6 +95,12 @@ CHUNK_BYTES_TARGET: Final = 1 << 20
 INDEX_COMMIT_BYTES: Final = 8 * 1024 * 1024
 """Most index bytes in one transaction, so that a user's commit never waits for long."""
 
+SCRUB_INTERVAL_S: Final = 10.0
+SCRUB_BYTES: Final = 16 * 1024 * 1024
+"""Chunk bytes checked per interval in the background: about 15 ms of work, a pass over 10 GB in under two hours."""
+
+SCRUB_PROBLEMS_MAX: Final = 100
+
 LOG_ENTRIES_KEPT: Final = 4_096
 """Commits a reader may lag behind before it reloads its state whole instead of following the log."""
 

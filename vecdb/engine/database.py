@@ -233,6 +233,11 @@ class Database:
         with self._using():
             return verify_database(self._environment)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Damage that the background scrub has met since opening; empty for a sound database (see also `verify`)."""
+        return () if self._indexer is None else self._indexer.scrubber.problems
+
     def backup(self, path: str | os.PathLike[str], *, compact: bool = False) -> None:
         """Copy one consistent state into a new directory while reads and writes go on.
 

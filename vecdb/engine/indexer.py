@@ -21,11 +21,13 @@ from vecdb.config import (
     INDEX_RETRY_S,
     MERGE_RATIO,
     READER_CHECK_INTERVAL_S,
+    SCRUB_INTERVAL_S,
     SEGMENTS_MAX,
     TAIL_ROWS_KEEP,
     TAIL_ROWS_SETTLE,
 )
 from vecdb.engine.compaction import Compactor, Job
+from vecdb.engine.scrub import Scrubber
 from vecdb.engine.sweep import Sweeper
 from vecdb.errors import ClosedError, CollectionNotFoundError, StorageError, VecDBError, WaitTimeoutError
 
@@ -62,6 +64,7 @@ class Indexer:
         self._closing = threading.Event()
         self._wake = threading.Event()
         self._sweeper = Sweeper(environment, writer)
+        self.scrubber = Scrubber(environment)
         self._next_numbers: dict[tuple[int, int], int] = {}
         self._thread: threading.Thread | None = None
 
@@ -185,14 +188,18 @@ class Indexer:
             raise WaitTimeoutError("indexing did not finish in time; call again to go on")
 
     def _loop(self) -> None:
-        next_check = time.monotonic()
+        next_check = next_scrub = time.monotonic() + SCRUB_INTERVAL_S
         while not self._closing.is_set():
-            self._wake.wait(READER_CHECK_INTERVAL_S)
+            self._wake.wait(SCRUB_INTERVAL_S)
             self._wake.clear()
             try:
-                if time.monotonic() >= next_check:
+                now = time.monotonic()
+                if now >= next_check:
                     self._environment.check_readers()
-                    next_check = time.monotonic() + READER_CHECK_INTERVAL_S
+                    next_check = now + READER_CHECK_INTERVAL_S
+                if self._config.scrub and now >= next_scrub:
+                    self.scrubber.step()
+                    next_scrub = now + SCRUB_INTERVAL_S
                 self._work()
             except ClosedError:
                 continue

@@ -1,0 +1,50 @@
+"""Reads chunks in the background, a little at a time, to notice damage before a search or a merge relies on it.
+
+Promises: cheap (SCRUB_BYTES per SCRUB_INTERVAL_S) and harmless: nothing is changed; what is found is logged and kept in
+`problems`. One pass follows the other for as long as the database is open.
+Concurrency: driven by the indexer's thread; `problems` may be read from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from vecdb.config import SCRUB_BYTES, SCRUB_PROBLEMS_MAX
+from vecdb.errors import StorageError
+from vecdb.storage.chunks import check_chunk
+from vecdb.storage.keys import Table
+
+if TYPE_CHECKING:
+    from vecdb.storage.environment import Environment
+
+log = logging.getLogger("vecdb.scrub")
+
+
+class Scrubber:
+    """Walks the chunks table round and round."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._next_key = b""
+        self.problems: tuple[str, ...] = ()
+
+    def step(self) -> None:
+        """Check the next SCRUB_BYTES of chunks; at the end of the table begin anew."""
+        checked = 0
+        with self._environment.begin_read() as txn:
+            for key, value in txn.items(Table.CHUNKS, self._next_key):
+                if checked >= SCRUB_BYTES:
+                    self._next_key = key
+                    return
+                checked += len(value)
+                self._check(key, value)
+        self._next_key = b""
+
+    def _check(self, key: bytes, value: memoryview) -> None:
+        try:
+            check_chunk(key, value)
+        except StorageError as error:
+            if str(error) not in self.problems and len(self.problems) < SCRUB_PROBLEMS_MAX:
+                self.problems = (*self.problems, str(error))
+                log.error("%s", error)  # noqa: TRY400 - the trace would say nothing that the message does not
