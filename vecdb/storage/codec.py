@@ -140,9 +140,7 @@ def encode_records(
 
 def decode_record_id(key: bytes, value: Value) -> RecordId:
     """Id of a record, without decoding its metadata (the whole value is checked all the same)."""
-    payload = open_value(Table.RECORDS, key, value)
-    (size,) = _U16.unpack_from(payload)
-    return id_from_key(bytes(payload[_U16.size : _U16.size + size]))
+    return decode_record_ids((key,), (value,))[0]
 
 
 def decode_record_ids(keys: Sequence[bytes], values: Sequence[Value]) -> list[RecordId]:
