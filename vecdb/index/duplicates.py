@@ -38,9 +38,9 @@ def representatives(codes: npt.NDArray[np.int8]) -> Int32Array:
 
 def _row_hashes(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.uint64]:
     """Multiply-shift hash of each row, 64 bits; equal rows have equal hashes, others are compared anyway."""
-    words: npt.NDArray[np.uint64] = codes.view(np.uint64)
+    words: npt.NDArray[np.uint64] = np.frombuffer(codes, dtype=np.uint64).reshape(len(codes), -1)
     random = np.random.default_rng(HASH_SEED)
-    factors: npt.NDArray[np.uint64] = random.integers(1, 2**63, words.shape[1], dtype=np.uint64) | np.uint64(1)
+    factors = np.asarray(random.integers(1, 2**63, words.shape[1], dtype=np.uint64)) | np.uint64(1)
     hashes = np.zeros(len(codes), dtype=np.uint64)
     for column in range(words.shape[1]):
         mixed = words[:, column] * factors[column]

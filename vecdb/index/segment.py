@@ -175,10 +175,14 @@ def segment_from_arrays(
 
 
 def inverse_norms(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """1 / |x| of each row of (n, dim), float32, computed in float64; 0 for zero rows. One pass in slices."""
+    """1 / |x| of each row of (n, dim), float32, computed in float64; 0 for zero rows. One pass in slices.
+
+    Norms below 3e-39 have no float32 inverse: they get the largest one, and cosine distances then only stay finite.
+    """
     inverse = np.zeros(len(vectors), dtype=np.float32)
     for start in range(0, len(vectors), 8_192):
         part = np.asarray(vectors[start : start + 8_192], dtype=np.float64)
         norms = np.sqrt(np.square(part).sum(axis=1))
-        inverse[start : start + 8_192] = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        exact = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+        inverse[start : start + 8_192] = np.minimum(exact, np.finfo(np.float32).max)
     return inverse

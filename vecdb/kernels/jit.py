@@ -106,7 +106,7 @@ def _load_or_compile(progress: bool) -> None:
     with _file_lock(directory, shared=False):
         if _is_sound(directory) and _load_all(directory):
             return  # another process compiled while this one waited
-        _purge(directory)
+        _drop_damaged(directory)
         if progress:
             print(PROGRESS_LINE, file=sys.stderr, flush=True)
         try:
@@ -183,7 +183,7 @@ def _private_cache(function: Callable[..., Any], directory: Path) -> Any:
             return cls()
 
     class Implementation(CompileResultCacheImpl):
-        _locator_classes = [Locator]  # noqa: RUF012 - numba's own attribute
+        _locator_classes: list[Any] = [Locator]  # noqa: RUF012 - numba's own attribute
 
     class PrivateCache(FunctionCache):
         _impl_class = Implementation
@@ -261,6 +261,24 @@ def _seal(directory: Path) -> None:
         partial.replace(directory / COMPLETE_NAME)
     except OSError:
         return  # a full disk: the kernels of this process are ready all the same
+
+
+def _drop_damaged(directory: Path) -> None:
+    """Remove what is not as it was sealed, with all files of the same kernel; everything when the seal is missing.
+
+    A cache that was sound, and yet could not be loaded, is removed whole.
+    """
+    try:
+        sealed = set((directory / COMPLETE_NAME).read_text().splitlines())
+    except (OSError, UnicodeDecodeError):
+        sealed = set()
+    found = set(_checksums(directory).splitlines())
+    broken = {line.partition(".py")[0] for line in sealed ^ found}
+    if not sealed or not broken:
+        _purge(directory)
+    for path in _cache_files(directory):
+        if path.name.partition(".py")[0] in broken:
+            path.unlink(missing_ok=True)
 
 
 def _purge(directory: Path) -> None:

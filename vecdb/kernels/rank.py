@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from vecdb.kernels.distance import float_reduction
 from vecdb.kernels.intrinsics import (
     float_from_order,
@@ -46,14 +48,14 @@ def prepare_query(plan: int, source: int, target: int) -> float:
     dim = load_i64(plan + DIM)
     total = 0.0
     for position in range(dim):
-        value = float(load_f32(source + 4 * position))
+        value = np.float64(load_f32(source + 4 * position))
         total += value * value
     norm = math.sqrt(total)
     factor = 1.0
     if load_i64(plan + METRIC) == METRIC_COSINE:
         factor = 1.0 / norm if norm > 0.0 else 0.0
     for position in range(dim):
-        store_f32(target + 4 * position, load_f32(source + 4 * position) * factor)
+        store_f32(target + 4 * position, np.float32(np.float64(load_f32(source + 4 * position)) * factor))
     return norm
 
 
@@ -68,9 +70,9 @@ def encode_query(plan: int, query: int, norm: float, codes: int) -> None:
         factor = factor / norm if norm > 0.0 else 0.0
     center = load_i64(plan + CENTER)
     for position in range(dim):
-        value = float(load_f32(query + 4 * position))
+        value = np.float64(load_f32(query + 4 * position))
         if metric == METRIC_L2:
-            value -= float(load_f32(center + 4 * position))
+            value -= np.float64(load_f32(center + 4 * position))
         scaled = min(max(value * factor, -clip), clip)
         store_i16(codes + 2 * position, int(scaled + 0.5 if scaled >= 0.0 else scaled - 0.5))
     for position in range(dim, load_i64(plan + PADDED)):

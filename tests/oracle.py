@@ -1,0 +1,240 @@
+"""Holds an obviously correct twin of every kernel, in numpy float64 and plain Python.
+
+Promises: a twin has its kernel's name and no cleverness; it works on matrices and sets where the kernel works on memory.
+Distances between rows come from a matrix of all of them, so nothing is shared with the code under test.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Codes = npt.NDArray[np.int8]
+Rows = list[int]
+Links = list[Rows]
+Scored = tuple[int, int]
+
+BEAM: Final = 2
+
+
+# --- distances ------------------------------------------------------------------------------------------------------
+
+
+def true_distances(metric: str, vectors: npt.NDArray[Any], query: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The user's distance of every row to a query, float64."""
+    rows, wanted = vectors.astype(np.float64), query.astype(np.float64)
+    if metric == "l2":
+        return np.asarray(np.sqrt(np.square(rows - wanted).sum(axis=1)))
+    products = rows @ wanted
+    if metric == "dot":
+        return -products
+    norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted)
+    return 1.0 - np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+
+
+def code_distance(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> int:
+    """Squared l2 of two code rows, in unbounded integers."""
+    return sum((int(a) - int(b)) ** 2 for a, b in zip(left, right, strict=True))
+
+
+def code_distances(codes: Codes, query: npt.NDArray[Any]) -> list[int]:
+    """Squared l2 of every code row to query codes."""
+    differences = codes.astype(np.int64) - query.astype(np.int64)
+    return [int(value) for value in np.square(differences).sum(axis=1)]
+
+
+def pair_matrix(codes: Codes) -> list[list[int]]:
+    """Squared l2 of every pair of code rows."""
+    return [code_distances(codes, row) for row in codes]
+
+
+# --- scans ----------------------------------------------------------------------------------------------------------
+
+
+def scan_block(
+    metric: str,
+    vectors: npt.NDArray[Any],
+    slots: npt.NDArray[Any],
+    query: npt.NDArray[Any],
+    limit: int,
+    excluded: Iterable[int] = (),
+) -> list[tuple[float, int]]:
+    """(distance, slot) of the nearest rows that are not excluded, best first."""
+    gone = set(excluded)
+    distances = true_distances(metric, vectors, query)
+    scored = [(float(distances[row]), int(slots[row])) for row in range(len(vectors)) if row not in gone]
+    return sorted(scored)[:limit]
+
+
+# --- graph search ---------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Upper:
+    """Upper levels in flat numbering, as lists."""
+
+    rows: Rows
+    down: Rows
+    links: Links
+    entry: int
+    levels: int
+
+
+def descend(upper: Upper, distances: list[int]) -> int:
+    """Greedy walk to the row where level 0 begins."""
+    node = upper.entry
+    for level in range(upper.levels):
+        while True:
+            nearer = [other for other in upper.links[node] if distances[upper.rows[other]] < distances[upper.rows[node]]]
+            if not nearer:
+                break
+            node = min(nearer, key=lambda other: (distances[upper.rows[other]], upper.links[node].index(other)))
+        if level + 1 < upper.levels:
+            node = upper.down[node]
+    return upper.rows[node]
+
+
+def beam_search(
+    links: Links, distances: list[int], entry: int, ef: int, widest: int = 1 << 62, excluded: Iterable[int] = ()
+) -> list[Scored]:
+    """Best-first search with `ef` candidates, BEAM expanded at a time; excluded rows widen the pool."""
+    gone = set(excluded)
+    pool: list[Scored] = [(distances[entry], entry)]
+    seen, expanded = {entry}, set[int]()
+    capacity = ef + (entry in gone)
+    while pending := [row for _, row in pool if row not in expanded][:BEAM]:
+        fresh: Rows = []
+        for row in pending:
+            expanded.add(row)
+            fresh += [other for other in links[row] if other not in seen and other not in fresh]
+        seen.update(fresh)
+        for row in fresh:
+            if len(pool) < capacity or (distances[row], row) < pool[-1]:
+                if row in gone and capacity < widest:
+                    capacity += 1
+                insort(pool, (distances[row], row))
+                del pool[capacity:]
+    return pool
+
+
+def search_graph(
+    links: Links,
+    upper: Upper | None,
+    entry: int,
+    code_distance_to: list[int],
+    true_distance_to: npt.NDArray[np.float64],
+    slots: npt.NDArray[Any],
+    limit: int,
+    ef: int,
+    rerank: int,
+    excluded: Iterable[int] = (),
+) -> list[tuple[float, int]]:
+    """(distance, slot) of the hits of one query."""
+    gone = set(excluded)
+    start = entry if upper is None else descend(upper, code_distance_to)
+    pool = beam_search(links, code_distance_to, start, ef, excluded=gone)
+    rows = [row for _, row in pool if row not in gone][:rerank]
+    return sorted((float(true_distance_to[row]), int(slots[row])) for row in rows)[:limit]
+
+
+# --- building -------------------------------------------------------------------------------------------------------
+
+
+def choose_neighbours(pairs: list[list[int]], candidates: list[Scored], limit: int) -> Rows:
+    """Candidates, nearest first, that no chosen one is nearer to than the target is."""
+    chosen: Rows = []
+    for distance, row in sorted(candidates):
+        if all(pairs[row][other] >= distance and pairs[row][other] > 0 for other in chosen):
+            chosen.append(row)
+        if len(chosen) == limit:
+            break
+    return chosen
+
+
+def insert_rows(pairs: list[list[int]], links: Links, batch: Rows, entry: int, ef: int, m: int) -> None:
+    """Give each row of a batch links to rows of the graph as it was before the batch."""
+    found = {row: choose_neighbours(pairs, beam_search(links, pairs[row], entry, ef), m) for row in batch}
+    for row, chosen in found.items():
+        links[row] = chosen
+
+
+def link_targets(pairs: list[list[int]], links: Links, batch: Rows, degree: int) -> None:
+    """Add the links back to a batch, target by target, pruning where a row would overflow."""
+    sources: dict[int, Rows] = {}
+    for row in sorted(batch):
+        for target in links[row]:
+            sources.setdefault(target, []).append(row)
+    for target, rows in sources.items():
+        both = links[target] + rows
+        candidates = [(pairs[target][row], row) for row in both]
+        links[target] = both if len(both) <= degree else choose_neighbours(pairs, candidates, degree)
+
+
+def sort_links(pairs: list[list[int]], links: Links) -> Links:
+    """Links of every row, nearest first."""
+    return [sorted(rows, key=lambda other, own=row: (pairs[own][other], other)) for row, rows in enumerate(links)]
+
+
+def repair_rows(pairs: list[list[int]], links: Links, removed: set[int], degree: int, walk: int) -> Links:
+    """Links of the kept rows with removed neighbours replaced by the kept ones around them."""
+    repaired: Links = []
+    for row, own in enumerate(links):
+        if row in removed:
+            repaired.append([])
+        elif not removed & set(own):
+            repaired.append(list(own))
+        else:
+            around = _kept_around(links, removed, row, walk)
+            repaired.append(choose_neighbours(pairs, [(pairs[row][other], other) for other in around], degree))
+    return repaired
+
+
+def _kept_around(links: Links, removed: set[int], row: int, walk: int) -> Rows:
+    """Rows met from `row` by walking through removed ones, breadth first, at most `walk` of them."""
+    met = [row]
+    met += links[row]
+    position, walked = 1, 0
+    while position < len(met) and walked < walk:
+        if met[position] in removed:
+            met += [other for other in links[met[position]] if other not in met]
+            walked += 1
+        position += 1
+    return [other for other in met[1:] if other not in removed]
+
+
+def reachable(links: Links, entry: int) -> set[int]:
+    """Rows some path leads to."""
+    reached, stack = {entry}, [entry]
+    while stack:
+        for row in links[stack.pop()]:
+            if row not in reached:
+                reached.add(row)
+                stack.append(row)
+    return reached
+
+
+def attach_unreached(pairs: list[list[int]], links: Links, entry: int, ef: int, degree: int) -> int:
+    """Link each unreached row from the nearest reached candidate with room; returns how many found none."""
+    reached, left = reachable(links, entry), 0
+    for row in range(len(links)):
+        if row in reached:
+            continue
+        pool = beam_search(links, pairs[row], entry, ef)
+        hosts = [host for _, host in pool if host in reached and len(links[host]) < degree]
+        if hosts:
+            links[hosts[0]].append(row)
+            reached |= reachable(links, row)
+        else:
+            left += 1
+    return left
+
+
+def nearest_rows(distances: Iterable[float], limit: int) -> Rows:
+    """Rows of the smallest distances."""
+    return [row for _, row in heapq.nsmallest(limit, ((value, row) for row, value in enumerate(distances)))]
