@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+_FAILED = pytest.StashKey[bool]()
 _FIGURES = pytest.StashKey[list[str]]()
 
 
@@ -17,11 +20,24 @@ def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return lines.append
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember which tests failed, so that their artefacts are kept."""
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
 @pytest.fixture
-def artefacts(tmp_path: Path, seed: int) -> Path:
-    """A directory that a failed test leaves behind: database, journals, logs. Its name is printed with the seed."""
-    print(f"artefacts={tmp_path} seed={seed}")
-    return tmp_path
+def artefacts(request: pytest.FixtureRequest, seed: int) -> Iterator[Path]:
+    """A directory of database, journals and logs. A failed test leaves it behind; its name is printed with the seed."""
+    directory = Path(tempfile.mkdtemp(prefix="vecdb-crash-"))
+    print(f"artefacts={directory} seed={seed}")
+    yield directory
+    if not request.node.stash.get(_FAILED, False):
+        shutil.rmtree(directory)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

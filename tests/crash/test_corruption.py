@@ -20,7 +20,7 @@ from vecdb.types import Field
 MUTANTS_DEFAULT, MUTANTS_TORTURE = 60, 1_000
 TRUNCATIONS_DEFAULT, TRUNCATIONS_TORTURE = 20, 300
 JUDGEMENT_TIMEOUT_S = 60.0
-DIM = 16
+DIM = 64
 
 
 def build_original(path: Path) -> Golden:
@@ -29,11 +29,11 @@ def build_original(path: Path) -> Golden:
     config = EngineConfig(tail_rows_index=128, threads=1, progress=False, map_bytes=1 << 32)
     with vecdb.open(path, config=config) as database:
         docs = database.create_collection("docs", dim=DIM)
-        for start in range(0, 900, 150):
-            x = rng.standard_normal((150, DIM))
-            docs.upsert(list(range(start, start + 150)), x, [{"n": n, "t": "x" * (n % 200)} for n in range(150)])
+        for start in range(0, 1_500, 250):
+            x = rng.standard_normal((250, DIM))
+            docs.upsert(list(range(start, start + 250)), x, [{"n": n, "t": "x" * (n % 200)} for n in range(250)])
             docs.wait_indexed()
-        docs.delete(ids=list(range(0, 900, 11)))
+        docs.delete(ids=list(range(0, 1_500, 11)))
         docs.upsert([f"tail-{n}" for n in range(60)], rng.standard_normal((60, DIM)))
         both = database.create_collection("both", fields={"a": Field(dim=DIM, metric="l2"), "b": Field(dim=4)})
         both.upsert(

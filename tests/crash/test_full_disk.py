@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -125,28 +126,60 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", mounted], check=True)
 
 
-def test_a_full_disk_refuses_writes_only(small_disk: Path, report: Callable[[str], None]) -> None:
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(BALLAST_BYTES))
-    deletes = fill_free_and_resume(small_disk / "db", ballast.unlink)
+def in_child(target: Callable[..., None], *args: Any, log: Path) -> Any:
+    """Run the target in a process of its own, so that a signal fails the test instead of ending the run."""
+    with Worker(target, *args, log=log) as worker:
+        return worker.expect("done")
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 12)):
+            pass
+
+
+def test_a_full_disk_refuses_writes_only(small_disk: Path, tmp_path: Path, report: Callable[[str], None]) -> None:
+    (small_disk / "ballast").write_bytes(bytes(BALLAST_BYTES))
+    deletes = in_child(_fill_disk, small_disk, log=tmp_path / "log")
     report(f"full disk: nothing lost, writes resumed; deletes when full: {deletes}")
 
 
-def test_a_database_cannot_be_created_on_a_full_disk_but_later(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(1 << 16)):
-                pass
-        except OSError:
-            pass
+def _fill_disk(pipe: Connection, disk: Path) -> None:
+    pipe.send(("done", fill_free_and_resume(disk / "db", (disk / "ballast").unlink)))
+
+
+def test_a_database_cannot_be_created_on_a_full_disk_but_later(small_disk: Path, tmp_path: Path) -> None:
+    _fill(small_disk / "ballast")
+    assert in_child(_create_on_full_disk, small_disk, log=tmp_path / "log") == ["db"]
+
+
+def _create_on_full_disk(pipe: Connection, disk: Path) -> None:
     with pytest.raises(StorageFullError):
-        vecdb.open(small_disk / "db", config=CONFIG)
-    assert not (small_disk / "db").exists()
-    ballast.unlink()
+        vecdb.open(disk / "db", config=CONFIG)
+    assert [entry.name for entry in disk.iterdir()] == ["ballast"]
+    (disk / "ballast").unlink()
+    with vecdb.open(disk / "db", config=CONFIG) as database:
+        Filler(database).write()
+    pipe.send(("done", [entry.name for entry in disk.iterdir()]))
+
+
+def test_a_database_opens_and_reads_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     with vecdb.open(small_disk / "db", config=CONFIG) as database:
         Filler(database).write()
-    assert [entry.name for entry in small_disk.iterdir()] == ["db"]
+    _fill(small_disk / "ballast")
+    assert in_child(_open_on_full_disk, small_disk / "db", log=tmp_path / "log") == [BATCH] * 100
+
+
+def _open_on_full_disk(pipe: Connection, path: Path) -> None:
+    """Open readers and writers again and again; each reader takes a slot of the lock file, which must not need room."""
+    counts = []
+    for mode in ("rw", "r") * 10:
+        with contextlib.ExitStack() as stack:
+            databases: list[Any] = [stack.enter_context(vecdb.open(path, mode=cast(Any, mode), config=CONFIG))]
+            if mode == "rw":
+                databases += [stack.enter_context(vecdb.open(path, mode="r", config=CONFIG)) for _ in range(8)]
+            counts += [len(database.collection("docs").search(np.ones(workload.DIM), BATCH)) for database in databases]
+    pipe.send(("done", counts))
 
 
 def test_a_full_map_is_a_full_disk(artefacts: Path) -> None:
@@ -163,13 +196,18 @@ def test_a_full_map_is_a_full_disk(artefacts: Path) -> None:
 
 
 def test_a_backup_to_a_full_disk_fails_whole(small_disk: Path, tmp_path: Path) -> None:
-    with vecdb.open(tmp_path / "db", config=CONFIG) as database:
+    (small_disk / "ballast").write_bytes(bytes(TMPFS_BYTES - (1 << 20)))
+    assert in_child(_backup_to_full_disk, tmp_path / "db", small_disk, log=tmp_path / "log") == ["ballast"]
+
+
+def _backup_to_full_disk(pipe: Connection, path: Path, disk: Path) -> None:
+    with vecdb.open(path, config=CONFIG) as database:
         filler = Filler(database)
-        while len(filler.model.entries) * workload.DIM * 4 < TMPFS_BYTES // 3:
+        while len(filler.model.entries) * workload.DIM * 4 < (2 << 20):
             filler.write()
-        (small_disk / "ballast").write_bytes(bytes(TMPFS_BYTES - (1 << 20)))
         with pytest.raises(StorageFullError):
-            database.backup(small_disk / "copy")
-        assert [entry.name for entry in small_disk.iterdir()] == ["ballast"]
+            database.backup(disk / "copy")
+        left = [entry.name for entry in disk.iterdir()]
         filler.write()
         filler.check()
+    pipe.send(("done", left))

@@ -49,6 +49,10 @@ class Journal:
         self._write({"ack": seq})
         os.fsync(self._file.fileno())
 
+    def close(self) -> None:
+        """Close the file; a killed process never gets here."""
+        self._file.close()
+
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()

@@ -18,7 +18,7 @@ from vecdb.types import Field
 def db(tmp_path: Path) -> Iterator[Any]:
     """A database with segments and a tail: `docs` (cosine), `plain` (float16, l2) and `both` (two fields)."""
     rng = np.random.default_rng(1)
-    with vecdb.open(tmp_path / "db", config=CONFIG) as database:
+    with vecdb.open(tmp_path / "db", config=CONFIG, durability="async") as database:
         docs = database.create_collection("docs", dim=DIM)
         docs.upsert(list(range(100)), sample_rows(rng, 100), [{"n": n} for n in range(100)])
         docs.optimize()
