@@ -22,7 +22,7 @@ def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Remember which tests failed, so that their artefacts are kept."""
     report = yield

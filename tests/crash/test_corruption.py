@@ -18,6 +18,7 @@ from vecdb.config import EngineConfig
 from vecdb.types import Field
 
 MUTANTS_DEFAULT, MUTANTS_TORTURE = 60, 1_000
+NOISE_DEFAULT = 60
 TRUNCATIONS_DEFAULT, TRUNCATIONS_TORTURE = 20, 300
 JUDGEMENT_TIMEOUT_S = 60.0
 DIM = 64
@@ -73,21 +74,29 @@ class Court:
             self._judge = None
 
 
-def try_mutants(base: Path, seed: int, count: int, mutate: Callable[[Path, np.random.Generator], str]) -> Counter[str]:
+def try_mutants(
+    base: Path,
+    seed: int,
+    count: int,
+    mutate: Callable[[Path, np.random.Generator], str],
+    *,
+    search_first: bool | None = None,
+) -> Counter[str]:
     """Damage `count` copies and return the outcomes; fails on the forbidden ones, whose copies are kept."""
     golden = build_original(base / "original")
     rng = np.random.default_rng(seed)
     court, outcomes, failures = Court(golden), Counter[str](), []
     try:
         for n in range(count):
-            copy, mode, search_first = base / f"mutant{n}", "rw" if n % 3 == 0 else "r", bool(n % 2)
+            copy, mode = base / f"mutant{n}", "rw" if n % 3 == 0 else "r"
+            unverified = bool(n % 2) if search_first is None else search_first
             damage.copy_database(base / "original", copy)
             done = mutate(copy, rng)
-            verdict = court.verdict(copy, mode, search_first=search_first)
+            verdict = court.verdict(copy, mode, search_first=unverified)
             outcome = verdict.outcome if isinstance(verdict, Verdict) else "died"
             outcomes[outcome] += 1
             if outcome in {"died", "silent", "untyped"}:
-                failures.append(f"mutant {n} ({mode}, search_first={search_first}): {done} -> {verdict}")
+                failures.append(f"mutant {n} ({mode}, search_first={unverified}): {done} -> {verdict}")
             else:
                 shutil.rmtree(copy)
     finally:
@@ -111,6 +120,20 @@ def test_much_random_damage_is_an_error_or_a_named_problem(
     artefacts: Path, seed: int, report: Callable[[str], None]
 ) -> None:
     report(f"random damage: {dict(try_mutants(artefacts, seed, MUTANTS_TORTURE, damage.mutate))}")
+
+
+@pytest.mark.timeout(300)
+def test_searching_unverified_noise_never_ends_the_process(
+    artefacts: Path, seed: int, report: Callable[[str], None]
+) -> None:
+    """Pages of noise, most of them in graph and vector chunks, which nothing checks before the first search."""
+    outcomes = try_mutants(artefacts, seed, NOISE_DEFAULT, scramble_data, search_first=True)
+    report(f"pages of noise, searched unverified: {dict(outcomes)}")
+
+
+def scramble_data(directory: Path, rng: np.random.Generator) -> str:
+    """Fill one page of the data file with noise."""
+    return damage.scramble_page(directory / damage.DATA_FILE, rng)
 
 
 def truncate_data(directory: Path, rng: np.random.Generator) -> str:
