@@ -113,6 +113,8 @@ READER_CHECK_INTERVAL_S: Final = 30.0
 FOLLOW_INTERVAL_S: Final = 0.05
 """How often an idle reader process follows the writer, so that it does not pin old pages."""
 
+SEQ_MAX: Final = 2**63 - 1
+
 MIN_SEQ_WAIT_S: Final = 10.0
 """Longest wait of a read with min_seq= for the writer to get there."""
 
@@ -186,7 +188,7 @@ QUERY_CODE_MAX: Final = 4_096
 """Query codes are clipped here even where int32 would allow more: farther out, the order of rows hardly changes."""
 
 BATCH_ROWS_MIN: Final = 64
-"""Rows a build inserts at once even where 2 % of all rows are fewer: smaller batches cost more in calls than they gain."""
+"""Rows a build inserts at once even where 2 % of all rows are fewer: smaller batches cost more calls than they gain."""
 
 UPPER_LEVELS_MAX: Final = 15
 """Levels above the first; m^15 rows would be needed to miss a sixteenth."""

@@ -7,12 +7,9 @@ Concurrency: all methods may be called from any thread.
 from __future__ import annotations
 
 import base64
-import binascii
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
-
-import numpy as np
 
 from vecdb.config import ITERATE_PAGE_ROWS, SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
 from vecdb.engine import batch, records
@@ -22,16 +19,17 @@ from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.metadata import encode_metadata
 from vecdb.engine.operations import DeleteRecords, Operation, UpdateRecord
 from vecdb.engine.validate import (
+    check_count,
     check_ef,
-    check_ids,
-    check_limit,
+    check_lookup,
     check_queries,
     check_query,
     check_target_recall,
+    check_timeout,
     is_single_id,
 )
-from vecdb.errors import InvalidRequestError, LimitExceededError
-from vecdb.storage.keys import id_key
+from vecdb.errors import CorruptionError, InvalidRequestError, LimitExceededError
+from vecdb.storage.keys import id_from_key, id_key
 from vecdb.types import (
     BatchResult,
     CollectionStats,
@@ -124,12 +122,7 @@ class Collection:
 
     def delete(self, ids: RecordId | Sequence[RecordId]) -> WriteResult:
         """Delete records by id; ids that do not exist are passed over. `count` of the result is how many existed."""
-        listed: Any = [ids] if is_single_id(ids) else ids
-        if isinstance(listed, np.ndarray):
-            listed = listed.tolist()
-        if not isinstance(listed, Sequence) or isinstance(listed, (str, bytes)):
-            listed = check_ids(listed)[0]
-        return self._submit(DeleteRecords(self._schema, list(dict.fromkeys(id_key(item) for item in listed))))
+        return self._submit(DeleteRecords(self._schema, list(dict.fromkeys(check_lookup(ids)))))
 
     def _submit(self, operation: Operation) -> WriteResult:
         return self._database.submit(operation)
@@ -149,8 +142,7 @@ class Collection:
     ) -> Record | list[Record | None] | None:
         """Return the record of an id, or a list for a list of ids; None where an id does not exist."""
         single = is_single_id(ids)
-        listed: Any = [ids] if single else ids
-        wanted = [id_key(item) for item in listed]
+        wanted = check_lookup(ids)
         with self._database.reading(min_seq) as view:
             found = records.get_records(view, self._view(view), wanted, with_vectors=with_vectors)
         return found[0] if single else found
@@ -174,7 +166,7 @@ class Collection:
         Pass `page.cursor` to continue. Records that exist during the whole scroll appear exactly once, whatever is
         written meanwhile.
         """
-        limit = check_limit(limit)
+        limit = check_count("limit", limit)
         after = _decode_cursor(cursor)
         with self._database.reading() as view:
             found, last = records.page(view, self._view(view), after, limit, with_vectors=with_vectors)
@@ -211,7 +203,7 @@ class Collection:
         `ef` fixes the effort; `target_recall` asks each segment for the effort that reached it when it was measured;
         `exact` compares with every record. `min_seq` waits until the reader sees that commit.
         """
-        limit = check_limit(limit)
+        limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
         started = time.perf_counter()
         with self._database.reading(min_seq) as view:
@@ -249,7 +241,7 @@ class Collection:
 
         Metadata is left out unless asked for.
         """
-        limit = check_limit(limit)
+        limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
         with self._database.reading(min_seq) as view:
             found = self._view(view).field(field)
@@ -280,11 +272,19 @@ class Collection:
 
         WaitTimeoutError after `timeout_s`. `progress(done, total)` is called while a graph is built.
         """
-        self._database.settle([self._schema.number], IndexEffort.SETTLE, timeout_s, progress)
+        timeout = None if timeout_s is None else check_timeout(timeout_s)
+        self._settle(IndexEffort.SETTLE, timeout, progress)
 
     def optimize(self, *, progress: Callable[[int, int], None] | None = None) -> None:
         """Merge everything into one segment per field without dead rows; freed space goes to later writes."""
-        self._database.settle([self._schema.number], IndexEffort.OPTIMIZE, None, progress)
+        self._settle(IndexEffort.OPTIMIZE, None, progress)
+
+    def _settle(
+        self, effort: IndexEffort, timeout_s: float | None, progress: Callable[[int, int], None] | None
+    ) -> None:
+        with self._database.reading() as view:
+            self._view(view)
+        self._database.settle([self._schema.number], effort, timeout_s, progress)
 
     def stats(self) -> CollectionStats:
         """Return counts and sizes."""
@@ -307,7 +307,7 @@ class Collection:
         load_compiled(progress=self._database.config.progress)
         from vecdb.engine.recall import measure_field_recall  # noqa: PLC0415 - loads numba
 
-        k, sample = check_limit(k), check_limit(sample)
+        k, sample = check_count("k", k), check_count("sample", sample)
         effort = self._effort(ef, target_recall, exact=False)
         with self._database.reading() as view:
             return measure_field_recall(self._view(view).field(field), k, sample, effort, seed, self._database.threads)
@@ -368,6 +368,8 @@ def _decode_cursor(cursor: str | None) -> bytes | None:
     if cursor is None:
         return None
     try:
-        return base64.urlsafe_b64decode(cursor)
-    except (TypeError, ValueError, binascii.Error) as error:
-        raise InvalidRequestError("the cursor is not one that scroll returned") from error
+        key = base64.b64decode(cursor, altchars=b"-_", validate=True)
+        id_from_key(key)
+    except (TypeError, ValueError, CorruptionError) as error:
+        raise InvalidRequestError("the cursor is not one that scroll returned; pass page.cursor as it is") from error
+    return key

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.config import DEAD_RATIO_REBUILD, SATURATION_REFIT
+from vecdb.config import DEAD_RATIO_REBUILD, FIT_ROWS_MAX, SATURATION_REFIT
 from vecdb.engine.columns import gather_rows, read_column
 from vecdb.engine.compiled import load_compiled
 from vecdb.engine.operations import Commit
@@ -26,7 +26,7 @@ from vecdb.engine.state import SegmentEntry
 from vecdb.engine.tail import Slots, Tail, inverse_norms
 from vecdb.errors import ClosedError
 from vecdb.index.graph import Graph
-from vecdb.index.quantize import FIT_ROWS_MAX, Quantizer, encode_rows, fit_quantizer, saturated_share
+from vecdb.index.quantize import Quantizer, encode_rows, fit_quantizer, saturated_share
 from vecdb.kernels.column import aligned_empty
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table

@@ -25,6 +25,7 @@ from vecdb.engine.indexer import Effort, Indexer
 from vecdb.engine.operations import CreateCollection, DropCollection, Operation
 from vecdb.engine.publisher import Publisher
 from vecdb.engine.schema import CollectionSchema, build_schema, check_name, declared_fields
+from vecdb.engine.validate import check_seq
 from vecdb.engine.writer import Writer
 from vecdb.errors import (
     ClosedError,
@@ -81,7 +82,9 @@ class Database:
             raise InvalidRequestError(f"mode is {mode!r:.40}; use 'rw' for the one writer or 'r' for a reader")
         if durability not in ("fsync", "async"):
             raise InvalidRequestError(f"durability is {durability!r:.40}; use 'fsync' or 'async'")
-        location = os.fspath(path)
+        location = os.fsdecode(path)
+        if not location or "\0" in location:
+            raise InvalidRequestError(f"path is {location!r:.80}; give the path of a directory, or ':memory:'")
         if location == MEMORY:
             if mode == "r":
                 raise InvalidRequestError("a :memory: database belongs to its opener alone; open it with mode='rw'")
@@ -316,7 +319,7 @@ class Database:
 
     def _current(self, min_seq: int | None) -> View:
         view = self._publisher.view if self._mode == "rw" else self._publisher.follow()
-        if min_seq is None or view.seq >= min_seq:
+        if min_seq is None or view.seq >= check_seq(min_seq):
             return view
         deadline = time.monotonic() + MIN_SEQ_WAIT_S
         while time.monotonic() < deadline:

@@ -249,6 +249,8 @@ def _tail_is_due(field: FieldView, effort: Effort, tail_rows_index: int, bound: 
         return tail.live >= tail_rows_index
     if bound is not None and tail.from_slot >= bound:
         return False
+    if effort is Effort.OPTIMIZE and field.segments:
+        return tail.live > 0
     keep = TAIL_ROWS_SETTLE if field.segments else TAIL_ROWS_KEEP
     return tail.live >= min(keep, tail_rows_index)
 

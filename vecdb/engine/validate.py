@@ -6,6 +6,7 @@ contiguous, in range). Vectors that already are C-contiguous arrays of the store
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import (
+    BATCH_RECORDS_MAX,
     COSINE_NORM_MIN,
     EF_MAX,
     LIMIT_MAX,
+    SEQ_MAX,
     VECTOR_ABS_MAX,
 )
 from vecdb.engine.schema import FieldSchema
@@ -53,6 +56,17 @@ def check_ids(ids: object) -> tuple[list[RecordId], list[bytes]]:
                 )
             seen.add(key)
     return listed, keys
+
+
+def check_lookup(ids: object) -> list[bytes]:
+    """Check the ids of a read or a deletion, one or many (repetitions are harmless there), and return their keys."""
+    if is_single_id(ids):
+        return [id_key(ids)]  # type: ignore[arg-type]  # checked there
+    if isinstance(ids, (bytes, bytearray, Mapping)) or not isinstance(ids, (Sequence, np.ndarray)):
+        raise InvalidIdError(f"ids is {type(ids).__name__}; give a str, int or UUID, or a list of them")
+    if len(ids) > BATCH_RECORDS_MAX:
+        raise LimitExceededError(f"{len(ids)} ids; one call takes at most {BATCH_RECORDS_MAX}, so split it")
+    return [id_key(item) for item in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
 
 
 def is_single_id(value: object) -> bool:
@@ -188,14 +202,14 @@ def _check_magnitude(field: FieldSchema, stored: VectorArray) -> None:
         )
 
 
-def check_limit(limit: object) -> int:
-    """Check `limit`: an int in 1..LIMIT_MAX."""
-    return _check_int("limit", limit, LIMIT_MAX)
+def check_count(option: str, value: object) -> int:
+    """Check `limit`, `k` or `sample`: an int in 1..LIMIT_MAX."""
+    return _check_int(option, value, 1, LIMIT_MAX)
 
 
 def check_ef(ef: object) -> int:
     """Check `ef`: an int in 1..EF_MAX."""
-    return _check_int("ef", ef, EF_MAX)
+    return _check_int("ef", ef, 1, EF_MAX)
 
 
 def check_target_recall(target: object) -> float:
@@ -205,9 +219,22 @@ def check_target_recall(target: object) -> float:
     return float(target)
 
 
-def _check_int(option: str, value: object, high: int) -> int:
+def check_seq(min_seq: object) -> int:
+    """Check `min_seq`: a seq, that is an int from 0 on."""
+    return _check_int("min_seq", min_seq, 0, SEQ_MAX)
+
+
+def check_timeout(timeout_s: object) -> float:
+    """Check `timeout_s`: a number of seconds, 0 or more."""
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:
+        raise InvalidRequestError(f"timeout_s is {timeout_s!r:.40}; give a number of seconds, 0 or more, or None")
+    return min(float(timeout_s), threading.TIMEOUT_MAX)
+
+
+def _check_int(option: str, value: object, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidRequestError(f"{option} is {type(value).__name__}; it must be an int in 1..{high}", option=option)
-    if not 1 <= value <= high:
-        raise LimitExceededError(f"{option} is {value}; it must be in 1..{high}", option=option)
+        kind = type(value).__name__
+        raise InvalidRequestError(f"{option} is {kind}; it must be an int in {low}..{high}", option=option)
+    if not low <= value <= high:
+        raise LimitExceededError(f"{option} is {value}; it must be in {low}..{high}", option=option)
     return int(value)
