@@ -1,6 +1,6 @@
 """Holds an obviously correct twin of every kernel, in numpy float64 and plain Python.
 
-Promises: a twin has its kernel's name and no cleverness; it works on matrices and sets where the kernel works on memory.
+Promises: a twin has its kernel's name and no cleverness; it works on matrices and sets, not on raw memory.
 Distances between rows come from a matrix of all of them, so nothing is shared with the code under test.
 """
 
@@ -33,7 +33,7 @@ def true_distances(metric: str, vectors: npt.NDArray[Any], query: npt.NDArray[An
         return np.asarray(np.sqrt(np.square(rows - wanted).sum(axis=1)))
     products = rows @ wanted
     if metric == "dot":
-        return -products
+        return np.asarray(-products)
     norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted)
     return 1.0 - np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
 
@@ -91,7 +91,9 @@ def descend(upper: Upper, distances: list[int]) -> int:
     node = upper.entry
     for level in range(upper.levels):
         while True:
-            nearer = [other for other in upper.links[node] if distances[upper.rows[other]] < distances[upper.rows[node]]]
+            nearer = [
+                other for other in upper.links[node] if distances[upper.rows[other]] < distances[upper.rows[node]]
+            ]
             if not nearer:
                 break
             node = min(nearer, key=lambda other: (distances[upper.rows[other]], upper.links[node].index(other)))
@@ -178,7 +180,9 @@ def link_targets(pairs: list[list[int]], links: Links, batch: Rows, degree: int)
 
 def sort_links(pairs: list[list[int]], links: Links) -> Links:
     """Links of every row, nearest first."""
-    return [sorted(rows, key=lambda other, own=row: (pairs[own][other], other)) for row, rows in enumerate(links)]
+    return [
+        [other for _, other in sorted((pairs[row][other], other) for other in own)] for row, own in enumerate(links)
+    ]
 
 
 def repair_rows(pairs: list[list[int]], links: Links, removed: set[int], degree: int, walk: int) -> Links:

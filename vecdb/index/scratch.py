@@ -43,7 +43,7 @@ class Scratch:
         if rows > self._sizes[0]:
             visited = aligned_zeros(((rows + 511) // 512 * 64,), np.uint8)
             self._put(layout.VISITED, visited)
-            self._put(layout.SEEN, aligned_empty((rows + 1,), np.int32))
+            self._put(layout.SEEN, aligned_empty((rows + 2,), np.int32))
         self.words[layout.VISITED_BYTES // 8] = (rows + 511) // 512 * 64
         if pool > self._sizes[1]:
             self._put(layout.POOL, aligned_empty((pool + 1,), np.int64))

@@ -51,7 +51,8 @@ def search_segment(
 ) -> tuple[SlotArray, FloatArray]:
     """Nearest live rows of `query` (dim,): (slots (n,) uint32, distances (n,) float32), n <= limit, best first.
 
-    `dead`: bit r of the words set means row r is a tombstone. `ef` is raised to `limit`. `skip_row` is left out.
+    `dead`: bit r of the words set means row r is a tombstone. `ef` is raised to `limit`. `skip_row` is
+    left out and not walked through, as if it were not in the graph: what calibration needs.
     """
     if segment.rows == 0 or limit < 1:
         return np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.float32)

@@ -55,7 +55,7 @@ def prepare_query(plan: int, source: int, target: int) -> float:
     if load_i64(plan + METRIC) == METRIC_COSINE:
         factor = 1.0 / norm if norm > 0.0 else 0.0
     for position in range(dim):
-        store_f32(target + 4 * position, np.float32(np.float64(load_f32(source + 4 * position)) * factor))
+        store_f32(target + 4 * position, np.float64(load_f32(source + 4 * position)) * factor)
     return norm
 
 

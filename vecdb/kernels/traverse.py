@@ -174,7 +174,7 @@ def descend(plan: int, query: int) -> int:
 
 @device
 def score_unseen(
-    plan: int, scratch: int, first: int, count: int, size: int, capacity: int, widest: int, dead: int, skip_row: int
+    plan: int, scratch: int, first: int, count: int, size: int, capacity: int, widest: int, dead: int
 ) -> tuple[int, int, int]:
     """Score seen[first:count] into the pool; returns (lowest position inserted, pool size, capacity)."""
     table, shift, stride = load_i64(plan + CODES), load_i64(plan + CODES + 8), load_i64(plan + CODES + 16)
@@ -192,7 +192,7 @@ def score_unseen(
         distance = code_distance(row_address(table, shift, stride, row), query, padded)
         key = distance << 32 | row << 1
         if size < capacity or key < worst:
-            if (dead != 0 or skip_row >= 0) and is_excluded(row, dead, skip_row) and capacity < widest:
+            if dead != 0 and capacity < widest and test_bit(dead, row):
                 capacity += 1
             place = insert_key(pool, size, capacity, key)
             size += 1 if size < capacity else 0
@@ -235,8 +235,8 @@ def expand_next(plan: int, scratch: int, cursor: int, size: int, count: int) -> 
 def beam_search(plan: int, scratch: int, entry: int, ef: int, widest: int, dead: int, skip_row: int) -> tuple[int, int]:
     """Best-first search of level 0 from `entry` with `ef` candidates (HNSW Algorithm 2).
 
-    The pool widens by one for each excluded row it admits, up to `widest`. Returns (pool size, rows seen); the visited
-    marks are left for `clear_visited`.
+    The pool widens by one for each tombstone it admits, up to `widest`; `skip_row` is not even walked through, as if it
+    were not in the graph. Returns (pool size, rows seen); the visited marks are left for `clear_visited`.
     """
     query, pool = load_i64(scratch + QUERY_CODES), load_i64(scratch + POOL)
     distance = code_distance(column_row(plan + CODES, entry), query, load_i64(plan + PADDED))
@@ -244,10 +244,14 @@ def beam_search(plan: int, scratch: int, entry: int, ef: int, widest: int, dead:
     store_i32(load_i64(scratch + SEEN), entry)
     set_bit(load_i64(scratch + VISITED), entry)
     size, count, cursor = 1, 1, 0
+    if skip_row >= 0:
+        store_i32(load_i64(scratch + SEEN) + 4, skip_row)
+        set_bit(load_i64(scratch + VISITED), skip_row)
+        count = 2
     capacity = ef + is_excluded(entry, dead, skip_row)
     while cursor < size:
         first = count
         cursor, count = expand_next(plan, scratch, cursor, size, count)
-        lowest, size, capacity = score_unseen(plan, scratch, first, count, size, capacity, widest, dead, skip_row)
+        lowest, size, capacity = score_unseen(plan, scratch, first, count, size, capacity, widest, dead)
         cursor = min(cursor, lowest)
     return size, count

@@ -56,9 +56,7 @@ def test_distances_equal_the_twin_in_every_dimension(metric: Metric, dtype: str,
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scale", [1e17, 1e-30, 1e-42])
-def test_huge_and_denormal_values_keep_finite_distances(
-    metric: Metric, scale: float, rng: np.random.Generator
-) -> None:
+def test_huge_and_denormal_values_keep_finite_distances(metric: Metric, scale: float, rng: np.random.Generator) -> None:
     vectors = (rng.uniform(-1, 1, (20, 300)) * scale).astype(np.float32)
     query = (rng.uniform(-1, 1, 300) * scale).astype(np.float32)
     got = scan_all(metric, vectors, query)

@@ -14,6 +14,7 @@ from vecdb.index.quantize import encode_rows, fit_quantizer
 from vecdb.index.scratch import thread_scratch
 from vecdb.index.search import RERANK_EXTRA, search_segment
 from vecdb.index.segment import Segment, segment_from_arrays
+from vecdb.index.workers import Workers
 from vecdb.types import Metric
 
 M = 4
@@ -60,7 +61,7 @@ def test_repaired_neighbourhoods_equal_the_twin(rng: np.random.Generator) -> Non
     codes = random_codes(rng, 300)
     graph = build_graph(codes, np.zeros(300, dtype=np.uint8), m=M, ef_construction=EF)
     keep = rng.random(300) < 0.6
-    with build.Workers(2) as workers:
+    with Workers(2) as workers:
         got = build._repaired_links(graph, codes[keep], keep, int(keep.sum()), EF, workers)
     removed = {int(row) for row in np.flatnonzero(~keep)}
     numbers = np.cumsum(keep) - 1

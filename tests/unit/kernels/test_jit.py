@@ -57,8 +57,9 @@ def test_a_sound_cache_loads_without_compiling(cache: Path) -> None:
     assert (output, errors) == ("[2]\n", "")
 
 
-@pytest.mark.parametrize("damage", ["truncate", "garble", "empty", "delete"])
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize(
+    ("damage", "suffix"), [("truncate", ".nbi"), ("truncate", ".nbc"), ("garble", ".nbc"), ("delete", ".nbi")]
+)
 def test_a_damaged_kernel_is_compiled_again(cache: Path, damage: str, suffix: str) -> None:
     (victim,) = files_of(cache, SMALL_KERNEL, suffix)
     content = bytearray(victim.read_bytes())
@@ -66,7 +67,7 @@ def test_a_damaged_kernel_is_compiled_again(cache: Path, damage: str, suffix: st
         victim.unlink()
     else:
         content[len(content) // 2] ^= 0xFF
-        kept = {"truncate": len(content) // 2, "garble": len(content), "empty": 0}[damage]
+        kept = {"truncate": len(content) // 2, "garble": len(content)}[damage]
         victim.write_bytes(bytes(content[:kept]))
     output, errors = run_python(LOAD, cache).communicate(timeout=120)
     assert output == "[2]\n"
