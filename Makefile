@@ -34,8 +34,7 @@ check: $(VENV)/.installed-dev    ## format, lint, types, import layers, tidiness
 torture: $(VENV)/.installed-dev    ## crashes, faults and corruption at length
 	$(PY) -m pytest -m torture --timeout=3600 $(ARGS)
 
-bench: $(VENV)/.installed-dev    ## benchmarks against peers; pass the data with ARGS
-	$(PIP_INSTALL) -e '.[bench]'
+bench: $(VENV)/.installed-dev    ## benchmarks against hnswlib; name the data in ARGS
 	$(PY) -m benchmarks $(ARGS)
 
 format: $(VENV)/.installed-dev    ## rewrite the code in the project's format

@@ -36,7 +36,8 @@ def creating(db: vecdb.Database) -> None:
 
 
 def writing(docs: vecdb.Collection, vectors: FloatArray) -> None:
-    assert_type(docs.upsert(["a", 1, uuid.uuid4()], vectors), vecdb.WriteResult)
+    mixed: list[RecordId] = ["a", 1, uuid.uuid4()]
+    assert_type(docs.upsert(mixed, vectors), vecdb.WriteResult)
     docs.upsert(["a", "b"], [[1.0, 2.0], [3.0, 4.0]], [{"page": 1}, {}])
     docs.upsert(["a"], {"text": vectors, "image": vectors})
     docs.upsert([{"id": "a", "vector": vectors[0], "metadata": {"page": 1}}])
