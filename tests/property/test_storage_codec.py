@@ -118,7 +118,7 @@ def test_no_change_to_the_rows_of_a_chunk_goes_unnoticed(rows: np.ndarray[Any, A
     key = keys.chunk_key(1, 0, 1, ChunkKind.VECTORS, 0)
     value = bytearray(encode_chunk(key, ChunkKind.VECTORS, 0, rows))
     assert check_chunk(key, bytes(value)) == len(rows)
-    bit = data.draw(st.integers(0, (48 + rows.nbytes) * 8 - 1).filter(lambda bit: not 320 <= bit < 384))
+    bit = data.draw(st.integers(0, (48 + rows.nbytes) * 8 - 1))
     value[bit // 8] ^= 1 << bit % 8
     with pytest.raises(CorruptionError):
         check_chunk(key, bytes(value))

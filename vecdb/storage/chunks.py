@@ -67,7 +67,6 @@ _VERSION: Final = 1
 _PREFIX = struct.Struct("<4sBBHIIQQ")
 _HEAD = struct.Struct("<4sBBHIIQQI")
 _CHECKED_BYTES: Final = _HEAD.size
-_HEADER = struct.Struct("<4sBBHIIQQII")
 _SEED: Final = zlib.crc32(Table.CHUNKS.label.encode())
 # A value of more than half a page gets pages of its own; a whole page is that for any page size (LMDB's end at 32 KiB).
 _VALUE_BYTES_LEAST: Final = min(mmap.PAGESIZE, 32768) - 16
@@ -95,7 +94,7 @@ def encode_chunk(key: bytes, kind: ChunkKind, first_row: int, rows: npt.NDArray[
     head = _HEAD.pack(
         _MAGIC, _VERSION, kind, 0, len(rows), stride, first_row, len(payload), zlib.crc32(payload, zlib.crc32(key))
     )
-    header = head + zlib.crc32(head, zlib.crc32(key, _SEED)).to_bytes(4, "little") + bytes(8)
+    header = head + _header_end(zlib.crc32(head, zlib.crc32(key, _SEED)))
     padding = bytes(max(0, _VALUE_BYTES_LEAST - CHUNK_HEADER_BYTES - len(payload)))
     return b"".join((header, payload, padding))
 
@@ -140,7 +139,7 @@ def open_column(
             entry.flags == BIG_DATA
             and entry.size >= CHUNK_HEADER_BYTES + count * stride
             and head.startswith(pack(_MAGIC, _VERSION, kind, 0, count, stride, first, count * stride))
-            and head[_CHECKED_BYTES:40] == crc32(head[:_CHECKED_BYTES], crc32(entry.key, _SEED)).to_bytes(4, "little")
+            and head[_CHECKED_BYTES:] == _header_end(crc32(head[:_CHECKED_BYTES], crc32(entry.key, _SEED)))
         )
         if not sound:
             raise corrupt_value(Table.CHUNKS, entry.key, "has a damaged header")
@@ -155,9 +154,10 @@ def check_chunk(key: bytes, value: Value) -> int:
     if len(value) < CHUNK_HEADER_BYTES:
         raise corrupt_value(Table.CHUNKS, key, "is shorter than a header")
     view = memoryview(value)
-    magic, version, kind, _, rows, stride, first, size, payload_crc, crc = _HEADER.unpack_from(view)
+    magic, version, kind, _, rows, stride, first, size, payload_crc = _HEAD.unpack_from(view)
+    end = _header_end(zlib.crc32(view[:_CHECKED_BYTES], zlib.crc32(key, _SEED)))
     sound = (
-        crc == zlib.crc32(view[:_CHECKED_BYTES], zlib.crc32(key, _SEED))
+        view[_CHECKED_BYTES:CHUNK_HEADER_BYTES] == end
         and (magic, version, bytes([kind])) == (_MAGIC, _VERSION, key[-5:-4])
         and size == rows * stride <= len(view) - CHUNK_HEADER_BYTES
         and first == int.from_bytes(key[-4:], "big") * rows_per_chunk(stride)
@@ -168,6 +168,10 @@ def check_chunk(key: bytes, value: Value) -> int:
     if zlib.crc32(payload, zlib.crc32(key)) != payload_crc:
         raise corrupt_value(Table.CHUNKS, key)
     return int(rows)
+
+
+def _header_end(crc: int) -> bytes:
+    return crc.to_bytes(4, "little") + bytes(8)
 
 
 def _missing_chunk(kind: ChunkKind, collection: int, field: int, segment: int) -> CorruptionError:

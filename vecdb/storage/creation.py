@@ -15,12 +15,15 @@ import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from vecdb.config import CREATE_ATTEMPTS_MAX
 from vecdb.errors import AlreadyExistsError, DatabaseLockedError, StorageError
 from vecdb.storage.faults import full_error
 from vecdb.storage.lock import LOCK_NAME, DirectoryLock
-from vecdb.storage.manifest import sync_directory
+from vecdb.storage.manifest import INSIDE_PREFIX, MANIFEST_NAME, sync_directory
+
+_NO_PLACE_BESIDE: Final = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
 
 __all__ = ["create_directory", "sweep_leftovers"]
 
@@ -31,18 +34,24 @@ def create_directory(target: Path, build: Callable[[Path], None]) -> DirectoryLo
     `target` may be an empty directory. AlreadyExistsError when somebody else was first; the caller then opens that one.
     """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        sweep_leftovers(target)
-        for _ in range(CREATE_ATTEMPTS_MAX):
-            try:
-                return _create(target, build)
-            except FileNotFoundError:
-                # A sweeper removed the directory between mkdir and the taking of its lock.
-                continue
+        return _create_beside(target, build)
     except OSError as error:
+        if error.errno in _NO_PLACE_BESIDE and target.is_dir():
+            return _create_inside(target, build)
         if isinstance(error, StorageError):
             raise
         raise _cannot_create(target, error) from None
+
+
+def _create_beside(target: Path, build: Callable[[Path], None]) -> DirectoryLock:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(target)
+    for _ in range(CREATE_ATTEMPTS_MAX):
+        try:
+            return _create(target, build)
+        except (FileNotFoundError, DatabaseLockedError):
+            # A sweeper took the directory between mkdir and the taking of its lock.
+            continue
     raise StorageError(f"{target} cannot be created: its temporary directory keeps disappearing", path=str(target))
 
 
@@ -64,6 +73,43 @@ def _create(target: Path, build: Callable[[Path], None]) -> DirectoryLock:
         raise
     sync_directory(target.parent)
     return lock
+
+
+def _create_inside(target: Path, build: Callable[[Path], None]) -> DirectoryLock:
+    """Fill an empty directory that cannot be replaced: a mount point, or one in a directory we may not write.
+
+    MANIFEST, which makes it a database, is moved in last. A crash just before leaves a directory to be emptied by hand.
+    """
+    lock = DirectoryLock.acquire(target)
+    try:
+        for leftover in target.glob(f"{INSIDE_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        _require_empty(target)
+        temporary = target / f"{INSIDE_PREFIX}{secrets.token_hex(6)}"
+        temporary.mkdir(mode=0o700)
+        build(temporary)
+        for path in sorted(temporary.iterdir(), key=lambda path: path.name == MANIFEST_NAME):
+            _sync_file(path)
+            if path.name == MANIFEST_NAME:
+                sync_directory(target)
+            path.rename(target / path.name)
+        temporary.rmdir()
+        sync_directory(target)
+    except BaseException as error:
+        for leftover in target.glob(f"{INSIDE_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        lock.release()
+        if isinstance(error, FileExistsError):
+            raise AlreadyExistsError(f"{target} exists already", path=str(target)) from None
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            raise _cannot_create(target, error) from None
+        raise
+    return lock
+
+
+def _require_empty(target: Path) -> None:
+    if {path.name for path in target.iterdir()} != {LOCK_NAME}:
+        raise FileExistsError(errno.EEXIST, "not empty", str(target))
 
 
 def sweep_leftovers(target: Path) -> None:

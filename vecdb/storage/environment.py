@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import uuid
@@ -119,11 +120,17 @@ class Environment:
                 self._syncer.stop()
                 self._sync()
         finally:
-            if self.mode == "rw":
-                self._shared.writer_lock = None
+            if self.mode == "rw" and not self._shared.is_my_turn():
+                # A write under way in another thread finishes first: until then the directory is not free.
+                with self._shared.turn_to_write():
+                    self._shared.writer_lock = None
             self._shared.release()
             if self._lock is not None:
                 self._lock.release()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and not sys.is_finalizing():
+            self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +160,7 @@ class Environment:
         shared = self._open_shared()
         if self.mode == "r":
             raise ReadOnlyError("the database is open with mode='r'; open it with mode='rw' to write")
-        with shared.writing:
+        with shared.turn_to_write():
             self._open_shared().require_sound()
             transaction = WriteTransaction(shared)
             try:

@@ -17,12 +17,12 @@ import numpy as np
 from vecdb.config import OPEN_WALK_PAGES_MAX
 from vecdb.errors import CorruptionError
 from vecdb.storage.keys import Table
-from vecdb.storage.meta import Meta, newest_meta, read_metas
-from vecdb.storage.pagefile import PageFile, free_pages, read_tables
+from vecdb.storage.meta import EMPTY_ROOT, Meta, Tree, newest_meta, read_metas
+from vecdb.storage.pagefile import PageFile, free_lists, free_pages, read_tables
 from vecdb.storage.pages import FREE, MAIN, check_cover, walk
 from vecdb.storage.transactions import ReadTransaction
 
-__all__ = ["check_all", "check_file", "check_opening", "count_free_pages"]
+__all__ = ["check_all", "check_file", "check_opening", "check_succession", "count_free_pages"]
 
 # What an opening reads first comes first.
 _OPENING_ORDER: Final = (
@@ -46,8 +46,9 @@ def check_opening(transaction: ReadTransaction, *, write: bool) -> None:
     meta, file = transaction.meta(), transaction.page_file()
     short = os.fstat(file.fd).st_size < meta.file_bytes
     try:
-        walk(file, {MAIN: meta.main})
-        trees = {FREE: meta.free} if write else {}
+        walk(file, {MAIN: meta.main, FREE: meta.free})
+        check_succession(file, meta)
+        trees: dict[str, Tree] = {}
         budget = OPEN_WALK_PAGES_MAX
         for table in _OPENING_ORDER:
             tree = transaction.tree(table)
@@ -69,6 +70,24 @@ def check_all(transaction: ReadTransaction) -> int:
     return _check_state(transaction.page_file(), transaction.meta())
 
 
+def check_succession(file: PageFile, meta: Meta) -> None:
+    """Check that this state follows the one on the other meta page: damage must not bring back the past.
+
+    Every commit replaces the root page of the main tree, and so frees the root of the state before.
+    """
+    before = next((other for other in read_metas(file.fd) if other.txn_id == meta.txn_id - 1), None)
+    if before is None or before.main.root == EMPTY_ROOT:
+        # A writer has committed since, or this is the first transaction.
+        return
+    freed = next((pages for txn_id, pages in free_lists(file, meta) if txn_id == meta.txn_id), None)
+    if freed is None or before.main.root not in freed:
+        raise CorruptionError(
+            "data.mdb: the meta pages are not of two consecutive transactions, so one of them is damaged; "
+            "restore a backup of the database",
+            file="data.mdb",
+        )
+
+
 def check_file(fd: int) -> int:
     """Check a whole data file that nobody has open: meta pages, then as `check_all`."""
     meta = newest_meta(read_metas(fd))
@@ -76,7 +95,8 @@ def check_file(fd: int) -> int:
 
 
 def _check_state(file: PageFile, meta: Meta) -> int:
-    walk(file, {MAIN: meta.main})
+    walk(file, {MAIN: meta.main, FREE: meta.free})
+    check_succession(file, meta)
     trees = {MAIN: meta.main, FREE: meta.free}
     trees |= {table.label: tree for table, tree in read_tables(file, meta.main).items()}
     counts, runs = walk(file, trees)

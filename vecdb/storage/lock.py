@@ -8,6 +8,7 @@ lock.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -43,6 +44,10 @@ class DirectoryLock:
         except OSError as error:
             os.close(fd)
             raise StorageError(f"the file system refused to lock {path}: {error.strerror}", path=str(path)) from None
+        if not _is_file_at(fd, path):
+            # Somebody removed the file between opening and locking it; a lock nobody else can find locks nothing.
+            os.close(fd)
+            raise FileNotFoundError(errno.ENOENT, "the lock file was removed", str(path))
         _write_holder(fd)
         return cls(fd, path)
 
@@ -86,6 +91,13 @@ def _locked(directory: Path, holder: dict[str, object]) -> DatabaseLockedError:
         path=str(directory),
         holder=holder,
     )
+
+
+def _is_file_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _write_holder(fd: int) -> None:

@@ -22,10 +22,20 @@ from typing import Any
 
 from vecdb.config import FORMAT_VERSION
 from vecdb.errors import CorruptionError, DatabaseNotFoundError, FormatVersionError, NotADatabaseError, StorageError
+from vecdb.storage.lock import LOCK_NAME
 
-__all__ = ["MANIFEST_NAME", "Manifest", "new_manifest", "read_manifest", "sync_directory", "write_manifest"]
+__all__ = [
+    "INSIDE_PREFIX",
+    "MANIFEST_NAME",
+    "Manifest",
+    "new_manifest",
+    "read_manifest",
+    "sync_directory",
+    "write_manifest",
+]
 
 MANIFEST_NAME = "MANIFEST"
+INSIDE_PREFIX = ".creating-"
 _MAGIC = "vecdb"
 
 
@@ -79,7 +89,11 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise _no_manifest(directory) from None
+        problem = _no_manifest(directory)
+        if path.exists():
+            # Somebody's creation was completed between the two looks.
+            return read_manifest(directory)
+        raise problem from None
     except NotADirectoryError:
         raise NotADatabaseError(f"{directory} is a file, not a database directory", path=str(directory)) from None
     except OSError as error:
@@ -118,13 +132,18 @@ def _parse(path: Path, body: dict[str, Any]) -> Manifest:
 
 
 def _no_manifest(directory: Path) -> DatabaseNotFoundError | NotADatabaseError:
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+    if not directory.exists() or (directory.is_dir() and not any(map(_is_foreign, directory.iterdir()))):
         return DatabaseNotFoundError(f"there is no database at {directory}", path=str(directory))
     return NotADatabaseError(
         f"{directory} exists but is no vecdb database (it has no MANIFEST); choose another directory, "
         "or restore a backup if it used to be one",
         path=str(directory),
     )
+
+
+def _is_foreign(path: Path) -> bool:
+    """False for what a creation inside an empty directory leaves when it dies."""
+    return path.name != LOCK_NAME and not path.name.startswith(INSIDE_PREFIX)
 
 
 def _damaged(path: Path) -> CorruptionError:

@@ -41,6 +41,7 @@ __all__ = [
     "Entry",
     "PageFile",
     "damaged_page",
+    "free_lists",
     "free_pages",
     "leaf_entries",
     "read_tables",
@@ -220,28 +221,33 @@ def read_tables(file: PageFile, main: Tree) -> dict[Table, Tree]:
 
 def free_pages(file: PageFile, meta: Meta) -> npt.NDArray[np.int64]:
     """Read the numbers of all free pages, sorted. CorruptionError for a list that LMDB cannot have written."""
-    lists = []
+    lists = [numbers for _, numbers in free_lists(file, meta)]
+    every = np.sort(np.concatenate(lists)) if lists else np.zeros(0, dtype=np.int64)
+    if np.any(every[1:] == every[:-1]):
+        raise damaged_page("free", meta.free.root, "lists a page twice")
+    return every
+
+
+def free_lists(file: PageFile, meta: Meta) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Iterate over (transaction id, pages it freed that are not used again yet), each checked."""
     for entry in leaf_entries_by_number(file, meta.free):
         raw = entry.value
         if raw is None:
             file.check_run("free", entry.page, entry.size)
             raw = os.pread(file.fd, entry.size, entry.page * file.page_size + HEADER_BYTES)
         numbers = np.frombuffer(raw[: len(raw) // 8 * 8], dtype="<u8").astype(np.int64)
+        txn_id = int.from_bytes(entry.key, "little")
         sound = (
             len(entry.key) == 8
             and len(raw) == entry.size >= 8
             and entry.size % 8 == 0
             and 0 <= numbers[0] <= len(numbers) - 1
-            and 1 <= int.from_bytes(entry.key, "little") <= meta.txn_id
+            and 1 <= txn_id <= meta.txn_id
         )
         numbers = numbers[1 : 1 + numbers[0]] if sound else numbers
         if not sound or np.any(numbers[1:] >= numbers[:-1]) or np.any(numbers < 2) or np.any(numbers > meta.last_page):
             raise damaged_page("free", entry.page, "has a damaged list of free pages")
-        lists.append(numbers)
-    every = np.sort(np.concatenate(lists)) if lists else np.zeros(0, dtype=np.int64)
-    if np.any(every[1:] == every[:-1]):
-        raise damaged_page("free", meta.free.root, "lists a page twice")
-    return every
+        yield txn_id, numbers
 
 
 def leaf_entries_by_number(file: PageFile, tree: Tree) -> Iterator[Entry]:

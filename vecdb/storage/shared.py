@@ -18,7 +18,8 @@ import gc
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -61,6 +62,7 @@ class SharedEnvironment:
         self.synced = synced
         self.forked = False
         self.writing = threading.Lock()
+        self._writer_thread = 0
         self.writer_lock: DirectoryLock | None = None
         self._directory_lock = directory_lock
         self.transactions: weakref.WeakSet[ReadTransaction | WriteTransaction] = weakref.WeakSet()
@@ -91,6 +93,22 @@ class SharedEnvironment:
             os.close(self.fd)
             if self._directory_lock is not None:
                 self._directory_lock.release()
+
+    @contextmanager
+    def turn_to_write(self) -> Iterator[None]:
+        """Wait for this process's other writers. A write within a write of the same thread would wait for ever."""
+        if self.is_my_turn():
+            raise AssertionError("a write transaction was begun inside another one of the same thread")
+        with self.writing:
+            self._writer_thread = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._writer_thread = 0
+
+    def is_my_turn(self) -> bool:
+        """True inside `turn_to_write` of the same thread."""
+        return self._writer_thread == threading.get_ident()
 
     def abandon_locks(self) -> None:
         """Close a forked child's copies of the locks, which would otherwise outlive the parent."""

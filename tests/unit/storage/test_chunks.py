@@ -144,7 +144,7 @@ def test_every_flipped_bit_of_a_header_is_noticed_by_opening_or_checking() -> No
     value = encode_chunk(key, ChunkKind.NORMS, 0, np.arange(100, dtype=np.float32))
     assert check_chunk(key, value) == 100
     unnoticed = []
-    for bit in range(40 * 8):
+    for bit in range(CHUNK_HEADER_BYTES * 8):
         damaged = bytearray(value)
         damaged[bit // 8] ^= 1 << bit % 8
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.unit.storage.children import kill_child, run_child, start_child, wait_for_file
 from tests.unit.storage.filling import MAP_BYTES
-from vecdb.errors import AlreadyExistsError, DatabaseLockedError
+from vecdb.errors import AlreadyExistsError, DatabaseLockedError, NotADatabaseError
 from vecdb.storage.creation import create_directory
 from vecdb.storage.environment import Environment
 from vecdb.storage.lock import LOCK_NAME, DirectoryLock
@@ -111,3 +113,45 @@ def test_the_loser_of_a_race_opens_the_winners_database(tmp_path: Path, monkeypa
     with Environment.open_directory(tmp_path / "db", map_bytes=MAP_BYTES) as opened:
         assert opened.uuid == winner.uuid
     assert leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def mount_point(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system, whose root cannot be replaced by a rename."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a file system needs root")
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(mount)], check=False)
+    if done.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_a_mount_point_becomes_a_database(mount_point: Path) -> None:
+    with Environment.open_directory(mount_point, map_bytes=MAP_BYTES) as environment:
+        uuid = environment.uuid
+        with pytest.raises(DatabaseLockedError):
+            Environment.open_directory(mount_point)
+    assert sorted(path.name for path in mount_point.iterdir()) == ["LOCK", "MANIFEST", "data.mdb", "lock.mdb"]
+    with Environment.open_directory(mount_point) as environment:
+        assert environment.uuid == uuid
+    assert leftovers(mount_point.parent) == []
+
+
+def test_a_mount_point_left_by_a_dead_creator_becomes_a_database(mount_point: Path) -> None:
+    (mount_point / LOCK_NAME).touch()
+    (mount_point / ".creating-0123").mkdir()
+    (mount_point / ".creating-0123" / "half").write_text("half")
+    Environment.open_directory(mount_point, map_bytes=MAP_BYTES).close()
+    assert sorted(path.name for path in mount_point.iterdir()) == ["LOCK", "MANIFEST", "data.mdb", "lock.mdb"]
+
+
+def test_a_mount_point_with_other_files_is_left_alone(mount_point: Path) -> None:
+    (mount_point / "data.mdb").write_text("a database that lost its MANIFEST")
+    with pytest.raises(NotADatabaseError):
+        Environment.open_directory(mount_point, map_bytes=MAP_BYTES)
+    assert (mount_point / "data.mdb").read_text() == "a database that lost its MANIFEST"

@@ -15,6 +15,7 @@ from tests.unit.storage.filling import MAP_BYTES, Contents, contents_of, fill, j
 from vecdb.errors import CorruptionError
 from vecdb.storage.environment import Environment
 from vecdb.storage.keys import Table, log_key
+from vecdb.storage.pages import FREE, MAIN, walk
 
 PAGE = 4_096
 MUTANTS, MUTANTS_TORTURE = 200, 5_000
@@ -124,3 +125,31 @@ def test_a_file_cut_in_the_middle_of_a_page_is_noticed_at_opening(original: Path
     data = tmp_path / "db" / "data.mdb"
     os.truncate(data, data.stat().st_size // 2 + 100)
     assert run_child(open_truncated, tmp_path / "db", "rw") == 0
+
+
+def test_a_file_that_lacks_only_free_pages_is_sound(tmp_path: Path) -> None:
+    """LMDB leaves a file so when a transaction allocates pages at the end and frees them again."""
+    path = tmp_path / "db"
+    with Environment.open_directory(path, map_bytes=MAP_BYTES) as environment:
+        for key, size in ((1, 400_000), (2, 400_000)):
+            with environment.write() as transaction:
+                transaction.put(Table.CHUNKS, log_key(key), bytes(size))
+        for table in (Table.CHUNKS, Table.STATE, Table.STATE, Table.STATE, Table.STATE):
+            with environment.write() as transaction:
+                transaction.delete_range(table, b"", None)
+                transaction.put(Table.STATE, b"a", b"1")
+        with environment.begin_read() as read:
+            meta, file = read.meta(), read.page_file()
+            trees = {MAIN: meta.main, FREE: meta.free} | {table.label: read.tree(table) for table in Table}
+            _, (starts, lengths) = walk(file, trees)
+    used_pages = int((starts + lengths).max())
+    os.truncate(path / "data.mdb", used_pages * PAGE)
+    assert used_pages <= meta.last_page
+    with Environment.open_directory(path, map_bytes=MAP_BYTES) as environment:
+        with environment.begin_read() as read:
+            environment.check_structure(read)
+        with environment.write() as transaction:
+            transaction.put(Table.CHUNKS, log_key(3), bytes(300_000))
+        with environment.begin_read() as read:
+            environment.check_structure(read)
+            assert read.count(Table.CHUNKS) == 1

@@ -10,7 +10,7 @@ import lmdb.verify
 import numpy as np
 import pytest
 
-from tests.unit.storage.filling import fill
+from tests.unit.storage.filling import fill, put_struct
 from vecdb.errors import CorruptionError
 from vecdb.storage import keys
 from vecdb.storage.environment import Environment
@@ -221,6 +221,17 @@ def meta_offset(path: Path) -> int:
 def test_a_damaged_meta_page_is_noticed(filled: Path, place: int) -> None:
     edit(filled, meta_offset(filled) + place, flip, 1)
     with pytest.raises(CorruptionError):
+        check(filled)
+
+
+def test_a_meta_page_that_claims_to_be_older_than_it_is_does_not_bring_back_the_past(filled: Path) -> None:
+    with Environment.open_directory(filled) as environment:
+        for number in range(3):  # small commits, after which both meta pages name the same last page
+            with environment.write() as transaction:
+                put_struct(transaction, Table.STATE, b"state", {"seq": number})
+    offset = meta_offset(filled) + 144
+    edit(filled, offset, lambda old: struct.pack("<Q", struct.unpack("<Q", old)[0] - 2), 8)
+    with pytest.raises(CorruptionError, match="consecutive"):
         check(filled)
 
 

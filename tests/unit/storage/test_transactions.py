@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
-from vecdb.errors import ClosedError, ReadOnlyError, StorageFullError
+from tests.unit.storage.filling import MAP_BYTES
+from vecdb.errors import ClosedError, DatabaseLockedError, ReadOnlyError, StorageFullError
 from vecdb.storage import keys
 from vecdb.storage.environment import Environment
 from vecdb.storage.keys import Table
@@ -240,6 +242,41 @@ def test_writers_of_several_threads_wait_for_each_other(environment: Environment
     for thread in threads:
         thread.join()
     assert int.from_bytes(state(environment)[b"n"], "big") == 80
+
+
+def test_closing_waits_for_a_write_of_another_thread(environment: Environment) -> None:
+    inside, proceed = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with environment.write() as transaction:
+            inside.set()
+            proceed.wait(10)
+            transaction.put(Table.STATE, b"a", b"1")
+
+    writer = threading.Thread(target=write)
+    closer = threading.Thread(target=environment.close)
+    writer.start()
+    inside.wait(10)
+    closer.start()
+    closer.join(0.05)
+    assert closer.is_alive()
+    with pytest.raises(DatabaseLockedError):
+        Environment.open_directory(environment.path)
+    proceed.set()
+    writer.join()
+    closer.join()
+    with Environment.open_directory(environment.path) as again:
+        assert state(again) == {b"a": b"1"}
+
+
+def test_a_write_inside_a_write_is_a_programming_error(environment: Environment) -> None:
+    with environment.write(), pytest.raises(AssertionError), environment.write():
+        pass
+
+
+def test_a_forgotten_environment_frees_its_lock(directory: Path) -> None:
+    Environment.open_directory(directory, map_bytes=MAP_BYTES)
+    Environment.open_directory(directory, map_bytes=MAP_BYTES).close()
 
 
 def test_the_committed_transaction_is_seen_by_the_next_reader(environment: Environment) -> None:
