@@ -35,7 +35,7 @@ def true_distances(metric: str, vectors: npt.NDArray[Any], query: npt.NDArray[An
     if metric == "dot":
         return np.asarray(-products)
     norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(wanted)
-    return 1.0 - np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+    return np.asarray(1.0 - np.divide(products, norms, out=np.zeros_like(products), where=norms > 0))
 
 
 def code_distance(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> int:
