@@ -51,9 +51,11 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(PY)
+	@echo "installing into $(VENV); the first time, hnswlib compiles for about a minute"
 	$(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)
+	@echo "installing into $(VENV); the first time, hnswlib compiles for about a minute"
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $(VENV)/.installed $@
