@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 import vecdb
+from tests.harness import workload
 from tests.harness.process import Worker
 from vecdb.config import EngineConfig
 from vecdb.errors import DatabaseLockedError
-from vecdb.types import Record
+from vecdb.types import FloatArray, Record
 
 CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32)
 DIM = 32
@@ -27,6 +28,7 @@ VISIBLE_S_MAX = 2.0
 """Far above the promised 100 ms: a loaded machine must not fail the test; the figure is reported."""
 
 POLL_S = 0.002
+CHECKED_S = 4.0
 
 
 def test_of_several_openers_exactly_one_becomes_the_writer(artefacts: Path) -> None:
@@ -168,6 +170,72 @@ def _write_forever(pipe: Connection, path: Path, number: int) -> None:
             seq = docs.upsert(ids, rng.standard_normal((20, DIM)), [{"by": f"writer{number}"}] * 20).seq
             if n == 0:
                 pipe.send(("written", seq))
+
+
+def test_readers_beside_a_busy_writer_never_see_a_torn_record(
+    artefacts: Path, seed: int, report: Callable[[str], None]
+) -> None:
+    """Pages freed by merges are written again while readers search in the map; a snapshot must not notice."""
+    path = artefacts / "db"
+    with vecdb.open(path, config=CONFIG) as database:
+        database.create_collection("docs", dim=workload.DIM, metric="l2")
+    readers = [Worker(_search_and_check, path, CHECKED_S) for _ in range(2)]
+    try:
+        for number in range(2):  # the second writer follows the first one's SIGKILL
+            with Worker(_churn, path, seed + number) as writer:
+                writer.expect("writing")
+                time.sleep(CHECKED_S / 2)
+                failure = writer.failure()
+                assert failure is None, failure
+        checked = [reader.expect("checked") for reader in readers]
+    finally:
+        for reader in readers:
+            reader.kill()
+    report(f"{sum(checked)} hits checked in 2 reader processes beside a busy writer, 0 torn")
+    assert min(checked) > 0
+
+
+def _churn(pipe: Connection, path: Path, seed: int) -> None:
+    """Replace and delete records of few keys for ever, and merge all the time."""
+    rng = np.random.default_rng(seed)
+    with vecdb.open(path, config=CONFIG, durability="async") as database:
+        docs = database.collection("docs")
+        for version in range(1_000_000):
+            keys = rng.choice(600, 60, replace=False).tolist()
+            rows = workload.vectors_of(keys, [version] * len(keys))
+            docs.upsert([workload.record_id(k) for k in keys], rows, [{"key": k, "version": version} for k in keys])
+            docs.delete(ids=[workload.record_id(key) for key in keys[:20]])
+            if version % 10 == 9:
+                docs.optimize()
+            if version == 20:
+                pipe.send(("writing", None))
+
+
+def _search_and_check(pipe: Connection, path: Path, seconds: float) -> None:
+    """Every hit's vector and distance must be those of the version its metadata names."""
+    rng = np.random.default_rng(0)
+    checked, until = 0, time.monotonic() + seconds
+    with vecdb.open(path, mode="r", config=CONFIG) as database:
+        docs = database.collection("docs")
+        while time.monotonic() < until or not checked:
+            query = rng.uniform(-1, 1, workload.DIM).astype(np.float32)
+            for exact in (False, True):
+                result = docs.search(query, limit=50, exact=exact, with_vectors=True)
+                _check_hits(query, list(result))
+                checked += len(result)
+            for record in docs.scroll(limit=50, with_vectors=True):
+                row = workload.vectors_of([record.metadata["key"]], [record.metadata["version"]])[0]
+                assert np.array_equal(record.vectors["default"], row), f"record {record.id!r} is torn"
+    pipe.send(("checked", checked))
+
+
+def _check_hits(query: FloatArray, hits: list[Any]) -> None:
+    keys = [hit.metadata["key"] for hit in hits]
+    assert [hit.id for hit in hits] == [workload.record_id(key) for key in keys]
+    rows = workload.vectors_of(keys, [hit.metadata["version"] for hit in hits])
+    assert np.array_equal([hit.vector for hit in hits], rows) or not hits, "a hit's vector is not that of its version"
+    distances = np.linalg.norm(rows.astype(np.float64) - query, axis=1)
+    np.testing.assert_allclose([hit.distance for hit in hits], distances, rtol=1e-4)
 
 
 def test_a_killed_reader_leaves_the_writer_and_the_other_readers_alone(artefacts: Path) -> None:
