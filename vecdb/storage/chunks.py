@@ -113,12 +113,22 @@ def encode_column(
 
 
 def open_column(
-    transaction: ReadTransaction, collection: int, field: int, segment: int, kind: ChunkKind, rows: int, stride: int
+    transaction: ReadTransaction,
+    collection: int,
+    field: int,
+    segment: int,
+    kind: ChunkKind,
+    rows: int,
+    stride: int,
+    *,
+    check: bool = False,
 ) -> Column:
     """Return the column's rows in place. Its owner is the transaction: keep that open as long as the column is used.
 
     CorruptionError for a missing, surplus, misplaced or damaged header. About 4 µs per chunk. All is found by file
     reads and arithmetic: py-lmdb would touch every page of every value, and so read the whole index from the disk.
+
+    `check` reads the rows too and compares checksums (0.3 ms per MiB): for columns whose values are used as addresses.
     """
     shift = chunk_shift(stride)
     prefix = kind_prefix(collection, field, segment, kind)
@@ -143,6 +153,8 @@ def open_column(
         )
         if not sound:
             raise corrupt_value(Table.CHUNKS, entry.key, "has a damaged header")
+    if check:
+        _check_rows(transaction, wanted)
     table = transaction.map_address() + pages * file.page_size + step
     if np.any(table % ALIGNMENT):
         raise AssertionError(f"a chunk of {kind.name} is not aligned to {ALIGNMENT} bytes")
@@ -168,6 +180,14 @@ def check_chunk(key: bytes, value: Value) -> int:
     if zlib.crc32(payload, zlib.crc32(key)) != payload_crc:
         raise corrupt_value(Table.CHUNKS, key)
     return int(rows)
+
+
+def _check_rows(transaction: ReadTransaction, keys: list[bytes]) -> None:
+    for key in keys:
+        value = transaction.get(Table.CHUNKS, key)
+        if value is None:
+            raise corrupt_value(Table.CHUNKS, key, "is missing")
+        check_chunk(key, value)
 
 
 def _header_end(crc: int) -> bytes:

@@ -249,9 +249,8 @@ def _open(
         lock = _writer_lock(directory)
     try:
         if mode == "rw" and map_bytes > manifest.map_bytes:
-            # Readers reserve what the manifest says, so it must say the largest map ever written through.
-            manifest = manifest.with_map_bytes(map_bytes)
-            write_manifest(directory, manifest)
+            manifest = _enlarged(directory, manifest, map_bytes)
+            map_bytes = manifest.map_bytes
         wanted = map_bytes if mode == "rw" else manifest.map_bytes
         shared = map_directory(directory, wanted, write=mode == "rw", synced=mode == "r" or durability == "fsync")
         if mode == "rw":
@@ -264,6 +263,17 @@ def _open(
             lock.release()
         raise
     return environment
+
+
+def _enlarged(directory: Path, manifest: Manifest, map_bytes: int) -> Manifest:
+    """Readers reserve what the manifest says, so it must say the largest map ever written through."""
+    enlarged = manifest.with_map_bytes(map_bytes)
+    try:
+        write_manifest(directory, enlarged)
+    except OSError:
+        # A full disk must not keep the owner from opening the database and deleting; the old map will do for that.
+        return manifest
+    return enlarged
 
 
 def _create(directory: Path, map_bytes: int) -> DirectoryLock | None:

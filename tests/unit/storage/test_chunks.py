@@ -139,6 +139,19 @@ def test_a_short_value_stored_inline_is_corruption(stored: tuple[Environment, li
         reopen(environment)
 
 
+def test_damaged_rows_are_found_when_opening_with_a_check(stored: tuple[Environment, list[bytes]]) -> None:
+    environment, chunks = stored
+    with environment.write() as transaction:
+        value = transaction.get(Table.CHUNKS, chunks[1])
+        assert value is not None
+        damaged = bytearray(value)
+        damaged[500_000] ^= 1
+        transaction.put(Table.CHUNKS, chunks[1], damaged)
+    assert reopen(environment).rows == 43
+    with environment.begin_read() as read, pytest.raises(CorruptionError, match="checksum"):
+        open_column(read, *PLACE, ChunkKind.CODES, 43, 65_536, check=True)
+
+
 def test_every_flipped_bit_of_a_header_is_noticed_by_opening_or_checking() -> None:
     key = keys.chunk_key(*PLACE, ChunkKind.NORMS, 0)
     value = encode_chunk(key, ChunkKind.NORMS, 0, np.arange(100, dtype=np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -110,6 +111,17 @@ def test_a_database_is_not_half_created_on_a_full_disk(small_disk: Path) -> None
     with pytest.raises(StorageFullError):
         Environment.open_directory(small_disk / "db", map_bytes=MAP_BYTES)
     assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+
+
+def test_a_database_on_a_full_disk_can_be_opened_with_a_larger_map(small_disk: Path) -> None:
+    with Environment.open_directory(small_disk / "db", map_bytes=MAP_BYTES) as environment:
+        count = fill_up(environment)
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(4_096))
+    with Environment.open_directory(small_disk / "db", map_bytes=2 * MAP_BYTES) as environment:
+        expect_all_there(environment, count)
+        (small_disk / "ballast").unlink()
 
 
 def test_a_backup_to_a_full_disk_leaves_nothing(small_disk: Path, environment: Environment) -> None:
