@@ -101,14 +101,18 @@ class PageFile:
 
     def read_many(self, table: str, pages: npt.NDArray[np.int64], size: int, spare: int = 0) -> npt.NDArray[np.uint8]:
         """Read the first `size` bytes of each page into one array of len(pages) * size + spare bytes."""
-        block = np.zeros(len(pages) * size + spare, dtype=np.uint8)
-        view = block.data
-        for index, page in enumerate(pages.tolist()):
-            self.require(table, page)
-            row = view[index * size : (index + 1) * size]
-            if os.preadv(self.fd, [row], page * self.page_size) != size:
-                raise damaged_page(table, page, "cannot be read whole: the file is truncated")
-        return block
+        outside = (pages < 2) | (pages > self.last_page)
+        if outside.any():
+            raise damaged_page(
+                table, int(pages[int(np.argmax(outside))]), "a reference leads outside the file (truncated?)"
+            )
+        pread, fd, page_size = os.pread, self.fd, self.page_size
+        parts = [pread(fd, size, page * page_size) for page in pages.tolist()]
+        raw = b"".join([*parts, bytes(spare)])
+        if len(raw) != len(parts) * size + spare:
+            short = next(page for page, part in zip(pages.tolist(), parts, strict=True) if len(part) != size)
+            raise damaged_page(table, short, "cannot be read whole: the file is truncated")
+        return np.frombuffer(raw, dtype=np.uint8)
 
     def run_pages(self, size: int) -> int:
         """Pages of an overflow run that holds a value of `size` bytes."""
