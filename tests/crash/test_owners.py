@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -29,6 +30,7 @@ VISIBLE_S_MAX = 2.0
 
 POLL_S = 0.002
 CHECKED_S = 4.0
+VERIFIED_S = 3.0
 
 
 def test_of_several_openers_exactly_one_becomes_the_writer(artefacts: Path) -> None:
@@ -195,17 +197,17 @@ def test_readers_beside_a_busy_writer_never_see_a_torn_record(
     assert min(checked) > 0
 
 
-def _churn(pipe: Connection, path: Path, seed: int) -> None:
+def _churn(pipe: Connection, path: Path, seed: int, batch: int = 60) -> None:
     """Replace and delete records of few keys for ever, and merge all the time."""
     rng = np.random.default_rng(seed)
     with vecdb.open(path, config=CONFIG, durability="async") as database:
         docs = database.collection("docs")
         for version in range(1_000_000):
-            keys = rng.choice(600, 60, replace=False).tolist()
+            keys = rng.choice(600, batch, replace=False).tolist()
             rows = workload.vectors_of(keys, [version] * len(keys))
             docs.upsert([workload.record_id(k) for k in keys], rows, [{"key": k, "version": version} for k in keys])
-            docs.delete(ids=[workload.record_id(key) for key in keys[:20]])
-            if version % 10 == 9:
+            docs.delete(ids=[workload.record_id(key) for key in keys[: batch // 3]])
+            if version % (600 // batch) == 9:
                 docs.optimize()
             if version == 20:
                 pipe.send(("writing", None))
@@ -236,6 +238,44 @@ def _check_hits(query: FloatArray, hits: list[Any]) -> None:
     assert np.array_equal([hit.vector for hit in hits], rows) or not hits, "a hit's vector is not that of its version"
     distances = np.linalg.norm(rows.astype(np.float64) - query, axis=1)
     np.testing.assert_allclose([hit.distance for hit in hits], distances, rtol=1e-4)
+
+
+@pytest.mark.parametrize("where", ["process", "thread"])
+def test_verify_and_backup_beside_a_busy_writer_find_nothing_wrong(artefacts: Path, seed: int, where: str) -> None:
+    """Both read the file while its meta pages are being replaced; a half-seen commit is not damage."""
+    path, stop = artefacts / "db", threading.Event()
+    with vecdb.open(path, config=CONFIG, durability="async") as database:
+        docs = database.create_collection("docs", dim=workload.DIM, metric="l2")
+        if where == "thread":
+            thread = threading.Thread(target=_write_until, args=(docs, stop))
+            thread.start()
+            try:
+                _verify_and_back_up(database, artefacts)
+            finally:
+                stop.set()
+                thread.join()
+            return
+    with Worker(_churn, path, seed, 1) as writer, vecdb.open(path, mode="r", config=CONFIG) as reader:
+        writer.expect("writing")
+        _verify_and_back_up(reader, artefacts)
+
+
+def _verify_and_back_up(database: Any, base: Path) -> None:
+    until, problems, rounds = time.monotonic() + VERIFIED_S, list[str](), 0
+    while time.monotonic() < until:
+        problems += database.verify().problems
+        rounds += 1
+        if rounds % 50 == 1:
+            database.backup(base / f"copy{rounds}")
+            with vecdb.open(base / f"copy{rounds}", mode="r", config=CONFIG) as copy:
+                problems += copy.verify().problems
+    assert not problems, f"{len(problems)} problems in {rounds} rounds: {set(problems)}"
+
+
+def _write_until(docs: Any, stop: threading.Event) -> None:
+    row = np.ones((1, workload.DIM), dtype=np.float32)
+    while not stop.is_set():
+        docs.upsert(["one"], row)
 
 
 def test_a_killed_reader_leaves_the_writer_and_the_other_readers_alone(artefacts: Path) -> None:
