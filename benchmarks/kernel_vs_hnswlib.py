@@ -36,7 +36,7 @@ Curve = list[dict[str, float]]
 
 def load_split(directory: Path) -> tuple[Matrix, Matrix]:
     """(base, queries), normalised float32."""
-    vectors = np.load(directory / "vectors.f16.npy").astype(np.float32)
+    vectors = np.load(directory / "vectors.f16.npy", allow_pickle=False).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     order = np.random.default_rng(1).permutation(len(vectors))
     return np.ascontiguousarray(vectors[order[QUERIES:]]), np.ascontiguousarray(vectors[order[:QUERIES]])

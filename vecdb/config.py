@@ -99,7 +99,11 @@ SCRUB_INTERVAL_S: Final = 10.0
 SCRUB_BYTES: Final = 16 * 1024 * 1024
 """Chunk bytes checked per interval in the background: about 15 ms of work, a pass over 10 GB in under two hours."""
 
-SCRUB_PROBLEMS_MAX: Final = 100
+PROBLEMS_MAX: Final = 100
+"""Problems listed by verify and by the scrub; a file damaged beyond that needs a backup, not a longer list."""
+
+GROUP_OPERATIONS_MAX: Final = 256
+"""Most operations in one commit, so that the first of a burst does not wait for all of it."""
 
 LOG_ENTRIES_KEPT: Final = 4_096
 """Commits a reader may lag behind before it reloads its state whole instead of following the log."""

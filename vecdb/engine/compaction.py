@@ -21,7 +21,7 @@ from vecdb.config import DEAD_RATIO_REBUILD, FIT_ROWS_MAX, SATURATION_REFIT
 from vecdb.engine.columns import gather_rows, read_column
 from vecdb.engine.compiled import load_compiled
 from vecdb.engine.operations import Commit
-from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
+from vecdb.engine.segments import ColumnData, calibrated, open_segment, write_segment_columns
 from vecdb.engine.state import SegmentEntry
 from vecdb.engine.tail import Slots, Tail, inverse_norms
 from vecdb.errors import ClosedError
@@ -127,9 +127,10 @@ class Compactor:
             self.writer.submit(PublishSegment(job, None))
             return
         load_compiled(progress=self.announce)
+        self._check_sources(job)
         codes, quantizer = encode_sources(job.field, sources)
         slots = np.concatenate([source.slots for source in sources])
-        graph = self._graph(job.field, sources, codes, slots, threads)
+        graph = self._graph(job.field, sources, codes, quantizer, slots, threads)
         self._check_cancelled()
         data = ColumnData(
             slots=slots,
@@ -146,7 +147,13 @@ class Compactor:
         self.writer.submit(PublishSegment(job, entry))
 
     def _graph(
-        self, field: FieldSchema, sources: list[Source], codes: npt.NDArray[np.int8], slots: Slots, threads: int
+        self,
+        field: FieldSchema,
+        sources: list[Source],
+        codes: npt.NDArray[np.int8],
+        quantizer: Quantizer,
+        slots: Slots,
+        threads: int,
     ) -> Graph:
         from vecdb.index.build import build_graph, extend_graph, row_levels  # noqa: PLC0415 - loads numba
 
@@ -159,6 +166,7 @@ class Compactor:
             "threads": threads,
             "progress": self.progress,
             "cancelled": self.cancelled,
+            "augmented": quantizer.augmented,
         }
         if isinstance(base, Tail) or base.dead_count > DEAD_RATIO_REBUILD * base.entry.rows:
             return build_graph(codes, levels, m=field.m, **options)
@@ -180,6 +188,12 @@ class Compactor:
             progress=self.progress,
             cancelled=self.cancelled,
         )
+
+    def _check_sources(self, job: Job) -> None:
+        """Check every row that will be written again: a merge must not give damaged bytes a sound checksum."""
+        with self.environment.begin_read() as txn:
+            for view in job.replaced:
+                open_segment(txn, job.collection.number, job.field, view.entry, check=True)
 
     def _check_cancelled(self) -> None:
         if self.cancelled():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from vecdb.config import SCRUB_BYTES, SCRUB_PROBLEMS_MAX
+from vecdb.config import PROBLEMS_MAX, SCRUB_BYTES
 from vecdb.errors import StorageError
 from vecdb.storage.chunks import check_chunk
 from vecdb.storage.keys import Table
@@ -45,6 +45,6 @@ class Scrubber:
         try:
             check_chunk(key, value)
         except StorageError as error:
-            if str(error) not in self.problems and len(self.problems) < SCRUB_PROBLEMS_MAX:
+            if str(error) not in self.problems and len(self.problems) < PROBLEMS_MAX:
                 self.problems = (*self.problems, str(error))
                 log.error("%s", error)  # noqa: TRY400 - the trace would say nothing that the message does not

@@ -48,12 +48,14 @@ class ColumnData:
     vectors: Callable[[int, int], VectorArray]
 
 
-def open_segment(txn: ReadTransaction, collection: int, field: FieldSchema, entry: SegmentEntry) -> Segment:
-    """Open the columns of a listed or freshly written segment in place."""
+def open_segment(
+    txn: ReadTransaction, collection: int, field: FieldSchema, entry: SegmentEntry, *, check: bool = False
+) -> Segment:
+    """Open the columns of a listed or freshly written segment in place; `check` reads and checks their rows too."""
     quantizer = Quantizer.from_dict(entry.quantizer)
 
     def column(kind: ChunkKind, rows: int, stride: int) -> Column:
-        opened = open_column(txn, collection, field.number, entry.number, kind, rows, stride)
+        opened = open_column(txn, collection, field.number, entry.number, kind, rows, stride, check=check)
         # The transaction must not stay pinned for as long as the segment lives: a View's own pin takes over.
         return replace(opened, owner=None)
 

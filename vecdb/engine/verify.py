@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecdb.config import PROBLEMS_MAX
 from vecdb.engine import bitmap
 from vecdb.engine.compaction import read_graph
 from vecdb.engine.loading import items_under, load_collection, load_schemas
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from vecdb.engine.view import CollectionView
     from vecdb.storage.environment import Environment
     from vecdb.storage.transactions import ReadTransaction
-
-PROBLEMS_MAX = 100
-"""Problems listed; a file damaged beyond that needs a backup, not a longer list."""
 
 
 @dataclass(slots=True)

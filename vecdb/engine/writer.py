@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecdb.config import DEAD_BLOCK_SLOTS, LOG_ENTRIES_KEPT
+from vecdb.config import DEAD_BLOCK_SLOTS, GROUP_OPERATIONS_MAX, LOG_ENTRIES_KEPT
 from vecdb.engine import bitmap
 from vecdb.engine.operations import Commit, Operation
 from vecdb.engine.state import LogEntry, collection_key
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from vecdb.engine.publisher import Publisher
     from vecdb.storage.environment import Environment
     from vecdb.storage.transactions import WriteTransaction
-
-GROUP_OPERATIONS_MAX = 256
-"""Most operations in one commit, so that the first of a burst does not wait for all of it."""
 
 BLOCK_WORDS = DEAD_BLOCK_SLOTS // 64
 

@@ -12,7 +12,7 @@ Concurrency: pure functions; `threads` workers each with its own Scratch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Final
 
@@ -23,7 +23,7 @@ from vecdb.config import BATCH_ROWS_MIN, UPPER_LEVELS_MAX
 from vecdb.errors import ClosedError
 from vecdb.index.duplicates import hang_duplicates, representatives
 from vecdb.index.graph import Graph, Int32Array, empty_graph
-from vecdb.index.quantize import Int8Array
+from vecdb.index.quantize import AUGMENTED_DIMS, Int8Array
 from vecdb.index.scratch import thread_scratch
 from vecdb.index.segment import Plan
 from vecdb.index.workers import Workers
@@ -56,6 +56,7 @@ class BuildOptions:
     workers: Workers
     progress: Progress
     cancelled: Cancelled
+    augmented: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +97,17 @@ def build_graph(
     threads: int = 1,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    augmented: int = 0,
 ) -> Graph:
     """Build the graph of `codes` (n, padded) int8, rows of `levels` (n,).
 
     `progress(done, total)` is called after each batch; `cancelled()` is asked before each, and if true ClosedError is
-    raised.
+    raised. `augmented` is `Quantizer.augmented`.
     """
     degree = 2 * m
     links = _fresh_links(len(codes), degree)
     ready = np.zeros(len(codes), dtype=np.uint8)
-    return _grow(codes, levels, links, ready, m, ef_construction, threads, progress, cancelled)
+    return _grow(codes, levels, links, ready, m, ef_construction, threads, progress, cancelled, augmented)
 
 
 def extend_graph(
@@ -118,6 +120,7 @@ def extend_graph(
     threads: int = 1,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    augmented: int = 0,
 ) -> Graph:
     """Drop rows from `graph` and insert new ones: cheaper than building afresh while most rows stay.
 
@@ -131,10 +134,10 @@ def extend_graph(
         links[:kept] = graph.links
     elif kept:
         with Workers(threads) as workers:
-            links[:kept] = _repaired_links(graph, codes, np.asarray(keep), kept, ef_construction, workers)
+            links[:kept] = _repaired_links(graph, codes, np.asarray(keep), kept, ef_construction, workers, augmented)
     ready = np.zeros(len(codes), dtype=np.uint8)
     ready[:kept] = links[:kept, 0] >= 0
-    return _grow(codes, levels, links, ready, graph.m, ef_construction, threads, progress, cancelled)
+    return _grow(codes, levels, links, ready, graph.m, ef_construction, threads, progress, cancelled, augmented)
 
 
 def _fresh_links(rows: int, degree: int) -> Int32Array:
@@ -153,6 +156,7 @@ def _grow(
     threads: int,
     progress: Progress | None,
     cancelled: Cancelled | None,
+    augmented: int,
 ) -> Graph:
     """Insert the rows that are not `ready` into `links`, and build the upper levels over all."""
     if not len(codes):
@@ -162,7 +166,7 @@ def _grow(
     ready &= leads
     order = _insertion_order(levels, leads)
     with Workers(threads) as workers:
-        options = BuildOptions(m, ef_construction, workers, progress or _ignore, cancelled or _never)
+        options = BuildOptions(m, ef_construction, workers, progress or _ignore, cancelled or _never, augmented)
         upper_order = order[levels[order] > 0]
         upper = _build_upper(codes, levels, upper_order, options)
         pending = order[ready[order] == 0]
@@ -201,7 +205,7 @@ def _build_upper(
     gathered[...] = codes[order]
     row_level = levels[order]
     stacked: list[Int32Array] = []
-    quiet = BuildOptions(options.m, options.ef_construction, options.workers, _ignore, options.cancelled)
+    quiet = replace(options, progress=_ignore)
     for level in range(int(row_level[0]) if len(order) else 0, 0, -1):
         rows = int((row_level >= level).sum())
         links = _fresh_links(rows, options.m)
@@ -260,6 +264,9 @@ class _Level:
         plan.put_column(layout.UPPER_LINKS, Column.from_array(upper.links))
         plan.put(layout.DEGREE, links.shape[1])
         plan.put(layout.UPPER_DEGREE, upper.links.shape[1])
+        plan.put(layout.UPPER_ROW_COUNT, len(upper.rows))
+        plan.put(layout.AUGMENTED, options.augmented)
+        plan.put(layout.AUGMENTED_COUNT, AUGMENTED_DIMS)
         plan.put(layout.LEVELS, len(upper.starts) - 1)
         plan.put(layout.ENTRY, upper.entry if len(upper.rows) else fallback)
         plan.put(layout.EF_BUILD, options.ef_construction)
@@ -338,7 +345,13 @@ def _reverse_edges(batch: Int32Array, links: Int32Array) -> tuple[npt.NDArray[np
 
 
 def _repaired_links(
-    graph: Graph, codes: Int8Array, keep: npt.NDArray[np.bool_], kept: int, ef_construction: int, workers: Workers
+    graph: Graph,
+    codes: Int8Array,
+    keep: npt.NDArray[np.bool_],
+    kept: int,
+    ef_construction: int,
+    workers: Workers,
+    augmented: int = 0,
 ) -> Int32Array:
     """Links (kept, degree) of the kept rows in their new numbering, neighbourhoods of dropped rows repaired.
 
@@ -354,8 +367,9 @@ def _repaired_links(
     packed = np.packbits(np.arange(graph.rows) >= kept, bitorder="little")
     removed[: len(packed)] = packed
     none = np.zeros(1, dtype=np.uint8)
-    options = BuildOptions(graph.m, ef_construction, workers, _ignore, _never)
+    options = BuildOptions(graph.m, ef_construction, workers, _ignore, _never, augmented)
     level = _Level(codes[:kept], links, none, 0, _stack_levels([], graph.m), options)
+    level.plan.put(layout.ROWS, graph.rows)
     target = _fresh_links(kept, links.shape[1])
     workers.run(
         kept,

@@ -48,6 +48,11 @@ class Quantizer:
     radius: float
     center: FloatArray
 
+    @property
+    def augmented(self) -> int:
+        """First component of the dot augmentation in a code row; 0 when there is none."""
+        return self.dim if self.metric == "dot" else 0
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values (str, int, float, bytes) that any serialiser can hold."""
         return {

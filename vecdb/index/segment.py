@@ -125,6 +125,7 @@ def _search_plan(segment: Segment) -> Plan:
     plan.put_column(layout.UPPER_LINKS, segment.upper_links)
     plan.put(layout.DEGREE, segment.links.stride // 4)
     plan.put(layout.UPPER_DEGREE, segment.upper_links.stride // 4)
+    plan.put(layout.UPPER_ROW_COUNT, segment.upper_rows.rows)
     plan.put(layout.LEVELS, len(segment.level_starts) - 1)
     plan.put(layout.ENTRY, segment.entry)
     plan.put_float(layout.QUERY_FACTOR, (quantizer.radius if quantizer.metric == "dot" else 1.0) / quantizer.scale)

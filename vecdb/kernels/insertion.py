@@ -8,10 +8,11 @@ Promises: deterministic; degrees never exceed the plan's. Concurrency: calls on 
 
 from __future__ import annotations
 
-from vecdb.kernels.distance import pair_distance
-from vecdb.kernels.intrinsics import load_i8, load_i32, load_i64, load_u8, store_i16, store_i32
+from vecdb.kernels.intrinsics import load_i8, load_i32, load_i64, load_u8, store_i16, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.layout import (
+    AUGMENTED,
+    AUGMENTED_COUNT,
     CHOSEN,
     CHOSEN_MAX,
     CODES,
@@ -29,7 +30,7 @@ from vecdb.kernels.layout import (
     SEEN,
     VISITED,
 )
-from vecdb.kernels.prune import choose_neighbours
+from vecdb.kernels.prune import augmented_square, choose_neighbours, row_distance
 from vecdb.kernels.traverse import (
     beam_search,
     clear_visited,
@@ -47,15 +48,19 @@ REPAIR_WALK = 64
 
 @device
 def widen_codes(plan: int, row: int, target: int) -> None:
-    """Copy a row's int8 codes to the int16 query codes."""
+    """Copy a row's int8 codes to the int16 query codes; as for a query, without the dot augmentation."""
     source = column_row(plan + CODES, row)
     for position in range(load_i64(plan + PADDED)):
         store_i16(target + 2 * position, load_i8(source + position))
+    augmented = load_i64(plan + AUGMENTED)
+    if augmented:
+        for position in range(augmented, augmented + load_i64(plan + AUGMENTED_COUNT)):
+            store_i16(target + 2 * position, 0)
 
 
 @device
 def search_row(plan: int, scratch: int, row: int) -> int:
-    """Candidates for `row` among the rows in the graph, in the pool; returns how many."""
+    """Candidates for `row` among the rows in the graph, in the pool with their `row_distance`; returns how many."""
     codes = load_i64(scratch + QUERY_CODES)
     widen_codes(plan, row, codes)
     entry = descend(plan, codes)
@@ -64,6 +69,11 @@ def search_row(plan: int, scratch: int, row: int) -> int:
     ef = load_i64(plan + EF_BUILD)
     size, seen = beam_search(plan, scratch, entry, ef, ef, 0, -1)
     clear_visited(scratch, seen)
+    missing = augmented_square(plan, column_row(plan + CODES, row)) << 32
+    if missing:
+        pool = load_i64(scratch + POOL)
+        for position in range(size):
+            store_i64(pool + 8 * position, load_i64(pool + 8 * position) + missing)
     return size
 
 
@@ -90,7 +100,7 @@ def insert_rows(plan: int, scratch: int, order: int, first: int, last: int) -> i
 @device
 def offer_candidate(plan: int, scratch: int, target: int, row: int, size: int) -> int:
     """Add a row to the pool with its distance to `target`; returns the new size."""
-    distance = pair_distance(column_row(plan + CODES, target), column_row(plan + CODES, row), load_i64(plan + PADDED))
+    distance = row_distance(plan, column_row(plan + CODES, target), column_row(plan + CODES, row))
     key = distance << 32 | row << 1
     pool, widest = load_i64(scratch + POOL), load_i64(scratch + POOL_MAX)
     if size == widest and key >= load_i64(pool + 8 * (size - 1)):
@@ -195,13 +205,13 @@ def repair_neighbours(plan: int, scratch: int, removed: int, row: int, chosen: i
 @device
 def collect_around(plan: int, removed: int, visited: int, seen: int) -> int:
     """Neighbours of seen[0], and those met by walking on through removed ones; returns the number seen."""
-    degree = load_i64(plan + DEGREE)
-    count = collect_unseen(column_row(plan + LINKS, load_i32(seen)), degree, visited, seen, 1)
+    degree, rows = load_i64(plan + DEGREE), load_i64(plan + ROWS)
+    count = collect_unseen(column_row(plan + LINKS, load_i32(seen)), degree, rows, visited, seen, 1)
     walked, position = 0, 1
     while position < count and walked < REPAIR_WALK:
         row = load_i32(seen + 4 * position)
         if test_bit(removed, row):
-            count = collect_unseen(column_row(plan + LINKS, row), degree, visited, seen, count)
+            count = collect_unseen(column_row(plan + LINKS, row), degree, rows, visited, seen, count)
             walked += 1
         position += 1
     return count
@@ -210,7 +220,7 @@ def collect_around(plan: int, removed: int, visited: int, seen: int) -> int:
 @device
 def spread_marks(plan: int, row: int, reached: int, stack: int) -> int:
     """Mark everything reachable from `row` (bytes at `reached`); returns how many rows were new."""
-    degree = load_i64(plan + DEGREE)
+    degree, rows = load_i64(plan + DEGREE), load_i64(plan + ROWS)
     store_i32(stack, row)
     set_bit(reached, row)
     depth, total = 1, 1
@@ -218,7 +228,7 @@ def spread_marks(plan: int, row: int, reached: int, stack: int) -> int:
         depth -= 1
         links = column_row(plan + LINKS, load_i32(stack + 4 * depth))
         before = depth
-        depth = collect_unseen(links, degree, reached, stack, depth)
+        depth = collect_unseen(links, degree, rows, reached, stack, depth)
         total += depth - before
     return total
 

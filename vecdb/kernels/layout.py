@@ -37,6 +37,9 @@ CHOSEN_MAX: Final = 296  # links a new row starts with (HNSW's M)
 FALLBACK: Final = 304  # a row that is always in the graph being built
 READY: Final = 312  # address of a byte per row: 1 when the row is in the graph being built
 ALPHA: Final = 320  # pruning slack in 1/64
+UPPER_ROW_COUNT: Final = 328  # nodes of all upper levels
+AUGMENTED: Final = 336  # first component of the dot augmentation; 0: there is none
+AUGMENTED_COUNT: Final = 344  # its components, all of one value
 PLAN_WORDS: Final = 48
 
 METRIC_COSINE: Final = 0

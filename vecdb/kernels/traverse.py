@@ -34,10 +34,12 @@ from vecdb.kernels.layout import (
     POOL,
     QUERY_CODES,
     ROW_BITS,
+    ROWS,
     SEEN,
     UPPER_DEGREE,
     UPPER_DOWN,
     UPPER_LINKS,
+    UPPER_ROW_COUNT,
     UPPER_ROWS,
     VISITED,
     VISITED_BYTES,
@@ -113,11 +115,14 @@ def insert_key(keys: int, size: int, capacity: int, key: int) -> int:
 
 
 @device
-def collect_unseen(links: int, degree: int, visited: int, seen: int, count: int) -> int:
-    """Append the neighbours not yet visited to `seen`, mark them, and return the new count. Branch-free per link."""
+def collect_unseen(links: int, degree: int, rows: int, visited: int, seen: int, count: int) -> int:
+    """Append the neighbours not yet visited to `seen`, mark them, and return the new count.
+
+    Links of a damaged file may name any number; what is no row of the graph ends the list like -1 does.
+    """
     for position in range(degree):
         row = load_i32(links + 4 * position)
-        if row < 0:
+        if row < 0 or row >= rows:
             break
         place = visited + (row >> 3)
         byte = load_u8(place)
@@ -142,6 +147,18 @@ def clear_visited(scratch: int, count: int) -> None:
 
 
 @device
+def within(value: int, count: int) -> int:
+    """`value` if it is one of 0..count - 1, else 0: numbers read from a damaged file must not lead outside."""
+    return value if 0 <= value < count else 0
+
+
+@device
+def upper_row(plan: int, node: int) -> int:
+    """Level-0 row of an upper node."""
+    return within(load_i32(column_row(plan + UPPER_ROWS, node)), load_i64(plan + ROWS))
+
+
+@device
 def descend(plan: int, query: int) -> int:
     """Greedy walk from the entry point through the upper levels (HNSW Algorithm 5, ef = 1); returns a level-0 row."""
     node = load_i64(plan + ENTRY)
@@ -149,9 +166,8 @@ def descend(plan: int, query: int) -> int:
     if levels == 0:
         return node
     padded = load_i64(plan + PADDED)
-    degree = load_i64(plan + UPPER_DEGREE)
-    row = load_i32(column_row(plan + UPPER_ROWS, node))
-    best = code_distance(column_row(plan + CODES, row), query, padded)
+    degree, nodes = load_i64(plan + UPPER_DEGREE), load_i64(plan + UPPER_ROW_COUNT)
+    best = code_distance(column_row(plan + CODES, upper_row(plan, node)), query, padded)
     for level in range(levels):
         moved = 1
         while moved:
@@ -159,17 +175,16 @@ def descend(plan: int, query: int) -> int:
             links = column_row(plan + UPPER_LINKS, node)
             for position in range(degree):
                 other = load_i32(links + 4 * position)
-                if other < 0:
+                if other < 0 or other >= nodes:
                     break
-                row = load_i32(column_row(plan + UPPER_ROWS, other))
-                distance = code_distance(column_row(plan + CODES, row), query, padded)
+                distance = code_distance(column_row(plan + CODES, upper_row(plan, other)), query, padded)
                 if distance < best:
                     best = distance
                     node = other
                     moved = 1
         if level + 1 < levels:
-            node = load_i32(column_row(plan + UPPER_DOWN, node))
-    return load_i32(column_row(plan + UPPER_ROWS, node))
+            node = within(load_i32(column_row(plan + UPPER_DOWN, node)), nodes)
+    return upper_row(plan, node)
 
 
 @device
@@ -213,7 +228,7 @@ def expand_next(plan: int, scratch: int, cursor: int, size: int, count: int) -> 
     candidates that follow are asked for ahead of time.
     """
     table, shift, stride = load_i64(plan + LINKS), load_i64(plan + LINKS + 8), load_i64(plan + LINKS + 16)
-    degree = load_i64(plan + DEGREE)
+    degree, rows = load_i64(plan + DEGREE), load_i64(plan + ROWS)
     pool, visited, seen = load_i64(scratch + POOL), load_i64(scratch + VISITED), load_i64(scratch + SEEN)
     expanded = 0
     while cursor < size and expanded < BEAM:
@@ -221,7 +236,7 @@ def expand_next(plan: int, scratch: int, cursor: int, size: int, count: int) -> 
         if key & 1 == 0:
             store_i64(pool + 8 * cursor, key | 1)
             links = row_address(table, shift, stride, (key & ROW_BITS) >> 1)
-            count = collect_unseen(links, degree, visited, seen, count)
+            count = collect_unseen(links, degree, rows, visited, seen, count)
             expanded += 1
         cursor += 1
     for position in range(cursor, min(cursor + BEAM, size)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def make_segment(vectors: npt.NDArray[Any], metric: Metric, slots: npt.NDArray[n
     quantizer = fit_quantizer(vectors, metric)
     codes = encode_rows(quantizer, vectors)
     levels = row_levels(np.arange(len(vectors), dtype=np.uint32), 8)
-    graph = build_graph(codes, levels, m=8, ef_construction=80)
+    graph = build_graph(codes, levels, m=8, ef_construction=80, augmented=quantizer.augmented)
     return segment_from_arrays(vectors, graph, metric, slots=slots, quantizer=quantizer, codes=codes)
 
 
@@ -273,3 +274,23 @@ def test_effort_rises_with_the_target_and_the_limit() -> None:
 
 def test_a_segment_of_one_row_has_a_curve(rng: np.random.Generator) -> None:
     assert measure_curve(make_segment(random_rows(rng, 1), "l2")).ef_for(0.99, 10) == 10
+
+
+def test_a_dot_graph_leads_queries_although_lengths_differ_widely(rng: np.random.Generator) -> None:
+    lengths = np.exp(0.5 * rng.standard_normal((4 * ROWS, 1)))
+    vectors = (rng.standard_normal((4 * ROWS, 32)) * lengths).astype(np.float32)
+    segment = make_segment(vectors, "dot")
+    queries = rng.standard_normal((100, 32)).astype(np.float32)
+    truth = scan_segment_batch(segment, queries, 10)
+    assert mean_recall(truth, search_segment_batch(segment, queries, 10, 200)) > 0.85
+
+
+@pytest.mark.parametrize("column", ["links", "upper_rows", "upper_down", "upper_links"])
+def test_a_search_over_noise_instead_of_links_stays_inside(column: str, rng: np.random.Generator) -> None:
+    sound = make_segment(random_rows(rng), "l2")
+    there: Column = getattr(sound, column)
+    noise = rng.integers(-(2**31), 2**31, size=(there.rows, there.stride // 4), dtype=np.int64).astype(np.int32)
+    segment = replace(sound, **{column: Column.from_array(noise)})  # type: ignore[arg-type]  # one of four columns
+    slots, distances = search_segment(segment, rng.standard_normal(40).astype(np.float32), 10, 50)
+    assert len(slots) == 10
+    assert np.all(np.diff(distances) >= 0)
