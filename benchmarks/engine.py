@@ -233,7 +233,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         print("readers:", json.dumps(report["readers"]), flush=True)
         cpus = os.sched_getaffinity(0)
         pin({max(cpus)})
-        index, _, _ = build_theirs(base, options.cache)
+        index = build_theirs(base, options.cache)[0]
         with vecdb.open(path, mode="r") as db:
             report["single"] = measure_single(db.collection("wordnet"), records, index, base, queries, options.repeats)
         pin(cpus)
