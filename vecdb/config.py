@@ -74,6 +74,9 @@ LMDB_OPEN_ATTEMPTS_MAX: Final = 8
 
 LMDB_OPEN_RETRY_S: Final = 0.02
 
+META_RETRY_S: Final = 0.002
+"""Pause before meta pages that do not fit together are read again: longer than a commit takes to write one."""
+
 FORK_CLOSE_TIMEOUT_S: Final = 2.0
 """How long a forked child waits to give up an inherited map before it opens the file again."""
 

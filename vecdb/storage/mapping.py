@@ -19,7 +19,7 @@ import lmdb
 
 from vecdb.config import LMDB_OPEN_ATTEMPTS_MAX, LMDB_OPEN_RETRY_S, MAP_BYTES_MIN, READERS_MAX
 from vecdb.errors import CorruptionError, StorageError
-from vecdb.storage.faults import storage_error
+from vecdb.storage.faults import full_error, storage_error
 from vecdb.storage.inspection import check_opening
 from vecdb.storage.keys import Table
 from vecdb.storage.lock import DirectoryLock
@@ -34,6 +34,8 @@ __all__ = ["DATA_NAME", "create_data_file", "map_directory"]
 
 DATA_NAME: Final = "data.mdb"
 _LMDB_LOCK_NAME: Final = "lock.mdb"
+_LMDB_LOCK_BYTES: Final = (READERS_MAX + 64) * 64
+"""Room for the table of readers, a cache line each, and for what LMDB keeps in front of it."""
 _ENGINE: Final = 0  # LMDB 0.9: its data format is what `meta` and `pages` read
 
 
@@ -90,7 +92,7 @@ def _open_data_file(directory: Path) -> int:
 
 
 def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool) -> SharedEnvironment:
-    page_size = _check_metas(fd, map_bytes)
+    page_size = _require_metas(fd, map_bytes)
     lock = write or _may_lock(directory)
     may_write = write or (lock and os.access(directory / DATA_NAME, os.W_OK))
     # Without LMDB's table of readers, only the absence of any writer makes reading safe.
@@ -119,17 +121,8 @@ def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool)
     return shared
 
 
-def _check_metas(fd: int, map_bytes: int) -> int:
-    """Check the meta pages; return the page size. A writer at work may be caught half-way, so damage must persist."""
-    for _ in range(LMDB_OPEN_ATTEMPTS_MAX - 1):
-        try:
-            return _require_metas(fd, map_bytes)
-        except CorruptionError:
-            time.sleep(LMDB_OPEN_RETRY_S / 10)
-    return _require_metas(fd, map_bytes)
-
-
 def _require_metas(fd: int, map_bytes: int) -> int:
+    """Check the meta pages; return the page size."""
     meta = newest_meta(read_metas(fd))
     size = os.fstat(fd).st_size
     # LMDB would raise the map to what the meta page says; a sound file may be a little shorter (see `inspection`).
@@ -178,7 +171,25 @@ def _open_patiently(directory: Path, size: int, *, readonly: bool, lock: bool, s
     raise AssertionError("unreachable")
 
 
+def _allocate_lock_file(directory: Path) -> None:
+    """Give LMDB's table of readers its disk space: LMDB maps it, and touching a page without space ends the process."""
+    try:
+        fd = os.open(directory / _LMDB_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, _LMDB_LOCK_BYTES)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise full_error(f"opening {directory}") from None
+        raise StorageError(
+            f"{directory / _LMDB_LOCK_NAME} cannot be written: {error.strerror}", path=str(directory)
+        ) from None
+
+
 def _open_lmdb(directory: Path, size: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
+    if lock:
+        _allocate_lock_file(directory)
     return lmdb.Environment(
         str(directory),
         map_size=size,

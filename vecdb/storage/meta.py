@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 from dataclasses import dataclass
 from typing import Final
 
+from vecdb.config import LMDB_OPEN_ATTEMPTS_MAX, META_RETRY_S
 from vecdb.errors import CorruptionError
 
 __all__ = [
@@ -79,7 +81,19 @@ def unpack_tree(raw: bytes, offset: int = 0) -> Tree:
 
 
 def read_metas(fd: int) -> tuple[Meta, Meta]:
-    """Read and check both meta pages. CorruptionError names the page and what is wrong."""
+    """Read and check both meta pages. CorruptionError names the page and what is wrong.
+
+    A writer at work may commit between the two reads, so damage must be met several times in a row.
+    """
+    for _ in range(LMDB_OPEN_ATTEMPTS_MAX - 1):
+        try:
+            return _read_metas_once(fd)
+        except CorruptionError:
+            time.sleep(META_RETRY_S)
+    return _read_metas_once(fd)
+
+
+def _read_metas_once(fd: int) -> tuple[Meta, Meta]:
     if not os.fstat(fd).st_size:
         raise _damaged("the data file is empty")
     first = unpack_meta(pread_meta(fd, 0, 0), 0)
