@@ -137,6 +137,9 @@ M_DEFAULT: Final = 16
 M_MIN: Final = 4
 M_MAX: Final = 64
 EF_CONSTRUCTION_DEFAULT: Final = 200
+ID_COLUMN_BYTES_MAX: Final = 61
+"""Longest id key kept in a segment's id column: a row then fits one cache line. UUIDs take 17 bytes, ints 9."""
+
 ITERATE_PAGE_ROWS: Final = 1_000
 """Records `iterate` reads at a time; between pages no snapshot is held."""
 

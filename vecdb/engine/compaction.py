@@ -20,6 +20,7 @@ import numpy.typing as npt
 from vecdb.config import DEAD_RATIO_REBUILD, FIT_ROWS_MAX, SATURATION_REFIT
 from vecdb.engine.columns import gather_rows, read_column
 from vecdb.engine.compiled import load_compiled
+from vecdb.engine.ids import encode_id_rows
 from vecdb.engine.operations import Commit
 from vecdb.engine.segments import ColumnData, calibrated, open_segment, write_segment_columns
 from vecdb.engine.state import SegmentEntry
@@ -132,8 +133,10 @@ class Compactor:
         slots = np.concatenate([source.slots for source in sources])
         graph = self._graph(job.field, sources, codes, quantizer, slots, threads)
         self._check_cancelled()
+        ids = self._id_rows(job, slots.tolist())
         data = ColumnData(
             slots=slots,
+            ids=ids,
             codes=codes,
             graph=graph,
             vectors=lambda start, stop: gather_sources(job.field, sources, start, stop),
@@ -141,7 +144,7 @@ class Compactor:
         bytes_written = write_segment_columns(
             self.writer, job.collection.number, job.field, number, data, self.cancelled
         )
-        entry = segment_entry(number, slots, graph, quantizer, bytes_written)
+        entry = segment_entry(number, slots, ids, graph, quantizer, bytes_written)
         entry = calibrated(self.environment, job.collection.number, job.field, entry)
         self._check_cancelled()
         self.writer.submit(PublishSegment(job, entry))
@@ -188,6 +191,19 @@ class Compactor:
             progress=self.progress,
             cancelled=self.cancelled,
         )
+
+    def _id_rows(self, job: Job, slots: list[int]) -> npt.NDArray[np.uint8] | None:
+        """Column of ids, read from the records; a row whose record is gone by now has an empty key."""
+        id_keys: list[bytes] = []
+        for start in range(0, len(slots), ENCODE_BLOCK_ROWS):
+            wanted = keys.record_keys(job.collection.number, slots[start : start + ENCODE_BLOCK_ROWS])
+            with self.environment.begin_read() as txn:
+                values = txn.get_many(Table.RECORDS, wanted)
+                id_keys += [
+                    b"" if value is None else keys.id_key(codec.decode_record_id(key, value))
+                    for key, value in zip(wanted, values, strict=True)
+                ]
+        return encode_id_rows(id_keys, slots)
 
     def _check_sources(self, job: Job) -> None:
         """Check every row that will be written again: a merge must not give damaged bytes a sound checksum."""
@@ -274,7 +290,14 @@ def read_graph(view: SegmentView) -> Graph:
     )
 
 
-def segment_entry(number: int, slots: Slots, graph: Graph, quantizer: Quantizer, bytes_written: int) -> SegmentEntry:
+def segment_entry(
+    number: int,
+    slots: Slots,
+    ids: npt.NDArray[np.uint8] | None,
+    graph: Graph,
+    quantizer: Quantizer,
+    bytes_written: int,
+) -> SegmentEntry:
     """Return the manifest entry of a segment just written, not yet measured."""
     return SegmentEntry(
         number=number,
@@ -288,6 +311,7 @@ def segment_entry(number: int, slots: Slots, graph: Graph, quantizer: Quantizer,
         quantizer=quantizer.to_dict(),
         curve={},
         bytes=bytes_written,
+        id_stride=0 if ids is None else ids.shape[1],
     )
 
 

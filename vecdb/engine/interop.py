@@ -16,6 +16,7 @@ import numpy as np
 
 from vecdb.engine.columns import gather_rows
 from vecdb.engine.compaction import read_graph, segment_entry
+from vecdb.engine.ids import encode_id_rows
 from vecdb.engine.metadata import EMPTY_METADATA, Packed, encode_metadata
 from vecdb.engine.operations import Commit, put_records
 from vecdb.engine.records import fetch_records
@@ -190,12 +191,15 @@ def _store_segment(
     field = schema.fields[0]
     quantizer = fit_quantizer(read.vectors, field.metric)
     slots = np.arange(len(read.labels), dtype=np.uint32)
+    id_keys = [keys.id_key(int(label)) for label in read.labels.tolist()]
+    ids = encode_id_rows(id_keys, slots.tolist())
     data = ColumnData(
         slots=slots,
+        ids=ids,
         codes=encode_rows(quantizer, read.vectors),
         graph=read.graph,
         vectors=lambda start, stop: read.vectors[start:stop],
     )
     size = write_segment_columns(writer, schema.number, field, 0, data, lambda: False)
-    entry = segment_entry(0, slots, read.graph, quantizer, size)
+    entry = segment_entry(0, slots, ids, read.graph, quantizer, size)
     return calibrated(environment, schema.number, field, entry)

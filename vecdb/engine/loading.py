@@ -7,6 +7,7 @@ entry and one header per chunk, not its rows; a tail is read whole.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from vecdb.config import DEAD_BLOCK_SLOTS
 from vecdb.engine import bitmap
 from vecdb.engine.schema import CollectionSchema, FieldSchema
-from vecdb.engine.segments import open_segment
+from vecdb.engine.segments import open_ids, open_segment
 from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters, SegmentEntry, collection_key
 from vecdb.engine.tail import Slots, Tail
 from vecdb.engine.view import CollectionView, FieldView, SegmentView, SlotMap, View
@@ -124,7 +125,8 @@ def load_segment(
     key = keys.segment_key(number, field.number, segment_number)
     entry = codec.decode_struct(Table.SEGMENTS, key, require(txn, Table.SEGMENTS, key), SegmentEntry)
     segment = open_segment(txn, number, field, entry)
-    view = SegmentView(entry=entry, segment=segment, slot_map=SlotMap(segment.slots))
+    ids = open_ids(txn, number, field, entry)
+    view = SegmentView(entry=entry, segment=segment, slot_map=SlotMap(segment.slots, entry), ids=ids)
     return with_tombstones(view, dead)
 
 
@@ -136,4 +138,4 @@ def with_tombstones(view: SegmentView, dead: bitmap.Words) -> SegmentView:
     mask = bitmap.test_bits(dead, view.slot_map.slots)
     if not mask.any():
         return view
-    return SegmentView(view.entry, view.segment, view.slot_map, bitmap.from_mask(mask), int(mask.sum()))
+    return replace(view, dead=bitmap.from_mask(mask), dead_count=int(mask.sum()))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecdb.engine.ids import read_ids
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import Explain, Metadata, Record, RecordId, SearchResult
@@ -81,7 +82,10 @@ def search_result(
     with_vectors: bool,
 ) -> SearchResult:
     """Return the hits of one query with their ids and what else was asked for."""
-    ids, metadata = _ids_and_metadata(view, number, slots.tolist(), with_metadata=with_metadata)
+    ids = None if with_metadata else _column_ids(field, slots)
+    metadata = None
+    if ids is None:
+        ids, metadata = _ids_and_metadata(view, number, slots.tolist(), with_metadata=with_metadata)
     return SearchResult(
         ids=ids,
         scores=scores_of(distances, field.schema.metric),
@@ -104,7 +108,11 @@ def batch_results(
     if not hits:
         return ()
     unique, positions = np.unique(np.concatenate([slots for slots, _ in hits]), return_inverse=True)
-    ids, metadata = _ids_and_metadata(view, number, unique.tolist(), with_metadata=with_metadata)
+    known = None if with_metadata else _column_ids(field, unique)
+    if known is None:
+        ids, metadata = _ids_and_metadata(view, number, unique.tolist(), with_metadata=with_metadata)
+    else:
+        ids, metadata = known, None
     vectors = field.vectors_of(unique)[1].astype(np.float32, copy=False) if with_vectors else None
     results, start = [], 0
     for slots, distances in hits:
@@ -121,6 +129,16 @@ def batch_results(
         )
         start += len(slots)
     return tuple(results)
+
+
+def _column_ids(field: FieldView, slots: Slots) -> list[RecordId] | None:
+    """Name live slots from the id column of the only segment; None when they are spread, or it has no such column."""
+    if len(field.segments) != 1 or field.tail.live:
+        return None
+    segment = field.segments[0]
+    if segment.ids is None:
+        return None
+    return read_ids(segment.ids, segment.slot_map.rows_of(slots).tolist(), slots.tolist())
 
 
 def _ids_and_metadata(

@@ -43,6 +43,7 @@ class ColumnData:
     """Everything a segment stores. `vectors(start, stop)` returns original rows: they never are all on the heap."""
 
     slots: Slots
+    ids: npt.NDArray[np.uint8] | None
     codes: npt.NDArray[np.int8]
     graph: Graph
     vectors: Callable[[int, int], VectorArray]
@@ -82,6 +83,14 @@ def open_segment(
         slots=column(ChunkKind.SLOTS, entry.rows, 4),
         curve=RecallCurve.from_dict(entry.curve) if entry.curve else None,
     )
+
+
+def open_ids(txn: ReadTransaction, collection: int, field: FieldSchema, entry: SegmentEntry) -> Column | None:
+    """Open the column of ids of a segment in place, None when it has none."""
+    if not entry.id_stride:
+        return None
+    column = open_column(txn, collection, field.number, entry.number, ChunkKind.IDS, entry.rows, entry.id_stride)
+    return replace(column, owner=None)
 
 
 def write_segment_columns(
@@ -150,6 +159,8 @@ def _columns(
         (ChunkKind.UPPER_LINKS, graph.upper_links),
         (ChunkKind.SLOTS, data.slots),
     ]
+    if data.ids is not None:
+        heap.append((ChunkKind.IDS, data.ids))
     for kind, array in heap:
         row_bytes = array.itemsize * (array.shape[1] if array.ndim == 2 else 1)
         yield kind, len(array), row_bytes, _slicer(array)

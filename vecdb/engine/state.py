@@ -37,7 +37,7 @@ class SegmentEntry(msgspec.Struct, frozen=True):
     """The manifest of one segment: enough to open its columns and search them.
 
     `first_slot`..`last_slot` is the range of its slots; `upper` counts nodes above level 0; `curve` is the measured
-    recall over effort, empty until measured.
+    recall over effort, empty until measured; `id_stride` is 0 when the segment has no column of ids.
     """
 
     number: int
@@ -51,6 +51,7 @@ class SegmentEntry(msgspec.Struct, frozen=True):
     quantizer: dict[str, Any]
     curve: dict[str, Any]
     bytes: int
+    id_stride: int = 0
 
 
 class LogEntry(msgspec.Struct, frozen=True):

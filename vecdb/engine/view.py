@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 class SlotMap:
     """Finds the row of a slot in a segment. Built on first use: 4 bytes a row, 8 more when slots do not ascend."""
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column, entry: SegmentEntry) -> None:
         self._column = column
+        # Rows bulk-loaded and never replaced are numbered without gaps: then no search is needed.
+        self._first = entry.first_slot if entry.last_slot - entry.first_slot + 1 == entry.rows else None
 
     @cached_property
     def slots(self) -> Slots:
@@ -54,6 +56,12 @@ class SlotMap:
     def _sorted(self) -> Slots:
         return self.slots if self._order is None else self.slots[self._order]
 
+    def rows_of(self, slots: Slots) -> npt.NDArray[np.int64]:
+        """Return the row of each slot; all of them must be in the segment."""
+        if self._first is not None and self._order is None:
+            return slots.astype(np.int64) - self._first
+        return self.find(slots)
+
     def find(self, slots: Slots) -> npt.NDArray[np.int64]:
         """Return the row of each slot, -1 where the segment does not hold it."""
         if not len(self._sorted):
@@ -65,11 +73,12 @@ class SlotMap:
 
 @dataclass(frozen=True, slots=True)
 class SegmentView:
-    """A segment with the tombstones of this view; `dead` is None while it has none."""
+    """A segment with the tombstones of this view; `dead` is None while it has none, `ids` when it has no id column."""
 
     entry: SegmentEntry
     segment: Segment
     slot_map: SlotMap
+    ids: Column | None = None
     dead: bitmap.Words | None = None
     dead_count: int = 0
 

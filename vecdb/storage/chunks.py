@@ -59,6 +59,7 @@ class ChunkKind(IntEnum):
     UPPER_LINKS = 7
     SLOTS = 8
     ORDER = 9
+    IDS = 10
 
 
 CHUNK_HEADER_BYTES: Final = 48
