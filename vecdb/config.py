@@ -117,6 +117,9 @@ ASYNC_SYNC_INTERVAL_S: Final = 0.5
 READER_CHECK_INTERVAL_S: Final = 30.0
 """How often the writer frees reader slots of dead processes, which would pin pages for ever."""
 
+PREFAULT_BYTES_MAX: Final = 1 << 30
+"""Index bytes mapped ahead when a database is opened; beyond, searches map what they touch."""
+
 FOLLOW_INTERVAL_S: Final = 0.05
 """How often an idle reader process follows the writer, so that it does not pin old pages."""
 

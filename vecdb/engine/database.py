@@ -23,6 +23,7 @@ from vecdb.engine.collection import Collection
 from vecdb.engine.compiled import load_compiled
 from vecdb.engine.indexer import Effort, Indexer
 from vecdb.engine.operations import CreateCollection, DropCollection, Operation
+from vecdb.engine.prefault import prefault
 from vecdb.engine.publisher import Publisher
 from vecdb.engine.schema import CollectionSchema, build_schema, check_name, declared_fields
 from vecdb.engine.validate import check_seq
@@ -71,6 +72,8 @@ class Database:
         elif config.background:
             self._follower = threading.Thread(target=self._follow, name="vecdb-follower", daemon=True)
             self._follower.start()
+        if config.background:
+            threading.Thread(target=self._prefault, name="vecdb-prefault", daemon=True).start()
         _open_databases.add(self)
 
     @classmethod
@@ -336,6 +339,12 @@ class Database:
     def _check_writable(self) -> None:
         if self._mode != "rw":
             raise ReadOnlyError('the database was opened with mode="r"; open it with mode="rw" to write')
+
+    def _prefault(self) -> None:
+        with contextlib.suppress(ClosedError):
+            with self._using():
+                view = self._publisher.view
+            prefault(view, self._using)
 
     def _follow(self) -> None:
         """Keep an idle reader from pinning old pages of the writer's file."""

@@ -41,29 +41,24 @@ def encode_id_rows(id_keys: Sequence[bytes], slots: Sequence[int]) -> npt.NDArra
     return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), stride)
 
 
-def read_id_keys(column: Column, rows: Sequence[int], slots: Sequence[int]) -> list[bytes]:
-    """Return the id keys of rows; CorruptionError for one that does not fit its check. About 1 µs each.
+def read_ids(column: Column, rows: Sequence[int], slots: Sequence[int]) -> list[RecordId]:
+    """Return the ids of live rows; CorruptionError for one that does not fit its check. Under 1 µs each.
 
     The caller holds whatever keeps the column's memory alive.
     """
-    table, shift, stride, mask = column.table, column.shift, column.stride, (1 << column.shift) - 1
-    read = ctypes.string_at
-    id_keys = []
+    address, shift, stride, mask = column.table.item, column.shift, column.stride, (1 << column.shift) - 1
+    read, crc32 = ctypes.string_at, zlib.crc32
+    ids: list[RecordId] = []
     for row, slot in zip(rows, slots, strict=True):
-        raw = read(table.item(row >> shift) + (row & mask) * stride, stride)
+        raw = read(address(row >> shift) + (row & mask) * stride, stride)
         key = raw[HEAD_BYTES : HEAD_BYTES + raw[0]]
-        if raw[1:HEAD_BYTES] != _check(key, slot):
+        if crc32(key, slot) & 0xFFFF != raw[1] | raw[2] << 8:
             raise CorruptionError(
                 f"the id of slot {slot} does not fit its check; restore a backup, or run verify to see what is damaged",
                 slot=slot,
             )
-        id_keys.append(key)
-    return id_keys
-
-
-def read_ids(column: Column, rows: Sequence[int], slots: Sequence[int]) -> list[RecordId]:
-    """Return the ids of live rows."""
-    return [id_from_key(key) for key in read_id_keys(column, rows, slots)]
+        ids.append(id_from_key(key))
+    return ids
 
 
 def _check(key: bytes, slot: int) -> bytes:
