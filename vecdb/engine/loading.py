@@ -26,7 +26,7 @@ from vecdb.storage.keys import Table
 if TYPE_CHECKING:
     from vecdb.engine.validate import VectorArray
     from vecdb.storage.environment import Environment
-    from vecdb.storage.transactions import ReadTransaction
+    from vecdb.storage.transactions import ReadTransaction, WriteTransaction
 
 
 def load_view(environment: Environment) -> View:
@@ -56,7 +56,7 @@ def items_under(txn: ReadTransaction, table: Table, prefix: bytes) -> Iterator[t
     return txn.items(table, prefix, keys.prefix_stop(prefix))
 
 
-def load_counters(txn: ReadTransaction) -> Counters:
+def load_counters(txn: ReadTransaction | WriteTransaction) -> Counters:
     """Read the database-wide counters."""
     value = txn.get(Table.STATE, COUNTERS_KEY)
     return Counters() if value is None else codec.decode_struct(Table.STATE, COUNTERS_KEY, value, Counters)

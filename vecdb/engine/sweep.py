@@ -69,9 +69,9 @@ class Sweeper:
             self._forget(dropped)
 
     def _forget(self, dropped: tuple[int, ...]) -> None:
-        with self._environment.begin_read() as read:
-            counters = load_counters(read)
         with self._writer.transaction() as txn:
+            # Read here and not before: a collection created meanwhile has changed the counters.
+            counters = load_counters(txn)
             left = tuple(number for number in counters.dropped if number not in dropped)
             after = msgspec.structs.replace(counters, dropped=left)
             txn.put(Table.STATE, COUNTERS_KEY, codec.encode_struct(Table.STATE, COUNTERS_KEY, after))
