@@ -63,6 +63,16 @@ class Commit:
     changes: dict[int, Change] = field(default_factory=dict)
     catalog_changed: bool = False
 
+    @property
+    def changed(self) -> bool:
+        """Whether an operation changed what a View shows; without, the commit takes no seq."""
+        return bool(self.changes) or self.catalog_changed
+
+    @property
+    def seq(self) -> int:
+        """Seq of the commit."""
+        return self.view.seq + self.changed
+
     def state(self, collection: int, name: str) -> CollectionState:
         """State of a collection as of the operations before this one."""
         found = self.states.get(collection)

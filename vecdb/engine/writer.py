@@ -2,7 +2,8 @@
 
 Promises: `submit` returns when the operation is committed (fsynced under durability="fsync") and visible to every later
 search of the process; it raises when the operation has left no trace. Callers that wait while a commit is under way
-share the next one.
+share the next one. An interrupt (Ctrl-C) concerns the interrupted caller alone: its operation is stored whole or not at
+all, and what is stored is visible.
 Invariants: one commit = one seq = one log entry; the View published is the state just committed, never an older one.
 Concurrency: any number of callers; the one holding the write lock commits for all that queued before it took it.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,9 +61,15 @@ class Writer:
         """Commit one operation, alone or with others; returns its ticket (seq, count) or raises its error."""
         ticket = Ticket(operation)
         self._queue.append(ticket)
-        with self._lock:
-            while not ticket.done:
-                self._commit([self._queue.popleft() for _ in range(min(len(self._queue), GROUP_OPERATIONS_MAX))])
+        try:
+            with self._lock:
+                while not ticket.done:
+                    self._commit([self._queue.popleft() for _ in range(min(len(self._queue), GROUP_OPERATIONS_MAX))])
+        except BaseException:
+            # Interrupted: what nobody took up is withdrawn, else a later commit would store it.
+            with suppress(ValueError):
+                self._queue.remove(ticket)
+            raise
         if ticket.error is not None:
             raise ticket.error
         self.after_commit()
@@ -80,49 +87,64 @@ class Writer:
             pass
 
     def _commit(self, tickets: list[Ticket]) -> None:
+        if not tickets:
+            raise StorageError("an interrupt struck as this write was taken up; it was not stored, so repeat it")
         try:
             self._commit_all(tickets)
-        except BaseException as error:  # noqa: BLE001 - every caller of the group must learn of it
+        except Exception as error:  # noqa: BLE001 - every caller of the group must learn of it
             for ticket in tickets:
-                if ticket.error is None:
-                    ticket.error = error
-        finally:
-            for ticket in tickets:
-                ticket.done = True
+                ticket.error, ticket.done = ticket.error or error, True
+        except BaseException:
+            # An interrupt concerns this thread alone: the others' operations left no trace and go into the next commit.
+            self._queue.extendleft([ticket for ticket in reversed(tickets) if not ticket.done])
+            raise
 
     def _commit_all(self, tickets: list[Ticket]) -> None:
         if self._unpublished:
             raise StoragePoisonedError(
                 "a commit could not be made visible in this process; close and reopen the database"
             )
-        view = self._publisher.view
-        with self._environment.write() as txn:
-            commit = Commit(
-                txn=txn,
-                view=view,
-                states={number: collection.state for number, collection in view.collections.items()},
-                schemas={number: collection.schema for number, collection in view.collections.items()},
-            )
-            for ticket in tickets:
-                _run(ticket, commit)
-            if not commit.changes and not commit.catalog_changed:
-                for ticket in tickets:
-                    ticket.seq = view.seq
-                return
-            seq = view.seq + 1
-            _write_changes(commit, seq)
+        commit = None
         try:
-            self._publisher.publish(commit, seq)
-        except BaseException:
-            # Committed but not visible here: the next commit would build on an old picture and damage the new one.
-            self._unpublished = True
+            with self._environment.write() as txn:
+                commit = self._begin(txn)
+                for ticket in tickets:
+                    _run(ticket, commit)
+                if commit.changed:
+                    _write_changes(commit)
+            self._finish(commit, tickets)
+        except Exception:
             raise
+        except BaseException:
+            # An interrupt may strike right after the commit: what is stored must become visible all the same.
+            if commit is not None and self._environment.committed_txn() >= commit.txn.txn_id:
+                self._finish(commit, tickets)
+            raise
+
+    def _begin(self, txn: WriteTransaction) -> Commit:
+        view = self._publisher.view
+        return Commit(
+            txn=txn,
+            view=view,
+            states={number: collection.state for number, collection in view.collections.items()},
+            schemas={number: collection.schema for number, collection in view.collections.items()},
+        )
+
+    def _finish(self, commit: Commit, tickets: list[Ticket]) -> None:
+        """Make a commit visible and tell its callers. Calling it again after an interrupt completes it."""
+        seq = commit.seq
+        if self._publisher.view.seq < seq:
+            # Until it is visible, the next commit would build on an old picture and damage the new one.
+            self._unpublished = True
+            self._publisher.publish(commit, seq)
+        self._unpublished = False
         for ticket in tickets:
-            ticket.seq = seq
+            ticket.seq, ticket.done = seq, True
 
 
 def _run(ticket: Ticket, commit: Commit) -> None:
     """Apply one operation; its own refusal concerns it alone, a failing store concerns the whole commit."""
+    ticket.error = None
     try:
         ticket.count = ticket.operation.apply(commit)
     except StorageError:
@@ -131,9 +153,9 @@ def _run(ticket: Ticket, commit: Commit) -> None:
         ticket.error = error
 
 
-def _write_changes(commit: Commit, seq: int) -> None:
+def _write_changes(commit: Commit) -> None:
     """Store counters, tombstones and the log entry of a commit."""
-    killed = {}
+    killed, seq = {}, commit.seq
     for number, change in commit.changes.items():
         key = collection_key(number)
         commit.txn.put(Table.STATE, key, codec.encode_struct(Table.STATE, key, commit.states[number]))
