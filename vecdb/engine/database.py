@@ -8,6 +8,7 @@ Concurrency: all methods may be called from any thread.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import threading
@@ -58,7 +59,7 @@ class Database:
         self._close_lock = threading.Lock()
         # Calls under way. deque.append and pop are atomic, which makes this gate cheaper than a lock.
         self._active: deque[None] = deque()
-        self.threads = config.threads or len(os.sched_getaffinity(0))
+        self.threads = config.threads or _usable_cores()
         self._publisher = Publisher(environment)
         self._stop_following = threading.Event()
         self._follower: threading.Thread | None = None
@@ -108,6 +109,10 @@ class Database:
 
     def __enter__(self) -> Self:
         return self
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -385,4 +390,17 @@ def _close_in_child() -> None:
         )
 
 
+def _usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _close_at_exit() -> None:
+    """Databases left open are closed before the interpreter takes their threads and maps apart under them."""
+    for database in list(_open_databases):
+        with contextlib.suppress(Exception):
+            database.close()
+
+
 os.register_at_fork(after_in_child=_close_in_child)
+atexit.register(_close_at_exit)

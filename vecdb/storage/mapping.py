@@ -176,7 +176,8 @@ def _allocate_lock_file(directory: Path) -> None:
     try:
         fd = os.open(directory / _LMDB_LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(fd, 0, _LMDB_LOCK_BYTES)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, _LMDB_LOCK_BYTES)
         finally:
             os.close(fd)
     except OSError as error:
