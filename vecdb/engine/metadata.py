@@ -8,7 +8,7 @@ Promises: work is bounded by METADATA_BYTES_MAX whatever is handed in, cycles an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -35,8 +35,11 @@ def encode_metadata(metadata: object, position: int) -> Packed:
         raise InvalidMetadataError(
             f"metadata of record {position} is {type(metadata).__name__}; give a dict or None", position=position
         )
-    if _sound_size(metadata, 1) < 0:
-        metadata = _Normaliser(position).map(metadata, "", 1)
+    size = _sound_size(metadata, 1)
+    if size > METADATA_BYTES_MAX:
+        raise _too_large(position)
+    if size < 0:
+        metadata = _Normaliser(position).map(metadata, 1)
     try:
         packed = _encode(metadata)
     except UnicodeEncodeError as error:
@@ -47,7 +50,10 @@ def encode_metadata(metadata: object, position: int) -> Packed:
 
 
 def _sound_size(value: Any, depth: int) -> int:
-    """Settle the common case without building messages: a lower bound of the packed size, -1 for "look carefully"."""
+    """Settle the common case without building messages: a lower bound of the packed size, -1 for "look carefully".
+
+    Counting ends where the bound passes METADATA_BYTES_MAX.
+    """
     kind = type(value)
     if kind is str:
         return len(value)
@@ -73,9 +79,11 @@ def _sound_items(value: Any, depth: int) -> int:
         value = value.values()
     for item in value:
         size = _sound_size(item, depth + 1)
-        total += size
-        if size < 0 or total > METADATA_BYTES_MAX:
+        if size < 0:
             return -1
+        total += size
+        if total > METADATA_BYTES_MAX:
+            return total
     return total
 
 
@@ -85,56 +93,78 @@ class _Normaliser:
     def __init__(self, position: int) -> None:
         self._position = position
         self._left = METADATA_BYTES_MAX
+        self._path: list[str | int] = []
 
-    def map(self, value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+    def map(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         """Check a dict and everything in it."""
-        self._check_depth(where, depth)
+        self._check_depth(depth)
         checked = {}
         for key, item in value.items():
             if not isinstance(key, str):
-                raise self._error(where, f"has a key of type {type(key).__name__}; keys must be str")
+                raise self._error(f"has a key of type {type(key).__name__}; keys must be str")
             self._spend(len(key))
-            checked[str(key)] = self.value(item, f"{where}.{key:.60}" if where else f"{key:.60}", depth)
+            self._path.append(key)
+            checked[str.__str__(key)] = self.value(item, depth)
+            self._path.pop()
         return checked
 
-    def value(self, value: Any, where: str, depth: int) -> Any:
-        """Check one value at `where`."""
+    def list(self, value: Sequence[Any], depth: int) -> list[Any]:
+        """Check a list or tuple and everything in it."""
+        self._check_depth(depth)
+        checked = []
+        for index, item in enumerate(value):
+            self._path.append(index)
+            checked.append(self.value(item, depth))
+            self._path.pop()
+        return checked
+
+    def value(self, value: Any, depth: int) -> Any:
+        """Check one value in a container at `depth`."""
         self._spend(len(value) if isinstance(value, str) else 1)
-        if value is None or isinstance(value, (bool, str, np.bool_)):
-            return bool(value) if isinstance(value, np.bool_) else value
+        if value is None or isinstance(value, (bool, np.bool_)):
+            return value if value is None else bool(value)
+        if isinstance(value, str):
+            return str.__str__(value)  # of the plain type: numpy's and other subclasses cannot be packed
         if isinstance(value, (int, float, np.integer, np.floating)):
-            return self._number(value, where)
+            return self._number(value)
         if isinstance(value, datetime):
-            return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+            return self._datetime(value)
         if isinstance(value, (list, tuple)):
-            self._check_depth(where, depth + 1)
-            return [self.value(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
+            return self.list(value, depth + 1)
         if isinstance(value, Mapping):
-            return self.map(value, where, depth + 1)
+            return self.map(value, depth + 1)
         raise self._error(
-            where,
-            f"is {type(value).__name__}; metadata may hold None, bool, int, float, str, datetime, lists and dicts",
+            f"is {type(value).__name__}; metadata may hold None, bool, int, float, str, datetime, lists and dicts"
         )
 
-    def _number(self, value: Any, where: str) -> int | float:
+    def _number(self, value: Any) -> int | float:
         if isinstance(value, (int, np.integer)):
             if not INT64_MIN <= value <= UINT64_MAX:
-                raise self._error(where, "does not fit 64 bits; store it as str or float")
+                raise self._error("does not fit 64 bits; store it as str or float")
             return int(value)
         if not math.isfinite(value):
-            raise self._error(where, f"is {float(value)}; JSON has no such number, use None")
+            raise self._error(f"is {float(value)}; JSON has no such number, use None")
         return float(value)
 
-    def _check_depth(self, where: str, depth: int) -> None:
+    def _datetime(self, value: datetime) -> datetime:
+        """The same instant as a plain datetime in UTC: subclasses (pandas has one) cannot be packed."""
+        try:
+            utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+            return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, UTC)
+        except (OverflowError, TypeError, ValueError):
+            raise self._error("is no instant of the years 1 to 9999 in UTC; store it as str") from None
+
+    def _check_depth(self, depth: int) -> None:
         if depth > METADATA_DEPTH_MAX:
-            raise self._error(where, f"is nested deeper than {METADATA_DEPTH_MAX} levels")
+            raise self._error(f"is nested deeper than {METADATA_DEPTH_MAX} levels")
 
     def _spend(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
             raise _too_large(self._position)
 
-    def _error(self, where: str, what: str) -> InvalidMetadataError:
+    def _error(self, what: str) -> InvalidMetadataError:
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part:.60}" for part in self._path).lstrip(".")
         place = f"metadata of record {self._position}" + (f", key {where!r:.120}" if where else "")
         return InvalidMetadataError(f"{place} {what}", position=self._position)
 
