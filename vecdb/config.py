@@ -163,6 +163,9 @@ TAIL_ROWS_SETTLE: Final = 256
 INDEX_RETRY_S: Final = 5.0
 """Pause of the background indexer after a storage error, e.g. a full disk."""
 
+INDEX_RETRY_LONG_S: Final = 600.0
+"""Longest pause of the background indexer for a field whose segments are damaged; each attempt reads them whole."""
+
 SEGMENTS_MAX: Final = 4
 """Segments per field beyond which the indexer merges."""
 

@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from vecdb.config import (
     DEAD_RATIO_COMPACT,
+    INDEX_RETRY_LONG_S,
     INDEX_RETRY_S,
     MERGE_RATIO,
     READER_CHECK_INTERVAL_S,
@@ -29,7 +31,14 @@ from vecdb.config import (
 from vecdb.engine.compaction import Compactor, Job
 from vecdb.engine.scrub import Scrubber
 from vecdb.engine.sweep import Sweeper
-from vecdb.errors import ClosedError, CollectionNotFoundError, StorageError, VecDBError, WaitTimeoutError
+from vecdb.errors import (
+    ClosedError,
+    CollectionNotFoundError,
+    CorruptionError,
+    StorageError,
+    StorageFullError,
+    WaitTimeoutError,
+)
 
 if TYPE_CHECKING:
     from vecdb.config import EngineConfig
@@ -49,6 +58,26 @@ class Effort(Enum):
     OPTIMIZE = 3
 
 
+@dataclass(slots=True)
+class Request:
+    """What a caller of `settle`, or one round in the background, asks for.
+
+    `bounds`: the slot up to which each collection is to be indexed. `left_out`: (collection, field) not to plan for.
+    """
+
+    collections: list[int]
+    effort: Effort
+    threads: int
+    bounds: dict[int, int] = field(default_factory=dict)
+    deadline: float | None = None
+    progress: Callable[[int, int], None] | None = None
+    left_out: set[tuple[int, int]] = field(default_factory=set)
+
+    def left(self) -> float:
+        """Seconds until the deadline, -1 for no deadline: what Lock.acquire takes."""
+        return -1 if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
 class Indexer:
     """The index jobs of one database opened with mode="rw"."""
 
@@ -66,11 +95,16 @@ class Indexer:
         self._sweeper = Sweeper(environment, writer)
         self.scrubber = Scrubber(environment)
         self._next_numbers: dict[tuple[int, int], int] = {}
+        self._failed: dict[tuple[int, int], tuple[float, float]] = {}
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Sweep what a crash may have left, then start the background thread (when configured)."""
-        self._sweeper.sweep_all(self._publisher.view)
+        try:
+            self._sweeper.sweep_all(self._publisher.view)
+        except StorageFullError as error:
+            # Even a deletion needs a few pages; a full disk must not keep the owner from opening the database.
+            log.warning("leftovers are swept at the next open: %s", error)
         if self._config.background:
             self._thread = threading.Thread(target=self._loop, name="vecdb-indexer", daemon=True)
             self._thread.start()
@@ -100,9 +134,15 @@ class Indexer:
 
         WaitTimeoutError when that takes longer than `timeout_s`; the background goes on.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        bounds = {number: self._next_slot(number) for number in collections}
-        while self._step(collections, effort, bounds, deadline, self._threads, progress):
+        request = Request(
+            collections,
+            effort,
+            self._threads,
+            bounds={number: self._next_slot(number) for number in collections},
+            deadline=None if timeout_s is None else time.monotonic() + timeout_s,
+            progress=progress,
+        )
+        while self._step(request):
             pass
 
     @contextmanager
@@ -121,24 +161,16 @@ class Indexer:
         view = self._publisher.view.collections.get(number)
         return 0 if view is None else view.state.next_slot
 
-    def _step(
-        self,
-        collections: list[int],
-        effort: Effort,
-        bounds: dict[int, int],
-        deadline: float | None,
-        threads: int,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> bool:
+    def _step(self, request: Request) -> bool:
         """Plan and run one job; False when there is none left."""
-        if not self._job_lock.acquire(timeout=-1 if deadline is None else max(0.0, deadline - time.monotonic())):
+        if not self._job_lock.acquire(timeout=request.left()):
             raise WaitTimeoutError("indexing did not finish in time; it goes on in the background")
         try:
             self._check_open()
-            job = self._plan(collections, effort, bounds)
-            if job is None:
+            planned = self._plan(request)
+            if planned is None:
                 return False
-            self._run(job, threads, deadline, progress)
+            self._run(*planned, request)
             return True
         finally:
             self._job_lock.release()
@@ -147,34 +179,45 @@ class Indexer:
         if self._closing.is_set():
             raise ClosedError("the database is closed")
 
-    def _plan(self, collections: list[int], effort: Effort, bounds: dict[int, int]) -> Job | None:
+    def _plan(self, request: Request) -> tuple[Job, int] | None:
+        """The next job and the number of its segment. Numbers of jobs that failed are not used again."""
         view = self._publisher.view
-        for number in collections:
+        for number in request.collections:
             collection = view.collections.get(number)
             if collection is None:
                 continue
-            for field in collection.fields:
-                job = plan_job(collection, field, effort, self._config.tail_rows_index, bounds.get(number))
+            for view_field in collection.fields:
+                key = (number, view_field.schema.number)
+                if key in request.left_out:
+                    continue
+                bound = request.bounds.get(number)
+                job = plan_job(collection, view_field, request.effort, self._config.tail_rows_index, bound)
                 if job is not None:
-                    return job
+                    next_segment = collection.state.fields[key[1]].next_segment
+                    self._next_numbers[key] = max(next_segment, self._next_numbers.get(key, 0)) + 1
+                    return job, self._next_numbers[key] - 1
         return None
 
-    def _run(
-        self, job: Job, threads: int, deadline: float | None, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def _run(self, job: Job, number: int, request: Request) -> None:
         key = (job.collection.number, job.field.number)
-        state = self._publisher.view.collections[key[0]].state.fields[key[1]]
-        number = max(state.next_segment, self._next_numbers.get(key, 0))
-        self._next_numbers[key] = number + 1
+        deadline = request.deadline
+        if request.effort is Effort.OPTIMIZE:
+            # Once: rows that die during a job would ask for another one, for as long as someone deletes.
+            request.left_out.add(key)
 
         def cancelled() -> bool:
             gone = key[0] not in self._publisher.view.collections
             return gone or self._closing.is_set() or (deadline is not None and time.monotonic() > deadline)
 
         try:
-            self._compactor(cancelled, progress).run(job, number, threads)
+            self._compactor(cancelled, request.progress).run(job, number, request.threads)
+            self._failed.pop(key, None)
         except (ClosedError, CollectionNotFoundError):
             self._explain_cancel(key[0], deadline)
+        except CorruptionError as error:
+            if request.effort is not Effort.BACKGROUND:
+                raise
+            self._leave_out(key, error, request)
         finally:
             if not self._closing.is_set():
                 self._sweeper.sweep_field(self._publisher.view, *key)
@@ -206,7 +249,7 @@ class Indexer:
             except StorageError as error:
                 log.warning("indexing paused for %.0f s: %s", INDEX_RETRY_S, error)
                 self._pause()
-            except VecDBError:
+            except Exception:
                 log.exception("indexing failed")
                 self._pause()
 
@@ -217,8 +260,18 @@ class Indexer:
     def _work(self) -> None:
         # One core stays free for searches while a build runs in the background.
         threads = max(1, self._threads - 1)
-        while self._step(list(self._publisher.view.collections), Effort.BACKGROUND, {}, None, threads):
+        request = Request(list(self._publisher.view.collections), Effort.BACKGROUND, threads)
+        request.left_out.update(key for key, (again, _) in self._failed.items() if again > time.monotonic())
+        while self._step(request):
             pass
+
+    def _leave_out(self, key: tuple[int, int], error: Exception, request: Request) -> None:
+        """Let a field whose sources are damaged wait, longer each time, so that it does not hold up the others."""
+        _, delay = self._failed.get(key, (0.0, INDEX_RETRY_S / 2))
+        delay = min(2 * delay, INDEX_RETRY_LONG_S)
+        self._failed[key] = (time.monotonic() + delay, delay)
+        request.left_out.add(key)
+        log.error("collection %d, field %d is not indexed, next attempt in %.0f s: %s", *key, delay, error)
 
 
 def plan_job(

@@ -31,20 +31,26 @@ class Scrubber:
 
     def step(self) -> None:
         """Check the next SCRUB_BYTES of chunks; at the end of the table begin anew."""
-        checked = 0
-        with self._environment.begin_read() as txn:
-            for key, value in txn.items(Table.CHUNKS, self._next_key):
-                if checked >= SCRUB_BYTES:
-                    self._next_key = key
-                    return
-                checked += len(value)
-                self._check(key, value)
-        self._next_key = b""
+        checked, start, self._next_key = 0, self._next_key, b""
+        try:
+            with self._environment.begin_read() as txn:
+                for key, value in txn.items(Table.CHUNKS, start):
+                    if checked >= SCRUB_BYTES:
+                        self._next_key = key
+                        return
+                    checked += len(value)
+                    self._check(key, value)
+        except StorageError as error:
+            # The table itself is damaged: noted, and indexing goes on.
+            self._note(error)
 
     def _check(self, key: bytes, value: memoryview) -> None:
         try:
             check_chunk(key, value)
         except StorageError as error:
-            if str(error) not in self.problems and len(self.problems) < PROBLEMS_MAX:
-                self.problems = (*self.problems, str(error))
-                log.error("%s", error)  # noqa: TRY400 - the trace would say nothing that the message does not
+            self._note(error)
+
+    def _note(self, error: StorageError) -> None:
+        if str(error) not in self.problems and len(self.problems) < PROBLEMS_MAX:
+            self.problems = (*self.problems, str(error))
+            log.error("%s", error)
