@@ -80,6 +80,7 @@ def looking_after(db: vecdb.Database, docs: vecdb.Collection) -> None:
     assert_type(db.verify(), vecdb.VerifyReport)
     assert_type(db.verify().problems, tuple[str, ...])
     db.backup("copy", compact=True)
+    db.warm_up()
     db.refresh()
 
 

@@ -238,6 +238,14 @@ class Database:
         """Read and check everything: page structure, every checksum, and that ids, records, vectors and graphs agree.
 
         Damage is reported, not raised. Reads the whole file once.
+    def warm_up(self) -> None:
+        """Load the search kernels now (the first start on a machine compiles them), so that no search waits for them.
+
+        Cheap when called again. KernelError when they cannot be built on this machine.
+        """
+        with self._using():
+            load_compiled(progress=self.config.progress)
+
         """
         from vecdb.engine.verify import verify_database  # noqa: PLC0415 - rare
 
