@@ -71,7 +71,9 @@ class Database:
             self._writer.after_commit = self._indexer.wake
             self._indexer.start()
         elif config.background:
-            self._follower = threading.Thread(target=self._follow, name="vecdb-follower", daemon=True)
+            self._follower = threading.Thread(
+                target=_follow, args=(weakref.ref(self), self._stop_following), name="vecdb-follower", daemon=True
+            )
             self._follower.start()
         if config.background:
             threading.Thread(target=self._prefault, name="vecdb-prefault", daemon=True).start()
@@ -278,7 +280,7 @@ class Database:
         self._stop_following.set()
         if self._indexer is not None:
             self._indexer.close()
-        if self._follower is not None:
+        if self._follower is not None and self._follower is not threading.current_thread():
             self._follower.join()
         while self._active:
             time.sleep(POLL_S)
@@ -359,12 +361,6 @@ class Database:
                 view = self._publisher.view
             prefault(view, self._using)
 
-    def _follow(self) -> None:
-        """Keep an idle reader from pinning old pages of the writer's file."""
-        while not self._stop_following.wait(FOLLOW_INTERVAL_S):
-            with contextlib.suppress(Exception), self._using():
-                self._publisher.follow()
-
 
 class Reading:
     """The gate as a context manager; a class because a generator would cost more than the gate itself."""
@@ -396,6 +392,14 @@ def _close_in_child() -> None:
         database._closed = (  # noqa: SLF001
             "this process was forked from the one that opened the database; open it again here with vecdb.open"
         )
+
+def _follow(reference: weakref.ref[Database], stop: threading.Event) -> None:
+    """Keep an idle reader from pinning old pages of the writer's file, and from being kept alive by this thread."""
+    while not stop.wait(FOLLOW_INTERVAL_S) and (database := reference()) is not None:
+        with contextlib.suppress(Exception):
+            database.refresh()
+        del database
+
 
 
 def _usable_cores() -> int:
