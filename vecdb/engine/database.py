@@ -35,6 +35,7 @@ from vecdb.errors import (
     CollectionNotFoundError,
     InvalidRequestError,
     ReadOnlyError,
+    VecDBError,
     WaitTimeoutError,
 )
 from vecdb.storage.environment import Environment
@@ -224,8 +225,14 @@ class Database:
             self._check_writable()
             assert self._writer is not None and self._indexer is not None  # noqa: PT018 - a writable database
             load_compiled(progress=self.config.progress)
-            with self._indexer.paused():
-                import_index(self._environment, self._writer, name, index, dim, metric, metadata)
+            try:
+                with self._indexer.paused():
+                    import_index(self._environment, self._writer, name, index, dim, metric, metadata)
+            except BaseException:
+                # What was stored so far goes at once when it can; after a crash it goes with the next open.
+                with contextlib.suppress(VecDBError):
+                    self._indexer.sweep_dropped()
+                raise
         return self.collection(name)
 
     # --- upkeep ----------------------------------------------------------------------------------------------------

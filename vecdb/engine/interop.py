@@ -17,8 +17,8 @@ import numpy as np
 from vecdb.engine.columns import gather_rows
 from vecdb.engine.compaction import read_graph, segment_entry
 from vecdb.engine.ids import encode_id_rows
-from vecdb.engine.metadata import EMPTY_METADATA, Packed, encode_metadata
-from vecdb.engine.operations import Commit, put_records
+from vecdb.engine.metadata import Packed
+from vecdb.engine.operations import Commit, check_room, put_records
 from vecdb.engine.records import fetch_records
 from vecdb.engine.schema import CollectionSchema, build_schema
 from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
@@ -52,6 +52,7 @@ class ReserveNumber:
         if any(schema.name == self.name for schema in commit.schemas.values()):
             raise CollectionExistsError(f"collection {self.name!r} exists already", collection=self.name)
         counters = commit.counters()
+        check_room(commit)
         number = counters.next_collection
         commit.put_counters(
             msgspec.structs.replace(counters, next_collection=number + 1, dropped=(*counters.dropped, number))

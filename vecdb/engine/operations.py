@@ -248,8 +248,7 @@ class CreateCollection:
                 f"collection {self.name!r} exists already; use db.collection({self.name!r}) or pass exist_ok=True",
                 collection=self.name,
             )
-        if len(commit.schemas) >= COLLECTIONS_MAX:
-            raise LimitExceededError(f"the database holds {COLLECTIONS_MAX} collections, the most possible")
+        check_room(commit)
         counters = commit.counters()
         schema: CollectionSchema = self.build(counters.next_collection)
         state = CollectionState(next_slot=0, live=0, fields=tuple(FieldState() for _ in schema.fields))
@@ -281,6 +280,12 @@ class DropCollection:
         commit.changes.pop(number, None)
         commit.catalog_changed = True
         return state.live
+
+
+def check_room(commit: Commit) -> None:
+    """LimitExceededError when the database holds as many collections as are possible."""
+    if len(commit.schemas) >= COLLECTIONS_MAX:
+        raise LimitExceededError(f"the database holds {COLLECTIONS_MAX} collections, the most possible")
 
 
 def find_slots(commit: Commit, collection: int, id_keys: Sequence[bytes]) -> Slots:
