@@ -36,12 +36,11 @@ def creating(db: vecdb.Database) -> None:
 
 
 def writing(docs: vecdb.Collection, vectors: FloatArray) -> None:
-    mixed: list[RecordId] = ["a", 1, uuid.uuid4()]
-    assert_type(docs.upsert(mixed, vectors), vecdb.WriteResult)
+    assert_type(docs.upsert(["a", 1, uuid.uuid4()], vectors), vecdb.WriteResult)
     docs.upsert(["a", "b"], [[1.0, 2.0], [3.0, 4.0]], [{"page": 1}, {}])
     docs.upsert(["a"], {"text": vectors, "image": vectors})
     docs.upsert([{"id": "a", "vector": vectors[0], "metadata": {"page": 1}}])
-    docs.insert(["a"], vectors)
+    docs.insert(["a", 1], vectors)
     docs.update("a", vector=vectors[0], metadata={"page": 2})
     assert_type(docs.delete(ids=["a", 1]).count, int)
 

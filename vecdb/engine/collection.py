@@ -81,7 +81,7 @@ class Collection:
 
     def upsert(
         self,
-        ids: Sequence[RecordId] | Sequence[Mapping[str, Any]],
+        ids: Sequence[RecordId | Mapping[str, Any]],
         vectors: VectorLike | Mapping[str, Any] | None = None,
         metadata: Sequence[Metadata | None] | None = None,
     ) -> WriteResult:
@@ -94,7 +94,7 @@ class Collection:
 
     def insert(
         self,
-        ids: Sequence[RecordId] | Sequence[Mapping[str, Any]],
+        ids: Sequence[RecordId | Mapping[str, Any]],
         vectors: VectorLike | Mapping[str, Any] | None = None,
         metadata: Sequence[Metadata | None] | None = None,
     ) -> WriteResult:
