@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+import msgspec
+
 from vecdb.config import ITERATE_PAGE_ROWS, SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
 from vecdb.engine import batch, records
 from vecdb.engine.compiled import load_compiled
@@ -116,9 +118,9 @@ class Collection:
         if vector is None and vectors is None and metadata is None:
             raise InvalidRequestError("update needs vector=, vectors= or metadata=")
         read = batch.read_vector(self._schema, vector, vectors)
-        if metadata is not None:
-            encode_metadata(metadata, 0)
-        return self._submit(UpdateRecord(self._schema, id_key(id), metadata, read))
+        # A copy in plain types: the caller's dict may change before, or fail while, the commit reads it.
+        given = None if metadata is None else msgspec.msgpack.decode(encode_metadata(metadata, 0))
+        return self._submit(UpdateRecord(self._schema, id_key(id), given, read))
 
     def delete(self, ids: RecordId | Sequence[RecordId]) -> WriteResult:
         """Delete records by id; ids that do not exist are passed over. `count` of the result is how many existed."""
