@@ -79,8 +79,8 @@ def looking_after(db: vecdb.Database, docs: vecdb.Collection) -> None:
     assert_type(db.verify(), vecdb.VerifyReport)
     assert_type(db.verify().problems, tuple[str, ...])
     db.backup("copy", compact=True)
-    db.warm_up()
     db.refresh()
+    db.warm_up()
 
 
 def hits_are_a_sequence(result: vecdb.SearchResult) -> Sequence[vecdb.Hit]:

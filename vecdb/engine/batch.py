@@ -32,7 +32,7 @@ def read_batch(schema: CollectionSchema, ids: object, vectors: object, metadata:
     return PutRecords(
         schema=schema,
         keys=keys,
-        metadata=_read_metadata(metadata, len(listed)),
+        metadata=read_metadata(metadata, len(listed)),
         vectors=_read_vectors(schema, vectors, len(listed)),
         mode=mode,
     )
@@ -49,7 +49,11 @@ def read_vector(schema: CollectionSchema, vector: object, vectors: object) -> di
 
 
 def _is_records(ids: object) -> bool:
-    return isinstance(ids, Sequence) and not isinstance(ids, str) and all(isinstance(item, Mapping) for item in ids)
+    return (
+        isinstance(ids, Sequence)
+        and not isinstance(ids, (str, bytes, bytearray))
+        and all(isinstance(item, Mapping) for item in ids)
+    )
 
 
 def _columns_of(schema: CollectionSchema, records: Any) -> tuple[list[Any], dict[str, list[Any]], list[Any]]:
@@ -81,7 +85,7 @@ def _named_vectors(schema: CollectionSchema, vector: object, vectors: object) ->
 
 
 def _check_count(schema: CollectionSchema, ids: object) -> None:
-    count = len(ids) if isinstance(ids, (Sequence, np.ndarray)) else 0
+    count = len(ids) if isinstance(ids, Sequence) else ids.size if isinstance(ids, np.ndarray) else 0
     if count > BATCH_RECORDS_MAX:
         raise LimitExceededError(
             f"the batch has {count} records; one write takes at most {BATCH_RECORDS_MAX}, so split it",
@@ -89,7 +93,8 @@ def _check_count(schema: CollectionSchema, ids: object) -> None:
         )
 
 
-def _read_metadata(metadata: object, count: int) -> list[Packed]:
+def read_metadata(metadata: object, count: int) -> list[Packed]:
+    """Check and pack the metadata of `count` records, given as a list or None."""
     if metadata is None:
         return [EMPTY_METADATA] * count
     if isinstance(metadata, (Mapping, str)) or not isinstance(metadata, Sequence):

@@ -26,6 +26,7 @@ from vecdb.engine.validate import (
     check_lookup,
     check_queries,
     check_query,
+    check_seed,
     check_target_recall,
     check_timeout,
     is_single_id,
@@ -309,7 +310,7 @@ class Collection:
         load_compiled(progress=self._database.config.progress)
         from vecdb.engine.recall import measure_field_recall  # noqa: PLC0415 - loads numba
 
-        k, sample = check_count("k", k), check_count("sample", sample)
+        k, sample, seed = check_count("k", k), check_count("sample", sample), check_seed(seed)
         effort = self._effort(ef, target_recall, exact=False)
         with self._database.reading() as view:
             return measure_field_recall(self._view(view).field(field), k, sample, effort, seed, self._database.threads)

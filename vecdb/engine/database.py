@@ -89,6 +89,8 @@ class Database:
             raise InvalidRequestError(f"mode is {mode!r:.40}; use 'rw' for the one writer or 'r' for a reader")
         if durability not in ("fsync", "async"):
             raise InvalidRequestError(f"durability is {durability!r:.40}; use 'fsync' or 'async'")
+        if not isinstance(config, EngineConfig):
+            raise InvalidRequestError(f"config is {type(config).__name__}; give a vecdb.EngineConfig")
         location = os.fsdecode(path)
         if not location or "\0" in location:
             raise InvalidRequestError(f"path is {location!r:.80}; give the path of a directory, or ':memory:'")
@@ -183,9 +185,8 @@ class Database:
     def collection(self, name: str) -> Collection:
         """Return the handle of a collection. CollectionNotFoundError names those that exist."""
         with self.reading() as view:
-            number = view.names.get(name)
+            number = view.names.get(check_name("collection", name))
             if number is None:
-                check_name("collection", name)
                 known = ", ".join(map(repr, sorted(view.names)[:10])) or "none yet"
                 raise CollectionNotFoundError(f"no collection {name!r}; there are: {known}", collection=name)
             return Collection(self, view.collections[number].schema)
@@ -197,7 +198,7 @@ class Database:
 
     def __contains__(self, name: object) -> bool:
         with self.reading() as view:
-            return name in view.names
+            return isinstance(name, str) and name in view.names
 
     def drop_collection(self, name: str) -> None:
         """Remove a collection and all its records at once; its space is freed before this returns."""
@@ -237,6 +238,14 @@ class Database:
 
     # --- upkeep ----------------------------------------------------------------------------------------------------
 
+    def warm_up(self) -> None:
+        """Load the search kernels now (the first start on a machine compiles them), so that no search waits for them.
+
+        Cheap when called again. KernelError when they cannot be built on this machine.
+        """
+        with self._using():
+            load_compiled(progress=self.config.progress)
+
     def optimize(self, *, progress: Callable[[int, int], None] | None = None) -> None:
         """Optimize every collection (see `Collection.optimize`)."""
         with self.reading() as view:
@@ -247,14 +256,6 @@ class Database:
         """Read and check everything: page structure, every checksum, and that ids, records, vectors and graphs agree.
 
         Damage is reported, not raised. Reads the whole file once.
-    def warm_up(self) -> None:
-        """Load the search kernels now (the first start on a machine compiles them), so that no search waits for them.
-
-        Cheap when called again. KernelError when they cannot be built on this machine.
-        """
-        with self._using():
-            load_compiled(progress=self.config.progress)
-
         """
         from vecdb.engine.verify import verify_database  # noqa: PLC0415 - rare
 
@@ -348,6 +349,8 @@ class Database:
             return view
         deadline = time.monotonic() + MIN_SEQ_WAIT_S
         while time.monotonic() < deadline:
+            if self._closed is not None:
+                raise ClosedError(self._closed)
             time.sleep(POLL_S)
             view = self._publisher.view if self._mode == "rw" else self._publisher.follow()
             if view.seq >= min_seq:
@@ -390,6 +393,14 @@ class Reading:
         self._database._leave()  # noqa: SLF001
 
 
+def _follow(reference: weakref.ref[Database], stop: threading.Event) -> None:
+    """Keep an idle reader from pinning old pages of the writer's file, and from being kept alive by this thread."""
+    while not stop.wait(FOLLOW_INTERVAL_S) and (database := reference()) is not None:
+        with contextlib.suppress(Exception):
+            database.refresh()
+        del database
+
+
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
@@ -399,14 +410,6 @@ def _close_in_child() -> None:
         database._closed = (  # noqa: SLF001
             "this process was forked from the one that opened the database; open it again here with vecdb.open"
         )
-
-def _follow(reference: weakref.ref[Database], stop: threading.Event) -> None:
-    """Keep an idle reader from pinning old pages of the writer's file, and from being kept alive by this thread."""
-    while not stop.wait(FOLLOW_INTERVAL_S) and (database := reference()) is not None:
-        with contextlib.suppress(Exception):
-            database.refresh()
-        del database
-
 
 
 def _usable_cores() -> int:

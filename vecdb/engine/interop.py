@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from vecdb.engine.batch import read_metadata
 from vecdb.engine.columns import gather_rows
 from vecdb.engine.compaction import read_graph, segment_entry
 from vecdb.engine.ids import encode_id_rows
@@ -23,7 +24,7 @@ from vecdb.engine.records import fetch_records
 from vecdb.engine.schema import CollectionSchema, build_schema
 from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
 from vecdb.engine.state import CollectionState, FieldState, SegmentEntry
-from vecdb.errors import CollectionExistsError, InvalidMetadataError, InvalidRequestError
+from vecdb.errors import CollectionExistsError, InvalidRequestError
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import DEFAULT_FIELD, Field, Metadata, Metric, RecordId
@@ -51,8 +52,8 @@ class ReserveNumber:
         """Return the number."""
         if any(schema.name == self.name for schema in commit.schemas.values()):
             raise CollectionExistsError(f"collection {self.name!r} exists already", collection=self.name)
-        counters = commit.counters()
         check_room(commit)
+        counters = commit.counters()
         number = counters.next_collection
         commit.put_counters(
             msgspec.structs.replace(counters, next_collection=number + 1, dropped=(*counters.dropped, number))
@@ -108,7 +109,7 @@ def import_index(
 
     build_schema(0, name, {DEFAULT_FIELD: Field(dim=dim, metric=metric)})
     read = read_hnswlib(index, dim=dim, metric=metric)
-    packed = _packed_metadata(read, metadata)
+    packed = read_metadata(metadata, len(read.labels))
     number = writer.submit(ReserveNumber(name)).count
     declared = Field(dim=dim, metric=metric, m=read.m, ef_construction=max(read.ef_construction, read.m))
     schema = build_schema(number, name, {DEFAULT_FIELD: declared})
@@ -161,16 +162,6 @@ def _labels(rows: int, live: Any, ids: list[RecordId]) -> Any:
     free = (label for label in range(rows + len(used) + 1) if label not in used)
     labels[dead] = [next(free) for _ in range(len(dead))]
     return labels
-
-
-def _packed_metadata(read: HnswlibIndex, metadata: Sequence[Metadata | None] | None) -> list[Packed]:
-    if metadata is None:
-        return [EMPTY_METADATA] * len(read.labels)
-    if len(metadata) != len(read.labels):
-        raise InvalidMetadataError(
-            f"metadata has {len(metadata)} entries for {len(read.labels)} rows; give one per row"
-        )
-    return [encode_metadata(item, position) for position, item in enumerate(metadata)]
 
 
 def _store_records(writer: Writer, number: int, read: HnswlibIndex, packed: list[Packed]) -> None:

@@ -103,6 +103,10 @@ def declared_fields(fields: Mapping[str, Field] | None, single: Field | None) ->
         raise InvalidRequestError("give either dim= for one unnamed field or fields={name: Field(...)}, not both")
     if single is not None:
         return {DEFAULT_FIELD: single}
+    if fields is not None and not isinstance(fields, Mapping):
+        raise InvalidRequestError(
+            f"fields is {type(fields).__name__}; give a dict of field name to vecdb.Field(dim=...)"
+        )
     if not fields:
         raise InvalidRequestError("a collection needs dim= (one unnamed field) or fields={name: Field(dim=...)}")
     return dict(fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -41,9 +41,7 @@ VectorArray = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 
 def check_ids(ids: object) -> tuple[list[RecordId], list[bytes]]:
     """Check a batch of ids and return them with their keys. Order kept; a repeated id is a DuplicateIdError."""
-    if isinstance(ids, (str, bytes, Mapping)) or not isinstance(ids, (Sequence, np.ndarray)):
-        raise InvalidIdError(f"ids is {type(ids).__name__}; give a list of str, int or UUID")
-    listed: list[RecordId] = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    listed: list[RecordId] = _listed(ids, "give a list of str, int or UUID")
     keys = [id_key(record_id) for record_id in listed]
     if len(set(keys)) != len(keys):
         seen: set[bytes] = set()
@@ -62,11 +60,21 @@ def check_lookup(ids: object) -> list[bytes]:
     """Check the ids of a read or a deletion, one or many (repetitions are harmless there), and return their keys."""
     if is_single_id(ids):
         return [id_key(ids)]  # type: ignore[arg-type]  # checked there
-    if isinstance(ids, (bytes, bytearray, Mapping)) or not isinstance(ids, (Sequence, np.ndarray)):
-        raise InvalidIdError(f"ids is {type(ids).__name__}; give a str, int or UUID, or a list of them")
-    if len(ids) > BATCH_RECORDS_MAX:
-        raise LimitExceededError(f"{len(ids)} ids; one call takes at most {BATCH_RECORDS_MAX}, so split it")
-    return [id_key(item) for item in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
+    listed = _listed(ids, "give a str, int or UUID, or a list of them")
+    if len(listed) > BATCH_RECORDS_MAX:
+        raise LimitExceededError(f"{len(listed)} ids; one call takes at most {BATCH_RECORDS_MAX}, so split it")
+    return [id_key(item) for item in listed]
+
+
+def _listed(ids: object, wanted: str) -> list[Any]:
+    if isinstance(ids, np.ndarray) and ids.ndim == 1:
+        listed: list[Any] = ids.tolist()
+        return listed
+    if isinstance(ids, np.ndarray):
+        raise InvalidIdError(f"ids is an array of shape {ids.shape}; {wanted}")
+    if isinstance(ids, (str, bytes, bytearray, memoryview)) or not isinstance(ids, Sequence):
+        raise InvalidIdError(f"ids is {type(ids).__name__}; {wanted}")
+    return list(ids)
 
 
 def is_single_id(value: object) -> bool:
@@ -111,7 +119,8 @@ def check_query(field: FieldSchema, value: object) -> FloatArray:
         and value.shape == (field.dim,)
         and value.flags.c_contiguous
         # One pass settles the common case: the sum of squares is neither NaN, huge nor tiny only for a sound vector.
-        and COSINE_NORM_MIN < float(value @ value) < VECTOR_ABS_MAX
+        # (vdot, because the other products warn when the sum overflows.)
+        and COSINE_NORM_MIN < float(np.vdot(value, value)) < VECTOR_ABS_MAX
     ):
         return value
     array = _numeric_array(field, value)
@@ -229,6 +238,11 @@ def check_timeout(timeout_s: object) -> float:
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:
         raise InvalidRequestError(f"timeout_s is {timeout_s!r:.40}; give a number of seconds, 0 or more, or None")
     return min(float(timeout_s), threading.TIMEOUT_MAX)
+
+
+def check_seed(seed: object) -> int:
+    """Check `seed`: an int from 0 on."""
+    return _check_int("seed", seed, 0, SEQ_MAX)
 
 
 def _check_int(option: str, value: object, low: int, high: int) -> int:
