@@ -327,11 +327,18 @@ def put_records(
     listed = slots.tolist()
     ids = [keys.id_table_key(collection, key) for key in id_keys]
     txn.put_many(Table.IDS, sorted(codec.encode_slots(ids, listed)))
-    txn.put_many(Table.RECORDS, codec.encode_records(keys.record_keys(collection, listed), id_keys, metadata))
+    _put_newest(txn, Table.RECORDS, codec.encode_records(keys.record_keys(collection, listed), id_keys, metadata))
 
 
 def put_tail(commit: Commit, collection: int, field_number: int, slots: Slots, vectors: VectorArray) -> None:
     """Store tail rows and note them for the next View."""
     tail_keys = keys.tail_keys(collection, field_number, slots.tolist())
-    commit.txn.put_many(Table.TAIL, codec.encode_vectors(tail_keys, vectors))
+    _put_newest(commit.txn, Table.TAIL, codec.encode_vectors(tail_keys, vectors))
     commit.change(collection).appended.setdefault(field_number, []).append((slots, vectors))
+
+
+def _put_newest(txn: WriteTransaction, table: Table, items: Sequence[tuple[bytes, bytes]]) -> None:
+    """Store items that mostly lie beyond the table's last key: appending fills pages that a split leaves half empty."""
+    ascending = sorted(items)
+    last = txn.last_key(table)
+    txn.put_many(table, ascending, append=bool(items) and (last is None or last < ascending[0][0]))
