@@ -1,0 +1,128 @@
+"""Tails beside a plain list of (slot, vector, dead), over random histories; older versions are looked at last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.engine.filling import field_schema, rows
+from vecdb.config import TAIL_CHUNK_ROWS
+from vecdb.engine.tail import Tail, inverse_norms
+from vecdb.types import Metric
+
+Step = tuple[str, int]
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.integers(0, 900)),
+        st.tuples(st.just("kill"), st.integers(0, 2**32)),
+        st.tuples(st.just("drop"), st.integers(0, 100)),
+        st.tuples(st.just("compact"), st.just(0)),
+    ),
+    max_size=12,
+)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What a tail should hold: its live (slot, vector), and where the next slot begins."""
+
+    live: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    next_slot: int = 0
+    from_slot: int = 0
+
+
+def advance(tail: Tail, twin: Twin, step: Step) -> tuple[Tail, Twin]:
+    """Do one step to both."""
+    kind, number = step
+    if kind == "append":
+        slots = twin.next_slot + np.arange(number, dtype=np.uint32) * 2
+        vectors = rows(number, seed=number, dim=2)
+        news = tuple(zip(slots.tolist(), map(tuple, vectors.tolist()), strict=True))
+        return tail.appended(slots, vectors), replace(
+            twin, live=twin.live + news, next_slot=twin.next_slot + 2 * number
+        )
+    if kind == "kill":
+        slots = np.unique(np.random.default_rng(number).integers(0, twin.next_slot + 10, 200)).astype(np.uint32)
+        gone = set(slots.tolist())
+        return tail.killed(slots), replace(twin, live=tuple(row for row in twin.live if row[0] not in gone))
+    if kind == "drop":
+        bound = twin.next_slot * number // 100
+        kept = tuple(row for row in twin.live if row[0] >= bound)
+        return tail.dropped_below(bound), replace(twin, live=kept, from_slot=max(bound, twin.from_slot))
+    return tail.compacted(), twin
+
+
+def contents(tail: Tail) -> tuple[tuple[int, tuple[float, ...]], ...]:
+    """Live (slot, vector) of a tail."""
+    live = tail.live_rows()
+    slots, vectors = tail.all_slots()[live], tail.gather(live)
+    return tuple(zip(slots.tolist(), map(tuple, vectors.tolist()), strict=True))
+
+
+def history(wanted: list[Step]) -> list[tuple[Tail, Twin]]:
+    """Every version of a tail and its twin."""
+    versions = [(Tail(field_schema(dim=2)), Twin())]
+    for step in wanted:
+        versions.append(advance(*versions[-1], step))
+    return versions
+
+
+@settings(max_examples=60)
+@given(steps)
+def test_every_version_holds_what_a_list_would_whatever_came_after_it(wanted: list[Step]) -> None:
+    for tail, twin in history(wanted):
+        assert contents(tail) == twin.live
+        assert (tail.live, tail.from_slot) == (len(twin.live), twin.from_slot)
+
+
+@settings(max_examples=40)
+@given(steps)
+def test_finding_a_live_slot_leads_to_its_row(wanted: list[Step]) -> None:
+    tail, twin = history(wanted)[-1]
+    slots = np.array([slot for slot, _ in twin.live], dtype=np.uint32)
+    found = tail.find(slots)
+    assert (found == tail.live_rows()).all()
+    assert (tail.find(slots + np.uint32(1)) == -1).all()  # slots are even
+
+
+def test_compacting_lets_go_of_the_memory_of_dead_rows() -> None:
+    count = 3 * TAIL_CHUNK_ROWS
+    tail = Tail(field_schema(dim=2)).appended(np.arange(count, dtype=np.uint32), rows(count, dim=2))
+    compacted = tail.killed(np.arange(count - 5, dtype=np.uint32)).compacted()
+    assert (len(compacted.chunks), compacted.rows, compacted.live) == (1, 5, 5)
+
+
+def test_dropping_gives_whole_chunks_back() -> None:
+    count = 3 * TAIL_CHUNK_ROWS
+    tail = Tail(field_schema(dim=2)).appended(np.arange(count, dtype=np.uint32), rows(count, dim=2))
+    assert len(tail.dropped_below(2 * TAIL_CHUNK_ROWS + 1).chunks) == 1
+    assert not tail.dropped_below(count).chunks
+
+
+def test_versions_share_their_memory() -> None:
+    tail = Tail(field_schema(dim=2)).appended(np.arange(3, dtype=np.uint32), rows(3, dim=2))
+    later = tail.appended(np.arange(3, 6, dtype=np.uint32), rows(3, dim=2))
+    assert later.chunks[0] is tail.chunks[0]
+
+
+def test_killing_slots_that_are_not_there_changes_nothing() -> None:
+    tail = Tail(field_schema(dim=2)).appended(np.arange(3, dtype=np.uint32), rows(3, dim=2))
+    assert tail.killed(np.array([7, 9], dtype=np.uint32)) is tail
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
+def test_only_cosine_keeps_lengths(metric: Metric) -> None:
+    tail = Tail(field_schema(dim=2, metric=metric)).appended(np.arange(3, dtype=np.uint32), rows(3, dim=2))
+    assert (tail.inverse_norms_column() is not None) == (metric == "cosine")
+    assert tail.vectors_column().rows == tail.slots_column().rows == 3
+
+
+def test_lengths_of_float16_rows_are_computed_wide_enough() -> None:
+    vectors: Any = np.full((1, 3), 60_000, dtype=np.float16)
+    assert inverse_norms(vectors)[0] == pytest.approx(1 / np.linalg.norm(vectors.astype(np.float64)), rel=1e-6)
