@@ -29,6 +29,10 @@ Hits: TypeAlias = tuple[Slots, FloatArray]
 
 def search_field(field: FieldView, query: FloatArray, limit: int, effort: SearchEffort) -> Hits:
     """Return the hits of one query (dim,)."""
+    if len(field.segments) == 1 and not field.tail.live and not effort.exact:
+        # What a collection at rest looks like; nothing to merge.
+        only = field.segments[0]
+        return search_segment(only.segment, query, min(limit, only.live), effort.ef_for(only, limit), only.dead)
     limit = min(limit, field.live)
     parts: list[Hits] = []
     for view in field.segments:
