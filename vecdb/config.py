@@ -123,6 +123,9 @@ PREFAULT_BYTES_MAX: Final = 1 << 30
 FOLLOW_INTERVAL_S: Final = 0.05
 """How often an idle reader process follows the writer, so that it does not pin old pages."""
 
+FOLLOW_WAIT_S: Final = 0.15
+"""How long the writer waits for readers to follow before it writes where a removed segment lay: a few intervals."""
+
 SEQ_MAX: Final = 2**63 - 1
 
 MIN_SEQ_WAIT_S: Final = 10.0

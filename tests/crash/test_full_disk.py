@@ -24,7 +24,8 @@ from vecdb.errors import StorageFullError
 CONFIG = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=1 << 32)
 ROOM_BYTES = 3 << 20
 TMPFS_BYTES = 12 << 20
-BALLAST_BYTES = 4 << 20
+BALLAST_BYTES = 6 << 20
+"""Room that the test makes: enough for a merge, which holds the old rows and the new ones at once."""
 BATCH = 100
 
 

@@ -208,11 +208,12 @@ class Collection:
         """
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
+        searching = self._searching()
         started = time.perf_counter()
         with self._database.reading(min_seq) as view:
             found = self._view(view).field(field)
             vector = check_query(found.schema, query)
-            slots, distances = self._searching().search_field(found, vector, limit, effort)
+            slots, distances = searching.search_field(found, vector, limit, effort)
             searched = time.perf_counter()
             result = records.search_result(
                 view,
@@ -246,6 +247,7 @@ class Collection:
         """
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
+        searching = self._searching()
         with self._database.reading(min_seq) as view:
             found = self._view(view).field(field)
             matrix = check_queries(found.schema, queries)
@@ -253,7 +255,7 @@ class Collection:
                 raise LimitExceededError(
                     f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it"
                 )
-            hits = self._searching().search_field_batch(found, matrix, limit, effort, self._database.threads)
+            hits = searching.search_field_batch(found, matrix, limit, effort, self._database.threads)
             results = records.batch_results(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
@@ -287,6 +289,7 @@ class Collection:
     ) -> None:
         with self._database.reading() as view:
             self._view(view)
+        del view  # it would pin, while the jobs run, all that they and users' commits free
         self._database.settle([self._schema.number], effort, timeout_s, progress)
 
     def stats(self) -> CollectionStats:
@@ -334,7 +337,7 @@ class Collection:
             return export_field(view, self._view(view), self._view(view).field(field), path)
 
     def _searching(self) -> ModuleType:
-        """The search module, loaded with the first search."""
+        """The search module, loaded with the first search and before a View is taken, which pins what commits free."""
         load_compiled(progress=self._database.config.progress)
         from vecdb.engine import search  # noqa: PLC0415 - loads numba
 

@@ -22,7 +22,7 @@ from vecdb.engine.columns import gather_rows, read_column
 from vecdb.engine.compiled import load_compiled
 from vecdb.engine.ids import encode_id_rows
 from vecdb.engine.operations import Commit
-from vecdb.engine.segments import ColumnData, calibrated, open_segment, write_segment_columns
+from vecdb.engine.segments import ColumnData, calibrated, column_bytes, open_segment, write_segment_columns
 from vecdb.engine.state import SegmentEntry
 from vecdb.engine.tail import Slots, Tail, inverse_norms
 from vecdb.errors import ClosedError
@@ -118,6 +118,7 @@ class Compactor:
     environment: Environment
     writer: Writer
     cancelled: Callable[[], bool]
+    make_room: Callable[[int], None]
     progress: Callable[[int, int], None] | None = None
     announce: bool = True
 
@@ -141,6 +142,7 @@ class Compactor:
             graph=graph,
             vectors=lambda start, stop: gather_sources(job.field, sources, start, stop),
         )
+        self.make_room(column_bytes(job.field, data))
         bytes_written = write_segment_columns(
             self.writer, job.collection.number, job.field, number, data, self.cancelled
         )

@@ -28,13 +28,14 @@ from vecdb.engine.prefault import prefault
 from vecdb.engine.publisher import Publisher
 from vecdb.engine.schema import CollectionSchema, build_schema, check_name, declared_fields
 from vecdb.engine.validate import check_seq
-from vecdb.engine.writer import Writer
+from vecdb.engine.writer import Ticket, Writer
 from vecdb.errors import (
     ClosedError,
     CollectionExistsError,
     CollectionNotFoundError,
     InvalidRequestError,
     ReadOnlyError,
+    StorageFullError,
     VecDBError,
     WaitTimeoutError,
 )
@@ -250,6 +251,7 @@ class Database:
         """Optimize every collection (see `Collection.optimize`)."""
         with self.reading() as view:
             numbers = list(view.collections)
+        del view  # it would pin, while the jobs run, all that they and users' commits free
         self.settle(numbers, Effort.OPTIMIZE, None, progress)
 
     def verify(self) -> VerifyReport:
@@ -273,6 +275,8 @@ class Database:
         compact=True leaves free pages out, so the copy is as small as its contents.
         """
         with self._using():
+            if compact and self._indexer is not None:
+                self._indexer.sweep_all()
             self._environment.backup(path, compact=compact)
 
     def refresh(self) -> int:
@@ -305,8 +309,17 @@ class Database:
         with self._using():
             self._check_writable()
             assert self._writer is not None
-            ticket = self._writer.submit(operation)
+            ticket = self._submit(self._writer, operation)
             return WriteResult(seq=ticket.seq, count=ticket.count)
+
+    def _submit(self, writer: Writer, operation: Operation) -> Ticket:
+        """Commit; on a full disk once more, when chunks kept for the next index job can be given up for it."""
+        try:
+            return writer.submit(operation)
+        except StorageFullError:
+            if self._indexer is None or not self._indexer.sweep_all():
+                raise
+        return writer.submit(operation)
 
     def settle(
         self,

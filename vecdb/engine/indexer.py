@@ -92,7 +92,7 @@ class Indexer:
         self._job_lock = threading.Lock()
         self._closing = threading.Event()
         self._wake = threading.Event()
-        self._sweeper = Sweeper(environment, writer)
+        self._sweeper = Sweeper(environment, writer, publisher)
         self.scrubber = Scrubber(environment)
         self._next_numbers: dict[tuple[int, int], int] = {}
         self._failed: dict[tuple[int, int], tuple[float, float]] = {}
@@ -157,6 +157,21 @@ class Indexer:
         with self._job_lock:
             self._sweeper.sweep_dropped()
 
+    def sweep_all(self) -> bool:
+        """Remove everything unlisted now; tell whether that freed a segment. Does nothing beside a running job."""
+        if not self._job_lock.acquire(blocking=False):
+            return False
+        try:
+            found = self._sweeper.sweep_all(self._publisher.view)
+            if found:
+                self._sweeper.wait_for_readers()
+        except StorageError as error:
+            log.warning("what is unlisted is swept later: %s", error)
+            return False
+        finally:
+            self._job_lock.release()
+        return found
+
     def _next_slot(self, number: int) -> int:
         view = self._publisher.view.collections.get(number)
         return 0 if view is None else view.state.next_slot
@@ -209,9 +224,11 @@ class Indexer:
             gone = key[0] not in self._publisher.view.collections
             return gone or self._closing.is_set() or (deadline is not None and time.monotonic() > deadline)
 
+        done = False
         try:
-            self._compactor(cancelled, request.progress).run(job, number, request.threads)
+            self._compactor(key, cancelled, request.progress).run(job, number, request.threads)
             self._failed.pop(key, None)
+            done = True
         except (ClosedError, CollectionNotFoundError):
             self._explain_cancel(key[0], deadline)
         except CorruptionError as error:
@@ -219,11 +236,22 @@ class Indexer:
                 raise
             self._leave_out(key, error, request)
         finally:
-            if not self._closing.is_set():
-                self._sweeper.sweep_field(self._publisher.view, *key)
+            if done:
+                self._sweeper.sweep_tail(*key)
+            elif not self._closing.is_set():
+                self._sweeper.sweep_field(*key)
 
-    def _compactor(self, cancelled: Callable[[], bool], progress: Callable[[int, int], None] | None) -> Compactor:
-        return Compactor(self._environment, self._writer, cancelled, progress, announce=self._config.progress)
+    def _compactor(
+        self, key: tuple[int, int], cancelled: Callable[[], bool], progress: Callable[[int, int], None] | None
+    ) -> Compactor:
+        return Compactor(
+            self._environment,
+            self._writer,
+            cancelled,
+            make_room=lambda wanted: self._sweeper.make_room(*key, wanted),
+            progress=progress,
+            announce=self._config.progress,
+        )
 
     def _explain_cancel(self, number: int, deadline: float | None) -> None:
         self._check_open()
@@ -233,7 +261,7 @@ class Indexer:
     def _loop(self) -> None:
         next_check = next_scrub = time.monotonic() + SCRUB_INTERVAL_S
         while not self._closing.is_set():
-            self._wake.wait(SCRUB_INTERVAL_S)
+            at_rest = not self._wake.wait(SCRUB_INTERVAL_S)
             self._wake.clear()
             try:
                 now = time.monotonic()
@@ -244,6 +272,8 @@ class Indexer:
                     self.scrubber.step()
                     next_scrub = now + SCRUB_INTERVAL_S
                 self._work()
+                if at_rest:
+                    self.sweep_all()
             except ClosedError:
                 continue
             except StorageError as error:

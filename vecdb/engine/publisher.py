@@ -65,6 +65,11 @@ class Publisher:
             )
         self.view = View(seq=seq, txn=txn, collections=collections, names=_names(collections))
 
+    def renew(self) -> None:
+        """Swap in the same View with a new pin: for the writer, its lock held, after commits that no View shows."""
+        view, txn = self.view, self._environment.begin_read()
+        self.view = View(seq=view.seq, txn=txn, collections=view.collections, names=view.names)
+
     def follow(self) -> View:
         """Catch up with the writer if it has committed since; returns the View to use."""
         if self._environment.committed_txn() == self.view.txn.txn_id:

@@ -115,13 +115,20 @@ def write_segment_columns(
     return total
 
 
+def column_bytes(field: FieldSchema, data: ColumnData) -> int:
+    """Bytes of all columns, without the headers of their chunks."""
+    return sum(rows * stride for _, rows, stride, _ in _columns(field, data))
+
+
 def calibrated(environment: Environment, collection: int, field: FieldSchema, entry: SegmentEntry) -> SegmentEntry:
     """Measure the recall curve of a segment just written and return its entry with it."""
     from vecdb.index.calibrate import measure_curve  # noqa: PLC0415 - loads numba
 
     with environment.begin_read() as txn:
         segment = open_segment(txn, collection, field, entry)
-        curve = measure_curve(segment, CALIBRATION_SAMPLE, seed=entry.number)
+    # Without the pin: it would keep every page that users' commits free meanwhile. The chunks stay where they are, for
+    # nobody rewrites them, and only the holder of the job lock, which is this thread, removes unlisted ones.
+    curve = measure_curve(segment, CALIBRATION_SAMPLE, seed=entry.number)
     return msgspec.structs.replace(entry, curve=curve.to_dict())
 
 

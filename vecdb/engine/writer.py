@@ -81,6 +81,12 @@ class Writer:
         with self._lock, self._environment.write() as txn:
             yield txn
 
+    def renew_view(self) -> None:
+        """Pin the newest state in place of the View's own, so that what `transaction` has freed since can be used."""
+        with self._lock:
+            if not self._unpublished:
+                self._publisher.renew()
+
     def close(self) -> None:
         """Wait for the commit under way; later submits fail in the storage layer."""
         with self._lock:

@@ -1,13 +1,15 @@
 """Writes the columns of a segment as chunk values and reads them back in place, as tables of addresses into the map.
 
 A column is cut into chunks of 2^shift rows, as many as fit CHUNK_BYTES_TARGET; only the last may hold fewer. A chunk
-value is a header of 48 bytes, the rows, and zeros up to a page if it is shorter. LMDB puts a value of more than half a
-page on pages of its own, 16 bytes in, so row 0 lies on a multiple of 64. Header, little-endian:
+value is a header of 48 bytes, the rows, and, in a shorter last chunk, zeros up to 1, 2, 3 or 4, 5, 6, 7 times 2^n
+pages. LMDB puts a value of more than half a page on pages of its own, 16 bytes in, so row 0 lies on a multiple of 64.
+Header, little-endian:
 
     0 magic "VDBC" | 4 version u8 | 5 kind u8 | 6 zero u16 | 8 rows u32 | 12 stride u32 | 16 first row u64
     24 payload bytes u64 | 32 crc32 of the payload u32 | 36 crc32 of table, key and bytes 0..36 u32 | 40 zero (8 bytes)
 
-Full chunks of a kind are all of one size, so that the extents freed by a merge fit the chunks of the next one.
+Full chunks of a kind are all of one size and last chunks of few sizes, so that the extents freed by a merge fit the
+chunks of the next one: otherwise the file grows with every merge.
 
 Promises: `open_column` copies nothing and checks every header; `check_chunk` checks the rows as well.
 Invariants: a chunk is never rewritten; a Column keeps the read transaction that pins its pages alive.
@@ -69,8 +71,8 @@ _PREFIX = struct.Struct("<4sBBHIIQQ")
 _HEAD = struct.Struct("<4sBBHIIQQI")
 _CHECKED_BYTES: Final = _HEAD.size
 _SEED: Final = zlib.crc32(Table.CHUNKS.label.encode())
-# A value of more than half a page gets pages of its own; a whole page is that for any page size (LMDB's end at 32 KiB).
-_VALUE_BYTES_LEAST: Final = min(mmap.PAGESIZE, 32768) - 16
+# A value of more than half a page gets pages of its own; so a whole page does. LMDB's pages end at 32 KiB.
+_PAGE_BYTES: Final = min(mmap.PAGESIZE, 32768)
 
 
 def chunk_shift(stride: int) -> int:
@@ -96,8 +98,16 @@ def encode_chunk(key: bytes, kind: ChunkKind, first_row: int, rows: npt.NDArray[
         _MAGIC, _VERSION, kind, 0, len(rows), stride, first_row, len(payload), zlib.crc32(payload, zlib.crc32(key))
     )
     header = head + _header_end(zlib.crc32(head, zlib.crc32(key, _SEED)))
-    padding = bytes(max(0, _VALUE_BYTES_LEAST - CHUNK_HEADER_BYTES - len(payload)))
+    size = CHUNK_HEADER_BYTES + len(payload)
+    padding = b"" if len(rows) == rows_per_chunk(stride) else bytes(_padded_bytes(size) - size)
     return b"".join((header, payload, padding))
+
+
+def _padded_bytes(size: int) -> int:
+    """Size of a last chunk's value of at least `size` bytes: with the header of its page, a full number of pages."""
+    pages = -(-(HEADER_BYTES + size) // _PAGE_BYTES)
+    step = 1 << max(pages.bit_length() - 3, 0)
+    return -(-pages // step) * step * _PAGE_BYTES - HEADER_BYTES
 
 
 def encode_column(
