@@ -165,10 +165,11 @@ class Environment:
             transaction = WriteTransaction(shared)
             try:
                 yield transaction
+                transaction.commit()
             except BaseException:
+                # Also for an interrupt on the way into the commit, which would leave the transaction open for ever.
                 transaction.abort()
                 raise
-            transaction.commit()
             if self.durability == "fsync" and not shared.synced:
                 self._sync()
 
