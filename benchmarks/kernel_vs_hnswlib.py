@@ -197,7 +197,7 @@ def pin(cpus: set[int]) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """The whole benchmark; returns the report."""
-    from vecdb.kernels.jit import load_kernels
+    from vecdb.kernels.native import load_kernels
 
     all_cpus = os.sched_getaffinity(0)
     pin({max(all_cpus)})

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, overload
 import msgspec
 
 from vecdb.config import ITERATE_PAGE_ROWS, SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
-from vecdb.engine import batch, records
-from vecdb.engine.compiled import load_compiled
+from vecdb.engine import batch, records, search
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.metadata import encode_metadata
 from vecdb.engine.operations import DeleteRecords, Operation, UpdateRecord
+from vecdb.engine.recall import measure_field_recall
 from vecdb.engine.validate import (
     check_count,
     check_ef,
@@ -32,6 +32,7 @@ from vecdb.engine.validate import (
     is_single_id,
 )
 from vecdb.errors import CorruptionError, InvalidRequestError, LimitExceededError
+from vecdb.kernels.native import load_kernels
 from vecdb.storage.keys import id_from_key, id_key
 from vecdb.types import (
     BatchResult,
@@ -51,7 +52,6 @@ from vecdb.types import (
 
 if TYPE_CHECKING:
     import os
-    from types import ModuleType
 
     from vecdb.engine.database import Database
     from vecdb.engine.schema import CollectionSchema
@@ -208,12 +208,12 @@ class Collection:
         """
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
-        searching = self._searching()
+        self._load_kernels()
         started = time.perf_counter()
         with self._database.reading(min_seq) as view:
             found = self._view(view).field(field)
             vector = check_query(found.schema, query)
-            slots, distances = searching.search_field(found, vector, limit, effort)
+            slots, distances = search.search_field(found, vector, limit, effort)
             searched = time.perf_counter()
             result = records.search_result(
                 view,
@@ -247,7 +247,7 @@ class Collection:
         """
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
-        searching = self._searching()
+        self._load_kernels()
         with self._database.reading(min_seq) as view:
             found = self._view(view).field(field)
             matrix = check_queries(found.schema, queries)
@@ -255,7 +255,7 @@ class Collection:
                 raise LimitExceededError(
                     f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it"
                 )
-            hits = searching.search_field_batch(found, matrix, limit, effort, self._database.threads)
+            hits = search.search_field_batch(found, matrix, limit, effort, self._database.threads)
             results = records.batch_results(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
@@ -310,9 +310,7 @@ class Collection:
         seed: int = 0,
     ) -> RecallReport:
         """Measure recall@k against exact search, with stored vectors as queries that do not find themselves."""
-        load_compiled(progress=self._database.config.progress)
-        from vecdb.engine.recall import measure_field_recall  # noqa: PLC0415 - loads numba
-
+        self._load_kernels()
         k, sample, seed = check_count("k", k), check_count("sample", sample), check_seed(seed)
         effort = self._effort(ef, target_recall, exact=False)
         with self._database.reading() as view:
@@ -336,12 +334,9 @@ class Collection:
         with self._database.reading() as view:
             return export_field(view, self._view(view), self._view(view).field(field), path)
 
-    def _searching(self) -> ModuleType:
-        """The search module, loaded with the first search and before a View is taken, which pins what commits free."""
-        load_compiled(progress=self._database.config.progress)
-        from vecdb.engine import search  # noqa: PLC0415 - loads numba
-
-        return search
+    def _load_kernels(self) -> None:
+        """Ready the kernels before a View is taken, which pins what commits free."""
+        load_kernels(self._database.config.progress)
 
     def _view(self, view: View) -> CollectionView:
         return view.collection(self._schema.number, self._schema.name)

@@ -19,16 +19,17 @@ import numpy.typing as npt
 
 from vecdb.config import DEAD_RATIO_REBUILD, FIT_ROWS_MAX, SATURATION_REFIT
 from vecdb.engine.columns import gather_rows, read_column
-from vecdb.engine.compiled import load_compiled
 from vecdb.engine.ids import encode_id_rows
 from vecdb.engine.operations import Commit
 from vecdb.engine.segments import ColumnData, calibrated, column_bytes, open_segment, write_segment_columns
 from vecdb.engine.state import SegmentEntry
-from vecdb.engine.tail import Slots, Tail, inverse_norms
+from vecdb.engine.tail import Slots, Tail
 from vecdb.errors import ClosedError
+from vecdb.index.build import build_graph, extend_graph, row_levels
 from vecdb.index.graph import Graph
-from vecdb.index.quantize import Quantizer, encode_rows, fit_quantizer, saturated_share
+from vecdb.index.quantize import Quantizer, encode_rows, fit_quantizer, inverse_norms, saturated_share
 from vecdb.kernels.column import aligned_empty
+from vecdb.kernels.native import load_kernels
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 
@@ -128,7 +129,7 @@ class Compactor:
         if not sources:
             self.writer.submit(PublishSegment(job, None))
             return
-        load_compiled(progress=self.announce)
+        load_kernels(self.announce)
         self._check_sources(job)
         codes, quantizer = encode_sources(job.field, sources)
         slots = np.concatenate([source.slots for source in sources])
@@ -160,8 +161,6 @@ class Compactor:
         slots: Slots,
         threads: int,
     ) -> Graph:
-        from vecdb.index.build import build_graph, extend_graph, row_levels  # noqa: PLC0415 - loads numba
-
         base = sources[0].holder
         if field.builder == "hnswlib":
             return self._graph_by_hnswlib(field, sources, threads)

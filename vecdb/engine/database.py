@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Self
 
 from vecdb.config import FOLLOW_INTERVAL_S, MIN_SEQ_WAIT_S, EngineConfig
 from vecdb.engine.collection import Collection
-from vecdb.engine.compiled import load_compiled
 from vecdb.engine.indexer import Effort, Indexer
 from vecdb.engine.operations import CreateCollection, DropCollection, Operation
 from vecdb.engine.prefault import prefault
@@ -39,6 +38,7 @@ from vecdb.errors import (
     VecDBError,
     WaitTimeoutError,
 )
+from vecdb.kernels.native import load_kernels
 from vecdb.storage.environment import Environment
 from vecdb.types import Builder, Durability, Field, Metadata, Metric, Mode, VectorDtype, VerifyReport, WriteResult
 
@@ -226,7 +226,7 @@ class Database:
         with self._using():
             self._check_writable()
             assert self._writer is not None and self._indexer is not None  # noqa: PT018 - a writable database
-            load_compiled(progress=self.config.progress)
+            load_kernels(self.config.progress)
             try:
                 with self._indexer.paused():
                     import_index(self._environment, self._writer, name, index, dim, metric, metadata)
@@ -245,7 +245,7 @@ class Database:
         Cheap when called again. KernelError when they cannot be built on this machine.
         """
         with self._using():
-            load_compiled(progress=self.config.progress)
+            load_kernels(self.config.progress)
 
     def optimize(self, *, progress: Callable[[int, int], None] | None = None) -> None:
         """Optimize every collection (see `Collection.optimize`)."""

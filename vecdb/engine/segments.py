@@ -16,14 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import INDEX_COMMIT_BYTES
-from vecdb.engine.tail import Slots, inverse_norms
+from vecdb.engine.tail import Slots
 from vecdb.errors import ClosedError, CorruptionError
-from vecdb.index.quantize import Quantizer
+from vecdb.index.calibrate import measure_curve
+from vecdb.index.quantize import Quantizer, inverse_norms
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.index.segment import Segment
 from vecdb.kernels.column import Column
-from vecdb.storage.chunks import ChunkKind, encode_chunk, open_column, rows_per_chunk
-from vecdb.storage.keys import Table, chunk_key
+from vecdb.storage.chunks import ChunkKind, encode_column, open_column
+from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
     from vecdb.engine.schema import FieldSchema
@@ -122,8 +123,6 @@ def column_bytes(field: FieldSchema, data: ColumnData) -> int:
 
 def calibrated(environment: Environment, collection: int, field: FieldSchema, entry: SegmentEntry) -> SegmentEntry:
     """Measure the recall curve of a segment just written and return its entry with it."""
-    from vecdb.index.calibrate import measure_curve  # noqa: PLC0415 - loads numba
-
     with environment.begin_read() as txn:
         segment = open_segment(txn, collection, field, entry)
     # Without the pin: it would keep every page that users' commits free meanwhile. The chunks stay where they are, for
@@ -142,11 +141,7 @@ def _flush(writer: Writer, batch: list[tuple[bytes, bytes]], cancelled: Callable
 
 def _chunks(collection: int, field: FieldSchema, number: int, data: ColumnData) -> Iterator[tuple[bytes, Any]]:
     for kind, rows, stride, part in _columns(field, data):
-        size = rows_per_chunk(stride)
-        for chunk, start in enumerate(range(0, rows, size)):
-            payload = np.ascontiguousarray(part(start, min(start + size, rows)))
-            key = chunk_key(collection, field.number, number, kind, chunk)
-            yield key, encode_chunk(key, kind, start, payload)
+        yield from encode_column(collection, field.number, number, kind, rows, stride, part)
 
 
 def _columns(

@@ -9,7 +9,6 @@ Concurrency: any number of readers of any version beside one writer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +17,9 @@ from vecdb.config import TAIL_CHUNK_ROWS
 from vecdb.engine import bitmap
 from vecdb.engine.schema import FieldSchema
 from vecdb.engine.validate import VectorArray
+from vecdb.index.quantize import inverse_norms
+from vecdb.index.segment import Plan, scan_plan
 from vecdb.kernels.column import Column
-
-if TYPE_CHECKING:
-    from vecdb.index.segment import Plan
 
 CHUNK_SHIFT = TAIL_CHUNK_ROWS.bit_length() - 1
 Slots = npt.NDArray[np.uint32]
@@ -53,8 +51,6 @@ class Tail:
     def plan(self) -> Plan:
         """What the scan kernels read. Made on first use; the memory it points into lives as long as this tail."""
         if not self._plans:
-            from vecdb.index.segment import scan_plan  # noqa: PLC0415 - loads with the first search
-
             schema = self.schema
             self._plans.append(
                 scan_plan(
@@ -170,13 +166,6 @@ class Tail:
     def _column(self, arrays: list[npt.NDArray[np.generic]], stride: int) -> Column:
         table = np.array([array.ctypes.data for array in arrays], dtype=np.int64)
         return Column(table=table, shift=CHUNK_SHIFT, stride=stride, rows=self.rows, owner=self.chunks)
-
-
-def inverse_norms(vectors: VectorArray) -> FloatRows:
-    """Return 1/length of each row as float32, computed in float64. Rows must not be zero."""
-    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    inverse: FloatRows = (1.0 / np.sqrt(squares)).astype(np.float32)
-    return inverse
 
 
 def _new_chunk(schema: FieldSchema) -> TailChunk:

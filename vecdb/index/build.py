@@ -29,7 +29,7 @@ from vecdb.index.segment import Plan
 from vecdb.index.workers import Workers
 from vecdb.kernels import layout
 from vecdb.kernels.column import Column, aligned_empty
-from vecdb.kernels.insertion import attach_unreached, insert_rows, link_targets, repair_rows, sort_links
+from vecdb.kernels.native import kernels
 
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
@@ -303,14 +303,16 @@ class _Level:
         source = batch.ctypes.data
         plan = self.plan.address
         self.options.workers.run(
-            len(batch), INSERT_PIECE, lambda first, last: _run(insert_rows, plan, self.scratch(), source, first, last)
+            len(batch),
+            INSERT_PIECE,
+            lambda first, last: _run(kernels.insert_rows, plan, self.scratch(), source, first, last),
         )
         edges, starts = _reverse_edges(batch, self.links)
         where, groups = edges.ctypes.data, starts.ctypes.data
         self.options.workers.run(
             len(starts) - 1,
             LINK_PIECE,
-            lambda first, last: _run(link_targets, plan, self.scratch(), where, groups, first, last),
+            lambda first, last: _run(kernels.link_targets, plan, self.scratch(), where, groups, first, last),
         )
         self.ready[batch] = 1
 
@@ -320,9 +322,11 @@ class _Level:
         reached = np.zeros((rows + 7) // 8 + 8, dtype=np.uint8)
         stack = np.empty(rows + 1, dtype=np.int32)
         entry = int(self.fallback)
-        attach_unreached(self.plan.address, self.scratch(), entry, reached.ctypes.data, stack.ctypes.data)
+        kernels.attach_unreached(self.plan.address, self.scratch(), entry, reached.ctypes.data, stack.ctypes.data)
         self.options.workers.run(
-            rows, SORT_PIECE, lambda first, last: _run(sort_links, self.plan.address, self.scratch(), first, last)
+            rows,
+            SORT_PIECE,
+            lambda first, last: _run(kernels.sort_links, self.plan.address, self.scratch(), first, last),
         )
 
 
@@ -375,7 +379,13 @@ def _repaired_links(
         kept,
         LINK_PIECE,
         lambda first, last: _run(
-            repair_rows, level.plan.address, level.scratch(), removed.ctypes.data, target.ctypes.data, first, last
+            kernels.repair_rows,
+            level.plan.address,
+            level.scratch(),
+            removed.ctypes.data,
+            target.ctypes.data,
+            first,
+            last,
         ),
     )
     return target

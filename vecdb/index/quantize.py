@@ -93,7 +93,7 @@ def fit_quantizer(vectors: npt.NDArray[Any], metric: Metric) -> Quantizer:
     center = np.zeros(dim, dtype=np.float32)
     radius = 0.0
     if metric == "cosine":
-        sample = sample * _inverse_norms(sample)[:, None]
+        sample = sample * inverse_norms(sample)[:, None]
     elif metric == "dot":
         radius = _largest_norm(vectors)
     elif rows:
@@ -109,20 +109,31 @@ def fit_quantizer(vectors: npt.NDArray[Any], metric: Metric) -> Quantizer:
 
 
 def encode_rows(
-    quantizer: Quantizer, vectors: npt.NDArray[Any], inverse_norms: npt.NDArray[np.float32] | None = None
+    quantizer: Quantizer, vectors: npt.NDArray[Any], norms: npt.NDArray[np.float32] | None = None
 ) -> Int8Array:
     """Codes (n, padded) int8, 64-byte aligned, of `vectors` (n, dim).
 
-    `inverse_norms` (n,) may be given for cosine and is computed when missing.
+    `norms` (n,), the `inverse_norms` of the rows, may be given for cosine and is computed when missing.
     """
     codes: Int8Array = aligned_zeros((len(vectors), quantizer.padded), np.int8)
     for start in range(0, len(vectors), ENCODE_ROWS):
         stop = start + ENCODE_ROWS
         part = np.asarray(vectors[start:stop], dtype=np.float64)
-        norms = None if inverse_norms is None else inverse_norms[start:stop].astype(np.float64)
-        scaled = _augmented(quantizer, part, norms) / quantizer.scale
+        known = None if norms is None else norms[start:stop]
+        scaled = _augmented(quantizer, part, known) / quantizer.scale
         codes[start:stop, : scaled.shape[1]] = np.clip(np.rint(scaled), -CODE_MAX, CODE_MAX)
     return codes
+
+
+def inverse_norms(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """1 / |x| of each row of (n, dim), float32, computed in float64; 0 for zero rows.
+
+    Norms below 3e-39 have no float32 inverse: they get the largest one, and cosine distances then only stay finite.
+    """
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    exact = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
+    inverse: npt.NDArray[np.float32] = np.minimum(exact, np.finfo(np.float32).max).astype(np.float32)
+    return inverse
 
 
 def saturated_share(codes: Int8Array) -> float:
@@ -130,20 +141,14 @@ def saturated_share(codes: Int8Array) -> float:
     return float((np.abs(codes.astype(np.int16)) == CODE_MAX).mean()) if codes.size else 0.0
 
 
-def _augmented(quantizer: Quantizer, part: npt.NDArray[np.float64], norms: npt.NDArray[np.float64] | None) -> Any:
+def _augmented(quantizer: Quantizer, part: npt.NDArray[np.float64], norms: npt.NDArray[np.float32] | None) -> Any:
     """Rows of the augmented space of the metric, before scaling."""
     if quantizer.metric == "cosine":
-        return part * (_inverse_norms(part) if norms is None else norms)[:, None]
+        return part * (inverse_norms(part) if norms is None else norms)[:, None]
     if quantizer.metric == "l2":
         return part - quantizer.center
     missing = np.sqrt(np.maximum(quantizer.radius**2 - np.square(part).sum(axis=1), 0.0) / AUGMENTED_DIMS)
     return np.hstack([part, np.repeat(missing[:, None], AUGMENTED_DIMS, axis=1)])
-
-
-def _inverse_norms(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    norms = np.sqrt(np.square(rows).sum(axis=1))
-    inverse: npt.NDArray[np.float64] = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-    return inverse
 
 
 def _largest_norm(vectors: npt.NDArray[Any]) -> float:

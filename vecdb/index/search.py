@@ -15,12 +15,10 @@ import numpy.typing as npt
 
 from vecdb.config import EF_MAX
 from vecdb.index.scratch import Scratch, thread_scratch
-from vecdb.index.segment import Plan, Segment, scan_plan
+from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.column import Column
-from vecdb.kernels.scan import scan_block
-from vecdb.kernels.search import search_graph
-from vecdb.types import FloatArray, Metric, VectorDtype
+from vecdb.kernels.native import kernels
+from vecdb.types import FloatArray
 
 SlotArray = npt.NDArray[np.uint32]
 CountArray = npt.NDArray[np.int32]
@@ -60,7 +58,7 @@ def search_segment(
     ef = _reserve(scratch, segment, limit, ef)
     scratch.query[: segment.dim] = query
     scratch.skip[0] = skip_row
-    search_graph(
+    kernels.search_graph(
         segment.plan.address,
         scratch.address,
         scratch.query_address,
@@ -138,7 +136,9 @@ def _search_pass(
         scratch = thread_scratch()
         effort = _reserve(scratch, segment, limit, ef)
         address = scratch.address
-        search_graph(plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs)
+        kernels.search_graph(
+            plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs
+        )
 
     run_ranges(len(queries), BATCH_QUERIES, threads, answer)
     return slots, distances, counts
@@ -168,42 +168,6 @@ def live_rows(rows: int, dead: DeadBits | None, skip_row: int) -> int:
     return rows - int(np.bitwise_count(words).sum()) - skipped
 
 
-def scan_rows(
-    vectors: Column,
-    inverse_norms: Column | None,
-    slots: Column,
-    rows: int,
-    metric: Metric,
-    dtype: VectorDtype,
-    dim: int,
-    query: FloatArray,
-    limit: int,
-    dead: DeadBits | None = None,
-) -> tuple[SlotArray, FloatArray]:
-    """Exact nearest live rows of `query` (dim,), as `search_segment`. Cost: one pass over the vectors."""
-    plan = scan_plan(vectors, inverse_norms, slots, rows, metric, dtype, dim)
-    found, distances, counts = scan_planned(plan, query.reshape(1, -1), limit, dead)
-    return found[0, : counts[0]], distances[0, : counts[0]]
-
-
-def scan_rows_batch(
-    vectors: Column,
-    inverse_norms: Column | None,
-    slots: Column,
-    rows: int,
-    metric: Metric,
-    dtype: VectorDtype,
-    dim: int,
-    queries: FloatArray,
-    limit: int,
-    dead: DeadBits | None = None,
-    threads: int = 1,
-) -> Hits:
-    """Exact nearest live rows of queries (q, dim), as `search_segment_batch`."""
-    plan = scan_plan(vectors, inverse_norms, slots, rows, metric, dtype, dim)
-    return scan_planned(plan, queries, limit, dead, threads)
-
-
 def scan_segment_batch(
     segment: Segment,
     queries: FloatArray,
@@ -224,7 +188,10 @@ def scan_planned(
     threads: int = 1,
     skip_rows: SkipRows | None = None,
 ) -> Hits:
-    """`scan_rows_batch` over a plan made before by `segment.scan_plan` (saves some microseconds a call)."""
+    """Exact nearest live rows of queries (q, dim) over a plan made by `segment.scan_plan`, as `search_segment_batch`.
+
+    Cost: one pass over the vectors for every SCAN_QUERIES queries.
+    """
     return _scan(plan, np.ascontiguousarray(queries, dtype=np.float32), limit, dead, threads, skip_rows)
 
 
@@ -242,7 +209,7 @@ def _scan(
     def answer(first: int, last: int) -> None:
         work = np.empty((last - first) * (limit + dim) + 1, dtype=np.int64)
         at = work.ctypes.data
-        scan_block(plan.address, source, first, last, limit, dead_address, skip_address, at, *outputs)
+        kernels.scan_block(plan.address, source, first, last, limit, dead_address, skip_address, at, *outputs)
 
     run_ranges(len(queries), SCAN_QUERIES, threads, answer)
     return slots, distances, counts

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vecdb.config import QUERY_CODE_MAX
 from vecdb.index.graph import Graph
-from vecdb.index.quantize import CODE_MAX, Quantizer, encode_rows, fit_quantizer
+from vecdb.index.quantize import CODE_MAX, Quantizer, encode_rows, fit_quantizer, inverse_norms
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.kernels import layout
 from vecdb.kernels.column import Column
@@ -173,17 +173,3 @@ def segment_from_arrays(
         slots=Column.from_array(slots),
         curve=curve,
     )
-
-
-def inverse_norms(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """1 / |x| of each row of (n, dim), float32, computed in float64; 0 for zero rows. One pass in slices.
-
-    Norms below 3e-39 have no float32 inverse: they get the largest one, and cosine distances then only stay finite.
-    """
-    inverse = np.zeros(len(vectors), dtype=np.float32)
-    for start in range(0, len(vectors), 8_192):
-        part = np.asarray(vectors[start : start + 8_192], dtype=np.float64)
-        norms = np.sqrt(np.square(part).sum(axis=1))
-        exact = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-        inverse[start : start + 8_192] = np.minimum(exact, np.finfo(np.float32).max)
-    return inverse

@@ -85,7 +85,7 @@ def write_links(plan: int, row: int, chosen: int, count: int) -> None:
         store_i32(links + 4 * position, load_i32(chosen + 4 * position) if position < count else -1)
 
 
-@kernel("int64(int64,int64,int64,int64,int64)")
+@kernel
 def insert_rows(plan: int, scratch: int, order: int, first: int, last: int) -> int:
     """Link rows order[first:last] (int32) to their neighbours among the rows that are in the graph already (READY)."""
     chosen = load_i64(scratch + CHOSEN)
@@ -109,7 +109,7 @@ def offer_candidate(plan: int, scratch: int, target: int, row: int, size: int) -
     return min(size + 1, widest)
 
 
-@kernel("int64(int64,int64,int64,int64,int64,int64)")
+@kernel
 def link_targets(plan: int, scratch: int, edges: int, starts: int, first: int, last: int) -> int:
     """Add reverse links, edges (int64 target << 32 | source, sorted), group g being [starts[g], starts[g + 1]).
 
@@ -136,7 +136,7 @@ def link_targets(plan: int, scratch: int, edges: int, starts: int, first: int, l
     return last - first
 
 
-@kernel("int64(int64,int64,int64,int64)")
+@kernel
 def sort_links(plan: int, scratch: int, first: int, last: int) -> int:
     """Order the links of rows [first, last) by distance, so that the most useful ones are met first."""
     degree, pool = load_i64(plan + DEGREE), load_i64(scratch + POOL)
@@ -153,7 +153,7 @@ def sort_links(plan: int, scratch: int, first: int, last: int) -> int:
     return last - first
 
 
-@kernel("int64(int64,int64,int64,int64,int64,int64)")
+@kernel
 def repair_rows(plan: int, scratch: int, removed: int, target_links: int, first: int, last: int) -> int:
     """Write repaired links of rows [first, last) to `target_links` (rows, degree) int32 (FreshDiskANN's consolidation).
 
@@ -248,7 +248,7 @@ def find_free_link(plan: int, scratch: int, size: int, reached: int) -> int:
     return 0
 
 
-@kernel("int64(int64,int64,int64,int64,int64)")
+@kernel
 def attach_unreached(plan: int, scratch: int, entry: int, reached: int, stack: int) -> int:
     """Link every row that `entry` does not reach from the nearest reached row with a free link; returns rows left over.
 

@@ -16,7 +16,7 @@ BLOCK_ROWS = 64
 """Rows compared with all queries before the next: they stay in the L2 cache meanwhile."""
 
 
-@kernel("int64(int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64)")
+@kernel
 def scan_block(
     plan: int,
     queries: int,

@@ -50,7 +50,7 @@ def rank_pool(plan: int, scratch: int, size: int, limit: int, rerank: int, dead:
     return kept
 
 
-@kernel("int64(int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64,int64)")
+@kernel
 def search_graph(
     plan: int,
     scratch: int,

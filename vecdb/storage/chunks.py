@@ -21,7 +21,7 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, Final
 
@@ -60,7 +60,6 @@ class ChunkKind(IntEnum):
     UPPER_DOWN = 6
     UPPER_LINKS = 7
     SLOTS = 8
-    ORDER = 9
     IDS = 10
 
 
@@ -111,16 +110,22 @@ def _padded_bytes(size: int) -> int:
 
 
 def encode_column(
-    collection: int, field: int, segment: int, kind: ChunkKind, array: npt.NDArray[Any]
+    collection: int,
+    field: int,
+    segment: int,
+    kind: ChunkKind,
+    rows: int,
+    stride: int,
+    part: Callable[[int, int], npt.NDArray[Any]],
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Items of the chunks table for a whole column, one at a time: write them in transactions of INDEX_COMMIT_BYTES."""
-    if not len(array):
-        return
-    rows = np.ascontiguousarray(array)
-    step = rows_per_chunk(rows.nbytes // len(rows))
-    for chunk, first in enumerate(range(0, len(rows), step)):
+    """Items of the chunks table for a whole column, one at a time: write them in transactions of INDEX_COMMIT_BYTES.
+
+    `part(start, stop)` returns rows of `stride` bytes, so that a column need never be in memory as a whole.
+    """
+    step = rows_per_chunk(stride)
+    for chunk, first in enumerate(range(0, rows, step)):
         key = chunk_key(collection, field, segment, kind, chunk)
-        yield key, encode_chunk(key, kind, first, rows[first : first + step])
+        yield key, encode_chunk(key, kind, first, np.ascontiguousarray(part(first, min(first + step, rows))))
 
 
 def open_column(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.engine.filling import field_schema, rows
 from vecdb.config import TAIL_CHUNK_ROWS
-from vecdb.engine.tail import Tail, inverse_norms
+from vecdb.engine.tail import Tail
 from vecdb.types import Metric
 
 Step = tuple[str, int]
@@ -121,8 +120,3 @@ def test_only_cosine_keeps_lengths(metric: Metric) -> None:
     tail = Tail(field_schema(dim=2, metric=metric)).appended(np.arange(3, dtype=np.uint32), rows(3, dim=2))
     assert (tail.inverse_norms_column() is not None) == (metric == "cosine")
     assert tail.vectors_column().rows == tail.slots_column().rows == 3
-
-
-def test_lengths_of_float16_rows_are_computed_wide_enough() -> None:
-    vectors: Any = np.full((1, 3), 60_000, dtype=np.float16)
-    assert inverse_norms(vectors)[0] == pytest.approx(1 / np.linalg.norm(vectors.astype(np.float64)), rel=1e-6)

@@ -12,16 +12,16 @@ import pytest
 from tests import oracle
 from vecdb.index.build import build_graph, row_levels
 from vecdb.index.calibrate import mean_recall, measure_curve
-from vecdb.index.quantize import Quantizer, encode_rows, fit_quantizer, padded_dim, saturated_share
+from vecdb.index.quantize import Quantizer, encode_rows, fit_quantizer, inverse_norms, padded_dim, saturated_share
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.index.search import (
     live_rows,
-    scan_rows_batch,
+    scan_planned,
     scan_segment_batch,
     search_segment,
     search_segment_batch,
 )
-from vecdb.index.segment import Segment, inverse_norms, segment_from_arrays
+from vecdb.index.segment import Segment, scan_plan, segment_from_arrays
 from vecdb.kernels.column import Column
 from vecdb.types import Metric, VectorDtype
 
@@ -195,9 +195,8 @@ def test_a_scan_of_chunked_rows_with_slots_of_their_own(dtype: VectorDtype, rng:
     slots = (rng.permutation(100) + 50).astype(np.uint32)
     norms = chunked(inverse_norms(vectors), 16, 4)
     queries = random_rows(rng, 3, 33)
-    found, _, _ = scan_rows_batch(
-        chunked(vectors, 16, 2), norms, chunked(slots, 16, 0), 100, "cosine", dtype, 33, queries, 7, None, 2
-    )
+    plan = scan_plan(chunked(vectors, 16, 2), norms, chunked(slots, 16, 0), 100, "cosine", dtype, 33)
+    found, _, _ = scan_planned(plan, queries, 7, None, 2)
     for query, row in zip(queries, found, strict=True):
         assert row.tolist() == [slot for _, slot in oracle.scan_block("cosine", vectors, slots, query, 7)]
 

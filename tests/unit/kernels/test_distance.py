@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from tests import oracle
-from vecdb.index.search import scan_rows
-from vecdb.index.segment import inverse_norms, query_clip
+from vecdb.index.quantize import inverse_norms
+from vecdb.index.search import scan_planned
+from vecdb.index.segment import query_clip, scan_plan
 from vecdb.kernels.column import Column, aligned_zeros
 from vecdb.kernels.distance import code_distance, pair_distance
 from vecdb.kernels.jit import device
@@ -29,8 +30,10 @@ def scan_all(metric: Metric, vectors: npt.NDArray[Any], query: npt.NDArray[np.fl
     rows, dim = vectors.shape
     slots = Column.from_array(np.arange(rows, dtype=np.uint32))
     dtype: VectorDtype = "float16" if vectors.dtype == np.float16 else "float32"
-    found, distances = scan_rows(Column.from_array(vectors), norms, slots, rows, metric, dtype, dim, query, rows)
-    return distances[np.argsort(found)]
+    plan = scan_plan(Column.from_array(vectors), norms, slots, rows, metric, dtype, dim)
+    found, distances, _ = scan_planned(plan, query.reshape(1, -1), rows)
+    in_row_order: npt.NDArray[np.float32] = distances[0, np.argsort(found[0])]
+    return in_row_order
 
 
 def tolerance(metric: Metric, vectors: npt.NDArray[Any], query: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vecdb.errors import CorruptionError
 from vecdb.storage import codec, keys
@@ -25,6 +29,14 @@ def put_struct(transaction: WriteTransaction, table: Table, key: bytes, content:
     transaction.put(table, key, codec.encode_struct(table, key, content))
 
 
+def column_items(
+    collection: int, field: int, segment: int, kind: ChunkKind, rows: npt.NDArray[Any]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of the chunks of a column whose rows are all in memory."""
+    stride = rows.itemsize * math.prod(rows.shape[1:])
+    return encode_column(collection, field, segment, kind, len(rows), stride, lambda start, stop: rows[start:stop])
+
+
 def fill(path: Path, rounds: int = 5) -> None:
     """Create a database at `path` with all tables in use, free pages, overflow runs and two B-tree levels."""
     rng = np.random.default_rng(0)
@@ -41,7 +53,7 @@ def fill(path: Path, rounds: int = 5) -> None:
                 transaction.put_many(Table.TAIL, codec.encode_vectors(keys.tail_keys(1, 0, slots), rows))
                 _fill_small_tables(transaction, number)
                 column = rng.integers(0, 9, CHUNK_ROWS).astype(np.uint32)
-                for key, value in encode_column(1, 0, number, ChunkKind.SLOTS, column):
+                for key, value in column_items(1, 0, number, ChunkKind.SLOTS, column):
                     transaction.put(Table.CHUNKS, key, value)
                 if number > 2:
                     start = keys.tail_key(1, 0, (number - 3) * ROUND_ROWS)

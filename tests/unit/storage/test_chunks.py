@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.storage.filling import column_items
 from vecdb.config import CHUNK_BYTES_TARGET, INDEX_COMMIT_BYTES
 from vecdb.errors import CorruptionError
 from vecdb.kernels.column import Column
@@ -17,7 +18,6 @@ from vecdb.storage.chunks import (
     check_chunk,
     chunk_count,
     encode_chunk,
-    encode_column,
     open_column,
     rows_per_chunk,
 )
@@ -29,7 +29,7 @@ PLACE = (1, 0, 7)
 
 def write_column(environment: Environment, kind: ChunkKind, array: np.ndarray[Any, Any]) -> list[bytes]:
     written = []
-    for key, value in encode_column(*PLACE, kind, array):
+    for key, value in column_items(*PLACE, kind, array):
         with environment.write() as transaction:
             transaction.put(Table.CHUNKS, key, value)
         written.append(key)
@@ -188,7 +188,7 @@ def rewrite_segment(environment: Environment, segment: int, rows: int) -> int:
     batch: list[tuple[bytes, bytes]] = []
     written = 0
     for kind, stride in ((ChunkKind.VECTORS, 1_536), (ChunkKind.CODES, 448), (ChunkKind.LINKS, 128)):
-        for item in encode_column(1, 0, segment, kind, np.zeros((rows, stride), dtype=np.uint8)):
+        for item in column_items(1, 0, segment, kind, np.zeros((rows, stride), dtype=np.uint8)):
             batch.append(item)
             written += len(item[1])
             if sum(len(value) for _, value in batch) >= INDEX_COMMIT_BYTES:
