@@ -150,7 +150,7 @@ def engine_calls(index: Any, segment: Any, queries: Matrix) -> dict[str, Any]:
 
     def ours(ef: int) -> tuple[npt.NDArray[Any], float]:
         begin = time.perf_counter()
-        slots, _, _ = search_segment_batch(segment, queries, K, ef)
+        slots = search_segment_batch(segment, queries, K, ef).slots
         return slots, time.perf_counter() - begin
 
     def theirs_single(ef: int) -> tuple[npt.NDArray[Any], float]:

@@ -145,6 +145,11 @@ def search_graph(
     return sorted((float(true_distance_to[row]), int(slots[row])) for row in rows)[:limit]
 
 
+def gather_rows(column: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
+    """The given rows of a column, one after another."""
+    return np.array([column[row] for row in rows])
+
+
 # --- building -------------------------------------------------------------------------------------------------------
 
 

@@ -52,15 +52,15 @@ def test_searches_are_exact_in_distance_never_dead_and_never_short(
     found = search_segment_batch(segment, queries, limit, limit, as_bits(dead))
     for number, query in enumerate(queries):
         true = oracle.true_distances(metric, vectors, query)
-        for slots, distances, counts in (exact, found):
-            count = counts[number]
-            assert count == min(limit, int((~dead).sum()))
-            assert not dead[slots[number, :count]].any()
-            assert len(set(slots[number, :count].tolist())) == count
-            assert np.allclose(distances[number, :count], true[slots[number, :count]], rtol=1e-4, atol=1e-4)
-            assert (np.diff(distances[number, :count]) >= 0).all()
-        nearest = np.sort(true[~dead])[: exact[2][number]]
-        assert np.allclose(exact[1][number, : len(nearest)], nearest, rtol=1e-4, atol=1e-4)
+        for hits in (exact.of(number), found.of(number)):
+            assert len(hits.slots) == min(limit, int((~dead).sum()))
+            assert not dead[hits.slots].any()
+            assert len(set(hits.slots.tolist())) == len(hits.slots)
+            assert hits.rows.tolist() == hits.slots.tolist()  # the slots of this segment are its rows
+            assert np.allclose(hits.distances, true[hits.slots], rtol=1e-4, atol=1e-4)
+            assert (np.diff(hits.distances) >= 0).all()
+        nearest = np.sort(true[~dead])[: exact.counts[number]]
+        assert np.allclose(exact.of(number).distances, nearest, rtol=1e-4, atol=1e-4)
 
 
 @settings(max_examples=40)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 import msgspec
 
 from vecdb.config import ITERATE_PAGE_ROWS, SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
-from vecdb.engine import batch, records, search
+from vecdb.engine import batch, hit_results, records, search
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.metadata import encode_metadata
@@ -213,19 +213,14 @@ class Collection:
         with self._database.reading(min_seq) as view:
             found = self._view(view).field(field)
             vector = check_query(found.schema, query)
-            slots, distances = search.search_field(found, vector, limit, effort)
+            hits = search.search_field(found, vector, limit, effort)
             searched = time.perf_counter()
-            result = records.search_result(
-                view,
-                found,
-                self._schema.number,
-                slots,
-                distances,
-                with_metadata=with_metadata,
-                with_vectors=with_vectors,
+            number = self._schema.number
+            result = hit_results.search_result(
+                view, found, number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
         if explain:
-            return records.explained(result, _explain(found, effort, limit, started, searched))
+            return hit_results.explained(result, _explain(found, effort, limit, started, searched))
         return result
 
     def search_batch(
@@ -256,7 +251,7 @@ class Collection:
                     f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it"
                 )
             hits = search.search_field_batch(found, matrix, limit, effort, self._database.threads)
-            results = records.batch_results(
+            results = hit_results.batch_results(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
         return BatchResult(results=results, limit=limit)

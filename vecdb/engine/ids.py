@@ -8,7 +8,6 @@ with an id key beyond ID_COLUMN_BYTES_MAX has no such column; its ids come from 
 
 from __future__ import annotations
 
-import ctypes
 import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from vecdb.config import ID_COLUMN_BYTES_MAX
 from vecdb.errors import CorruptionError
+from vecdb.kernels.native import kernels
 from vecdb.storage.keys import id_from_key
 
 if TYPE_CHECKING:
@@ -43,24 +43,27 @@ def encode_id_rows(id_keys: Sequence[bytes], slots: Sequence[int]) -> npt.NDArra
     return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), stride)
 
 
-def read_ids(column: Column, rows: Sequence[int], slots: Sequence[int]) -> list[RecordId]:
-    """Return the ids of live rows; CorruptionError for one that does not fit its check. Under 1 µs each.
+def read_ids(column: Column, rows: npt.NDArray[np.int32], slots: Sequence[int]) -> list[RecordId]:
+    """Return the ids of live rows (n,) int32; CorruptionError for one that does not fit its check. Under 0.5 µs each.
 
     The caller holds whatever keeps the column's memory alive.
     """
-    address, shift, stride, mask = column.table.item, column.shift, column.stride, (1 << column.shift) - 1
-    read, crc32 = ctypes.string_at, zlib.crc32
+    stride, table = column.stride, column.table
+    raw = np.empty(len(rows) * stride, dtype=np.uint8)
+    kernels.gather_rows(table.ctypes.data, column.shift, stride, rows.ctypes.data, len(rows), raw.ctypes.data)
+    content, crc32 = raw.tobytes(), zlib.crc32
     ids: list[RecordId] = []
-    for row, slot in zip(rows, slots, strict=True):
-        raw = read(address(row >> shift) + (row & mask) * stride, stride)
-        key = raw[HEAD_BYTES : HEAD_BYTES + raw[0]]
-        if not key or crc32(key, slot) & 0xFFFF != raw[1] | raw[2] << 8:
+    at = 0
+    for slot in slots:
+        # The commonest kind is spelled out: this loop is a tenth of a search.
+        key = content[at + HEAD_BYTES : at + HEAD_BYTES + content[at]]
+        if not key or crc32(key, slot) & 0xFFFF != content[at + 1] | content[at + 2] << 8:
             raise CorruptionError(
                 f"the id of slot {slot} does not fit its check; restore a backup, or run verify to see what is damaged",
                 slot=slot,
             )
-        # The commonest kind is spelled out: this loop is a tenth of a search.
         ids.append(key[1:].decode() if key[0] == STR_KIND else id_from_key(key))
+        at += stride
     return ids
 
 

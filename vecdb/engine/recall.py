@@ -32,7 +32,7 @@ def measure_field_recall(
     approximate = search_field_batch(field, queries, k, effort, threads, slots)
     wanted = found = 0
     shares = []
-    for (_, truth), (_, got) in zip(exact, approximate, strict=True):
+    for truth, got in ((a.distances, b.distances) for a, b in zip(exact, approximate, strict=True)):
         if len(truth):
             hits = int((got <= truth[-1] + _tolerance(truth)).sum())
             shares.append(min(hits, len(truth)) / len(truth))

@@ -8,13 +8,20 @@ Concurrency: pure over immutable views; kernels release the GIL.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from vecdb.engine.effort import SearchEffort
-from vecdb.index.search import scan_planned, scan_segment_batch, search_segment, search_segment_batch
+from vecdb.index.search import (
+    BatchHits,
+    Hits,
+    scan_planned,
+    scan_segment_batch,
+    search_segment,
+    search_segment_batch,
+)
 from vecdb.types import FloatArray
 
 if TYPE_CHECKING:
@@ -23,25 +30,35 @@ if TYPE_CHECKING:
     from vecdb.engine.view import FieldView
 
 Slots: TypeAlias = npt.NDArray[np.uint32]
-Hits: TypeAlias = tuple[Slots, FloatArray]
-"""Slots and distances of one query, best first."""
 
 
-def search_field(field: FieldView, query: FloatArray, limit: int, effort: SearchEffort) -> Hits:
+class FieldHits(NamedTuple):
+    """Hits of one query, best first, and where each is: `places[i]` is the number of a segment of the field, or the
+    number of segments for the tail; None when all are in place 0. `rows[i]` is the row there.
+    """
+
+    slots: Slots
+    distances: FloatArray
+    rows: npt.NDArray[np.int32]
+    places: npt.NDArray[np.int64] | None
+
+
+def search_field(field: FieldView, query: FloatArray, limit: int, effort: SearchEffort) -> FieldHits:
     """Return the hits of one query (dim,)."""
     if len(field.segments) == 1 and not field.tail.live and not effort.exact:
         # What a collection at rest looks like; nothing to merge.
         only = field.segments[0]
-        return search_segment(only.segment, query, min(limit, only.live), effort.ef_for(only, limit), only.dead)
+        found = search_segment(only.segment, query, min(limit, only.live), effort.ef_for(only, limit), only.dead)
+        return FieldHits(*found, None)
     limit = min(limit, field.live)
     parts: list[Hits] = []
     for view in field.segments:
         if effort.exact:
-            parts.append(_first(scan_segment_batch(view.segment, query.reshape(1, -1), limit, view.dead)))
+            parts.append(scan_segment_batch(view.segment, query.reshape(1, -1), limit, view.dead).of(0))
         else:
             parts.append(search_segment(view.segment, query, limit, effort.ef_for(view, limit), view.dead))
     if field.tail.live:
-        parts.append(_first(scan_planned(field.tail.plan, query.reshape(1, -1), limit, field.tail.dead)))
+        parts.append(scan_planned(field.tail.plan, query.reshape(1, -1), limit, field.tail.dead).of(0))
     return merged(parts, limit)
 
 
@@ -52,10 +69,10 @@ def search_field_batch(
     effort: SearchEffort,
     threads: int,
     skip_slots: Slots | None = None,
-) -> list[Hits]:
+) -> list[FieldHits]:
     """Return the hits of each query (n, dim). `skip_slots` (n,) names a slot that query i must not find."""
     wanted = min(limit, field.live)
-    parts = []
+    parts: list[BatchHits] = []
     for view in field.segments:
         skips = None if skip_slots is None else view.slot_map.find(skip_slots)
         if effort.exact:
@@ -66,26 +83,19 @@ def search_field_batch(
     if field.tail.live:
         skips = None if skip_slots is None else field.tail.find(skip_slots)
         parts.append(scan_planned(field.tail.plan, queries, wanted, field.tail.dead, threads, skips))
-    return [
-        merged(
-            [(slots[row, : counts[row]], distances[row, : counts[row]]) for slots, distances, counts in parts], limit
-        )
-        for row in range(len(queries))
-    ]
+    return [merged([part.of(index) for part in parts], limit) for index in range(len(queries))]
 
 
-def merged(parts: Sequence[Hits], limit: int) -> Hits:
-    """Merge sorted hits of several places, best `limit` by (distance, slot)."""
+def merged(parts: Sequence[Hits], limit: int) -> FieldHits:
+    """Merge the hits of each place of a field, in order, into the best `limit` by (distance, slot)."""
     if len(parts) == 1:
-        return parts[0]
+        return FieldHits(*parts[0], None)
     if not parts:
-        return np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.float32)
-    slots = np.concatenate([part[0] for part in parts])
-    distances = np.concatenate([part[1] for part in parts])
+        none = np.zeros(0, dtype=np.uint32)
+        return FieldHits(none, none.astype(np.float32), none.astype(np.int32), None)
+    slots = np.concatenate([part.slots for part in parts])
+    distances = np.concatenate([part.distances for part in parts])
+    rows = np.concatenate([part.rows for part in parts])
+    places = np.repeat(np.arange(len(parts)), [len(part.slots) for part in parts])
     order = np.lexsort((slots, distances))[:limit]
-    return slots[order], distances[order]
-
-
-def _first(hits: tuple[Slots, FloatArray, npt.NDArray[np.int32]]) -> Hits:
-    slots, distances, counts = hits
-    return slots[0, : counts[0]], distances[0, : counts[0]]
+    return FieldHits(slots[order], distances[order], rows[order], places[order])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vecdb.config import CURVE_SAMPLE_DEFAULT
 from vecdb.index.recall_curve import Points, RecallCurve
-from vecdb.index.search import Hits, scan_segment_batch, search_segment_batch
+from vecdb.index.search import BatchHits, scan_segment_batch, search_segment_batch
 from vecdb.index.segment import Segment
 from vecdb.types import FloatArray
 
@@ -43,7 +43,7 @@ def _measure(
     segment: Segment,
     queries: FloatArray,
     rows: npt.NDArray[np.int64],
-    truth: Hits,
+    truth: BatchHits,
     limit: int,
     efforts: tuple[int, ...],
     threads: int,
@@ -57,21 +57,22 @@ def _measure(
     return tuple(points)
 
 
-def mean_recall(truth: Hits, found: Hits) -> float:
+def mean_recall(truth: BatchHits, found: BatchHits) -> float:
     """Mean share of the true hits found, a hit as near as the farthest true one counting as true (ties)."""
     total = 0.0
-    for index, count in enumerate(truth[2]):
+    for index, count in enumerate(truth.counts):
         if count == 0:
             total += 1.0
             continue
-        bound = truth[1][index, count - 1]
+        bound = truth.distances[index, count - 1]
         bound = bound + 1e-6 * abs(bound)
-        total += min(float((found[1][index, : found[2][index]] <= bound).sum()) / float(count), 1.0)
-    return total / max(len(truth[2]), 1)
+        total += min(float((found.of(index).distances <= bound).sum()) / float(count), 1.0)
+    return total / max(len(truth.counts), 1)
 
 
-def _head(hits: Hits, limit: int) -> Hits:
-    return hits[0][:, :limit], hits[1][:, :limit], np.minimum(hits[2], limit).astype(np.int32)
+def _head(hits: BatchHits, limit: int) -> BatchHits:
+    counts = np.minimum(hits.counts, limit).astype(np.int32)
+    return BatchHits(hits.slots[:, :limit], hits.distances[:, :limit], hits.rows[:, :limit], counts)
 
 
 def read_rows(segment: Segment, rows: npt.NDArray[np.int64]) -> FloatArray:

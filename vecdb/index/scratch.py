@@ -59,10 +59,13 @@ class Scratch:
 
     def _reserve_results(self, limit: int) -> None:
         self._put(layout.BEST, aligned_empty((limit + 1,), np.int64))
+        self._put(layout.BEST_ROWS, aligned_empty((limit + 1,), np.int32))
         self.slots = aligned_empty((limit,), np.uint32)
         self.slots_address = int(self.slots.ctypes.data)
         self.distances = aligned_empty((limit,), np.float32)
         self.distances_address = int(self.distances.ctypes.data)
+        self.rows = aligned_empty((limit,), np.int32)
+        self.rows_address = int(self.rows.ctypes.data)
 
     def _put(self, place: int, array: npt.NDArray[Any]) -> None:
         self.words[place // 8] = array.ctypes.data

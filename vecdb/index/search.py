@@ -8,7 +8,7 @@ Concurrency: thread safe. Each thread has its own Scratch; batches run on `threa
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,33 @@ from vecdb.kernels.native import kernels
 from vecdb.types import FloatArray
 
 SlotArray = npt.NDArray[np.uint32]
+RowArray = npt.NDArray[np.int32]
 CountArray = npt.NDArray[np.int32]
 DeadBits = npt.NDArray[np.uint64]
 SkipRows = npt.NDArray[np.int64]
-Hits = tuple[SlotArray, FloatArray, CountArray]
+
+
+class Hits(NamedTuple):
+    """Hits of one query, best first: slots (n,), distances (n,) and rows of the segment (n,)."""
+
+    slots: SlotArray
+    distances: FloatArray
+    rows: RowArray
+
+
+class BatchHits(NamedTuple):
+    """Hits of many queries, (q, limit) each; row i holds counts[i] of them, then slot 2^32 - 1 at infinity, row -1."""
+
+    slots: SlotArray
+    distances: FloatArray
+    rows: RowArray
+    counts: CountArray
+
+    def of(self, index: int) -> Hits:
+        """The hits of one query."""
+        count = self.counts[index]
+        return Hits(self.slots[index, :count], self.distances[index, :count], self.rows[index, :count])
+
 
 NO_SLOT: Final = 0xFFFFFFFF
 
@@ -46,14 +69,14 @@ BATCH_QUERIES: Final = 16
 
 def search_segment(
     segment: Segment, query: FloatArray, limit: int, ef: int, dead: DeadBits | None = None, skip_row: int = -1
-) -> tuple[SlotArray, FloatArray]:
-    """Nearest live rows of `query` (dim,): (slots (n,) uint32, distances (n,) float32), n <= limit, best first.
+) -> Hits:
+    """Nearest live rows of `query` (dim,), at most `limit`, best first.
 
     `dead`: bit r of the words set means row r is a tombstone. `ef` is raised to `limit`. `skip_row` is
     left out and not walked through, as if it were not in the graph: what calibration needs.
     """
     if segment.rows == 0 or limit < 1:
-        return np.empty(0, dtype=np.uint32), np.empty(0, dtype=np.float32)
+        return _empty_hits(1, 0).of(0)
     scratch = thread_scratch()
     ef = _reserve(scratch, segment, limit, ef)
     scratch.query[: segment.dim] = query
@@ -71,15 +94,15 @@ def search_segment(
         0 if skip_row < 0 else scratch.skip_address,
         scratch.slots_address,
         scratch.distances_address,
+        scratch.rows_address,
         scratch.count_address,
     )
     count = int(scratch.count[0])
     if count < limit and count < live_rows(segment.rows, dead, skip_row):
         queries = scratch.query[: segment.dim].reshape(1, -1).copy()
         skips = None if skip_row < 0 else np.array([skip_row], dtype=np.int64)
-        slots, distances, counts = _search_harder(segment, queries, limit, ef, dead, skips)
-        return slots[0, : counts[0]], distances[0, : counts[0]]
-    return scratch.slots[:count].copy(), scratch.distances[:count].copy()
+        return _search_harder(segment, queries, limit, ef, dead, skips).of(0)
+    return Hits(scratch.slots[:count].copy(), scratch.distances[:count].copy(), scratch.rows[:count].copy())
 
 
 def search_segment_batch(
@@ -90,21 +113,20 @@ def search_segment_batch(
     dead: DeadBits | None = None,
     threads: int = 1,
     skip_rows: SkipRows | None = None,
-) -> Hits:
-    """`search_segment` for queries (q, dim): (slots (q, limit), distances (q, limit), counts (q,)).
-
-    Row i holds counts[i] hits; what lies behind them is slot 2^32 - 1 at infinity. `skip_rows` (q,), -1 for none.
-    """
+) -> BatchHits:
+    """`search_segment` for queries (q, dim). `skip_rows` (q,), -1 for none."""
     queries = np.ascontiguousarray(queries, dtype=np.float32)
-    slots, distances, counts = _search_pass(segment, queries, limit, ef, dead, threads, skip_rows)
+    hits = _search_pass(segment, queries, limit, ef, dead, threads, skip_rows)
     if segment.rows and limit > 0:
         live = live_rows(segment.rows, dead, -1)
-        short = np.flatnonzero(counts < min(limit, live - (skip_rows is not None)))
+        short = np.flatnonzero(hits.counts < min(limit, live - (skip_rows is not None)))
         if short.size:
             skips = None if skip_rows is None else skip_rows[short]
-            hits = _search_harder(segment, queries[short], limit, ef, dead, skips)
-            slots[short], distances[short], counts[short] = hits
-    return slots, distances, counts
+            for column, better in zip(
+                hits, _search_harder(segment, queries[short], limit, ef, dead, skips), strict=True
+            ):
+                column[short] = better
+    return hits
 
 
 def _reserve(scratch: Scratch, segment: Segment, limit: int, ef: int) -> int:
@@ -122,12 +144,12 @@ def _search_pass(
     dead: DeadBits | None,
     threads: int,
     skip_rows: SkipRows | None,
-) -> Hits:
+) -> BatchHits:
     """One graph search per query, short or not."""
-    slots, distances, counts = _empty_hits(len(queries), limit)
+    hits = _empty_hits(len(queries), limit)
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
-        return slots, distances, counts
-    outputs = (slots.ctypes.data, distances.ctypes.data, counts.ctypes.data)
+        return hits
+    outputs = [column.ctypes.data for column in hits]
     dead_address = 0 if dead is None else dead.ctypes.data
     skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
     source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
@@ -141,18 +163,18 @@ def _search_pass(
         )
 
     run_ranges(len(queries), BATCH_QUERIES, threads, answer)
-    return slots, distances, counts
+    return hits
 
 
 def _search_harder(
     segment: Segment, queries: FloatArray, limit: int, ef: int, dead: DeadBits | None, skip_rows: SkipRows | None
-) -> Hits:
+) -> BatchHits:
     """The way out for searches that came out short: more effort, then every row."""
     queries = np.ascontiguousarray(queries)
     effort = min(RETRY_FACTOR * max(ef, limit), EF_MAX)
     if effort < segment.rows:
         hits = _search_pass(segment, queries, limit, effort, dead, 1, skip_rows)
-        if hits[2].min() >= min(limit, live_rows(segment.rows, dead, -1) - (skip_rows is not None)):
+        if hits.counts.min() >= min(limit, live_rows(segment.rows, dead, -1) - (skip_rows is not None)):
             return hits
     return _scan(segment.plan, queries, limit, dead, 1, skip_rows)
 
@@ -175,7 +197,7 @@ def scan_segment_batch(
     dead: DeadBits | None = None,
     threads: int = 1,
     skip_rows: SkipRows | None = None,
-) -> Hits:
+) -> BatchHits:
     """Exact hits of a segment: what `search_segment_batch` approximates."""
     return scan_planned(segment.plan, queries, limit, dead, threads, skip_rows)
 
@@ -187,7 +209,7 @@ def scan_planned(
     dead: DeadBits | None = None,
     threads: int = 1,
     skip_rows: SkipRows | None = None,
-) -> Hits:
+) -> BatchHits:
     """Exact nearest live rows of queries (q, dim) over a plan made by `segment.scan_plan`, as `search_segment_batch`.
 
     Cost: one pass over the vectors for every SCAN_QUERIES queries.
@@ -197,24 +219,29 @@ def scan_planned(
 
 def _scan(
     plan: Plan, queries: FloatArray, limit: int, dead: DeadBits | None, threads: int, skip_rows: SkipRows | None
-) -> Hits:
-    slots, distances, counts = _empty_hits(len(queries), limit)
+) -> BatchHits:
+    hits = _empty_hits(len(queries), limit)
     if len(queries) == 0 or limit < 1:
-        return slots, distances, counts
-    outputs = (slots.ctypes.data, distances.ctypes.data, counts.ctypes.data)
+        return hits
+    outputs = [column.ctypes.data for column in hits]
     dead_address = 0 if dead is None else dead.ctypes.data
     skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
     source, dim = queries.ctypes.data, queries.shape[1]
 
     def answer(first: int, last: int) -> None:
-        work = np.empty((last - first) * (limit + dim) + 1, dtype=np.int64)
+        work = np.empty((last - first) * (2 * limit + dim) + 1, dtype=np.int64)
         at = work.ctypes.data
         kernels.scan_block(plan.address, source, first, last, limit, dead_address, skip_address, at, *outputs)
 
     run_ranges(len(queries), SCAN_QUERIES, threads, answer)
-    return slots, distances, counts
+    return hits
 
 
-def _empty_hits(count: int, limit: int) -> Hits:
-    slots = np.full((count, max(limit, 0)), NO_SLOT, dtype=np.uint32)
-    return slots, np.full(slots.shape, np.inf, dtype=np.float32), np.zeros(count, dtype=np.int32)
+def _empty_hits(count: int, limit: int) -> BatchHits:
+    shape = (count, max(limit, 0))
+    return BatchHits(
+        slots=np.full(shape, NO_SLOT, dtype=np.uint32),
+        distances=np.full(shape, np.inf, dtype=np.float32),
+        rows=np.full(shape, -1, dtype=np.int32),
+        counts=np.zeros(count, dtype=np.int32),
+    )

@@ -69,7 +69,7 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def import_kernel_modules() -> None:
     """Fill SOURCES."""
-    from vecdb.kernels import insertion, scan, search  # noqa: F401, PLC0415 - they import this module
+    from vecdb.kernels import gather, insertion, scan, search  # noqa: F401, PLC0415 - they import this module
 
 
 def compile_kernel(name: str) -> ObjectCode:

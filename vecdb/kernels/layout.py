@@ -59,6 +59,7 @@ QUERY: Final = 48  # float32 (dim,): the prepared query
 BEST: Final = 56  # int64 keys of the results: float_order(distance) << 32 | slot
 SEEN_COUNT: Final = 64  # out: rows scored by the last search
 CHOSEN: Final = 72  # int32 rows chosen by pruning
+BEST_ROWS: Final = 80  # int32 row of each result key
 SCRATCH_WORDS: Final = 16
 
 ROW_BITS: Final = 0xFFFFFFFF

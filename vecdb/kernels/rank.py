@@ -1,7 +1,8 @@
 """Prepares queries and ranks rows by their true float distance: the last step of a search and all of a scan.
 
 Promises: graph search and scan compute a row's distance by the same code, so the two agree bit for bit.
-Invariants: result keys are float_order(distance) << 32 | slot, kept sorted: ties go to the lower slot.
+Invariants: result keys are float_order(distance) << 32 | slot, kept sorted: ties go to the lower slot. The row of each
+key stands at the same position of a second array.
 Concurrency: no state.
 """
 
@@ -17,8 +18,10 @@ from vecdb.kernels.intrinsics import (
     float_order,
     load_f32,
     load_f64,
+    load_i32,
     load_i64,
     load_u32,
+    move_bytes,
     store_f32,
     store_i16,
     store_i32,
@@ -95,19 +98,24 @@ def true_distance(plan: int, row: int, query: int) -> float:
 
 
 @device
-def offer_row(plan: int, row: int, query: int, best: int, size: int, limit: int) -> int:
+def offer_row(plan: int, row: int, query: int, best: int, best_rows: int, size: int, limit: int) -> int:
     """Score a row exactly and keep it if it is among the best `limit`; returns the new size of `best`."""
     key = float_order(true_distance(plan, row, query)) << 32 | load_u32(column_row(plan + SLOTS, row))
     if size == limit and key >= load_i64(best + 8 * (size - 1)):
         return size
-    insert_key(best, size, limit, key)
-    return min(size + 1, limit)
+    kept = min(size, limit - 1)
+    at = insert_key(best, size, limit, key)
+    place = best_rows + 4 * at
+    move_bytes(place + 4, place, 4 * (kept - at))
+    store_i32(place, row)
+    return kept + 1
 
 
 @device
-def write_hits(best: int, size: int, slots: int, distances: int) -> None:
-    """Unpack result keys into uint32 slots and float32 distances."""
+def write_hits(best: int, best_rows: int, size: int, slots: int, distances: int, rows: int) -> None:
+    """Unpack results into uint32 slots, float32 distances and int32 rows."""
     for position in range(size):
         key = load_i64(best + 8 * position)
         store_i32(slots + 4 * position, key & ROW_BITS)
         store_f32(distances + 4 * position, float_from_order(key >> 32))
+        store_i32(rows + 4 * position, load_i32(best_rows + 4 * position))

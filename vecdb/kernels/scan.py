@@ -28,14 +28,16 @@ def scan_block(
     work: int,
     slots: int,
     distances: int,
+    rows_found: int,
     counts: int,
 ) -> int:
     """Exact hits of queries [first, last); arguments as for `search_graph`.
 
-    `work` holds (last - first) * (8 * limit + 4 * dim) bytes: result keys, then prepared queries.
+    `work` holds (last - first) * (12 * limit + 4 * dim) bytes: result keys, prepared queries, rows of the results.
     """
     dim, rows = load_i64(plan + DIM), load_i64(plan + ROWS)
     prepared = work + 8 * limit * (last - first)
+    ranked = prepared + 4 * dim * (last - first)
     for index in range(first, last):
         prepare_query(plan, queries + 4 * dim * index, prepared + 4 * dim * (index - first))
         store_i32(counts + 4 * index, 0)
@@ -43,15 +45,15 @@ def scan_block(
         end = min(begin + BLOCK_ROWS, rows)
         for index in range(first, last):
             skip_row = load_i64(skip_rows + 8 * index) if skip_rows else -1
-            best = work + 8 * limit * (index - first)
+            best, best_rows = work + 8 * limit * (index - first), ranked + 4 * limit * (index - first)
             query = prepared + 4 * dim * (index - first)
             size = load_i32(counts + 4 * index)
             for row in range(begin, end):
                 if not is_excluded(row, dead, skip_row):
-                    size = offer_row(plan, row, query, best, size, limit)
+                    size = offer_row(plan, row, query, best, best_rows, size, limit)
             store_i32(counts + 4 * index, size)
     for index in range(first, last):
-        size = load_i32(counts + 4 * index)
-        best = work + 8 * limit * (index - first)
-        write_hits(best, size, slots + 4 * limit * index, distances + 4 * limit * index)
+        size, place = load_i32(counts + 4 * index), 4 * limit * index
+        best, best_rows = work + 8 * limit * (index - first), ranked + 4 * limit * (index - first)
+        write_hits(best, best_rows, size, slots + place, distances + place, rows_found + place)
     return rows * (last - first)

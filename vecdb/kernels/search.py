@@ -10,6 +10,7 @@ from vecdb.kernels.intrinsics import load_i32, load_i64, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.layout import (
     BEST,
+    BEST_ROWS,
     DIM,
     ENTRY,
     HALF,
@@ -41,12 +42,12 @@ def rank_pool(plan: int, scratch: int, size: int, limit: int, rerank: int, dead:
             count += 1
             if count <= 8:
                 fetch_row(column_row(plan + VECTORS, row), width)
-    best, query = load_i64(scratch + BEST), load_i64(scratch + QUERY)
+    best, best_rows, query = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS), load_i64(scratch + QUERY)
     kept = 0
     for position in range(count):
         if position + 8 < count:
             fetch_row(column_row(plan + VECTORS, load_i32(rows + 4 * (position + 8))), width)
-        kept = offer_row(plan, load_i32(rows + 4 * position), query, best, kept, limit)
+        kept = offer_row(plan, load_i32(rows + 4 * position), query, best, best_rows, kept, limit)
     return kept
 
 
@@ -64,12 +65,14 @@ def search_graph(
     skip_rows: int,
     slots: int,
     distances: int,
+    rows: int,
     counts: int,
 ) -> int:
     """Answer queries [first, last) of the float32 matrix at `queries`.
 
     `skip_rows` is the address of an int64 row per query to leave out (-1: none), or 0. Hits go to row i of `slots`
-    (uint32) and `distances` (float32), both (q, limit), their number to counts[i] (int32). Returns rows scored.
+    (uint32), `distances` (float32) and `rows` (int32), all (q, limit), their number to counts[i] (int32). Returns rows
+    scored.
     """
     dim = load_i64(plan + DIM)
     query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
@@ -85,7 +88,9 @@ def search_graph(
             )
             clear_visited(scratch, seen)
             kept = rank_pool(plan, scratch, size, limit, rerank, dead, skip_row)
-            write_hits(load_i64(scratch + BEST), kept, slots + 4 * limit * index, distances + 4 * limit * index)
+            place = 4 * limit * index
+            best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
+            write_hits(best, best_rows, kept, slots + place, distances + place, rows + place)
             scored += seen
         store_i32(counts + 4 * index, kept)
     store_i64(scratch + SEEN_COUNT, scored)

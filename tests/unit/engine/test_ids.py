@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,13 +28,18 @@ short_ids = st.one_of(
 )
 
 
+def row_numbers(rows: Iterable[int]) -> npt.NDArray[np.int32]:
+    """Rows as kernels return them."""
+    return np.array(list(rows), dtype=np.int32)
+
+
 @given(st.lists(short_ids, min_size=1, max_size=40))
 def test_ids_come_back_as_they_were(ids: list[RecordId]) -> None:
     slots = list(range(5, 5 + len(ids)))
     rows = encode_id_rows([id_key(record_id) for record_id in ids], slots)
     assert rows is not None
     assert rows.shape[1] % 8 == 0
-    assert read_ids(Column.from_array(rows), range(len(ids)), slots) == ids
+    assert read_ids(Column.from_array(rows), row_numbers(range(len(ids))), slots) == ids
 
 
 def test_a_column_over_several_chunks_reads_the_right_rows() -> None:
@@ -40,7 +47,7 @@ def test_a_column_over_several_chunks_reads_the_right_rows() -> None:
     rows = encode_id_rows(keys, range(40))
     assert rows is not None
     column = Column.from_chunks([np.ascontiguousarray(rows[start : start + 8]) for start in range(0, 40, 8)])
-    assert read_ids(column, [39, 0, 8, 7], [39, 0, 8, 7]) == [39, 0, 8, 7]
+    assert read_ids(column, row_numbers([39, 0, 8, 7]), [39, 0, 8, 7]) == [39, 0, 8, 7]
 
 
 def test_every_flipped_bit_of_an_id_is_noticed_or_harmless() -> None:
@@ -51,14 +58,14 @@ def test_every_flipped_bit_of_an_id_is_noticed_or_harmless() -> None:
             damaged = rows.copy()
             damaged[0, byte] ^= 1 << bit
             with pytest.raises(CorruptionError, match="slot 7"):
-                read_ids(Column.from_array(damaged), [0], [7])
+                read_ids(Column.from_array(damaged), row_numbers([0]), [7])
 
 
 def test_an_id_read_for_another_slot_is_noticed() -> None:
     rows = encode_id_rows([id_key("a")], [1])
     assert rows is not None
     with pytest.raises(CorruptionError, match="slot 2"):
-        read_ids(Column.from_array(rows), [0], [2])
+        read_ids(Column.from_array(rows), row_numbers([0]), [2])
 
 
 def test_ids_too_long_for_a_column_make_none() -> None:

@@ -36,7 +36,7 @@ def make_graph(vectors: npt.NDArray[Any], threads: int = 1) -> tuple[Graph, npt.
 def recall(graph: Graph, vectors: npt.NDArray[Any], queries: npt.NDArray[np.float32], ef: int = 60) -> float:
     """Recall@10 against the twin's scan."""
     segment = segment_from_arrays(vectors, graph, "l2")
-    _, found, _ = search_segment_batch(segment, queries, 10, ef)
+    found = search_segment_batch(segment, queries, 10, ef).distances
     bounds = [np.sort(oracle.true_distances("l2", vectors, query))[9] for query in queries]
     return float(np.mean(found <= np.array(bounds)[:, None] * (1 + 1e-5) + 1e-6))
 
@@ -96,7 +96,7 @@ def test_pairs_of_equal_rows_are_both_found(rng: np.random.Generator) -> None:
     vectors = np.concatenate([half, half])
     graph, _ = make_graph(vectors)
     segment = segment_from_arrays(vectors, graph, "l2")
-    slots, _, _ = search_segment_batch(segment, half, 2, 20)
+    slots = search_segment_batch(segment, half, 2, 20).slots
     both = np.sort(slots, axis=1) == np.arange(1000)[:, None] + np.array([0, 1000])
     assert both.all(axis=1).mean() > 0.98
 

@@ -71,10 +71,11 @@ def test_a_scan_equals_its_twin(metric: Metric, rng: np.random.Generator) -> Non
     segment = make_segment(vectors, metric, slots)
     dead = rng.random(200) < 0.5
     query = random_rows(rng, 1)
-    found, distances, counts = scan_segment_batch(segment, query, 20, as_bits(dead))
+    found, distances, rows, counts = scan_segment_batch(segment, query, 20, as_bits(dead))
     want = oracle.scan_block(metric, vectors, slots, query[0], 20, np.flatnonzero(dead).tolist())
     assert counts.tolist() == [20]
     assert found[0].tolist() == [slot for _, slot in want]
+    assert slots[rows[0]].tolist() == found[0].tolist()
     assert np.allclose(distances[0], [distance for distance, _ in want], rtol=1e-5, atol=1e-4)
 
 
@@ -85,10 +86,10 @@ def test_a_tombstone_is_never_returned_and_no_result_is_short(share: float, rng:
     dead = rng.random(ROWS) < share
     live = int((~dead).sum())
     for limit in (1, 10, 100):
-        slots, _, counts = search_segment_batch(segment, random_rows(rng, 10), limit, 10, as_bits(dead))
+        slots, _, _, counts = search_segment_batch(segment, random_rows(rng, 10), limit, 10, as_bits(dead))
         assert (counts == min(limit, live)).all()
         assert not any(dead[slots[row, :count]].any() for row, count in enumerate(counts))
-        alone, _ = search_segment(segment, vectors[0], limit, 10, as_bits(dead))
+        alone = search_segment(segment, vectors[0], limit, 10, as_bits(dead)).slots
         assert len(alone) == min(limit, live)
 
 
@@ -99,13 +100,13 @@ def test_a_region_of_tombstones_does_not_hide_what_lies_behind(rng: np.random.Ge
     order = np.argsort(oracle.true_distances("l2", vectors, query))
     dead = np.zeros(ROWS, dtype=np.bool_)
     dead[order[:300]] = True
-    slots, _ = search_segment(segment, query, 10, 20, as_bits(dead))
+    slots = search_segment(segment, query, 10, 20, as_bits(dead)).slots
     assert len(set(slots.tolist()) & set(order[300:310].tolist())) >= 8
 
 
 def test_a_limit_beyond_all_rows_returns_all_rows(rng: np.random.Generator) -> None:
     segment = make_segment(random_rows(rng, 300), "cosine")
-    slots, distances = search_segment(segment, random_rows(rng, 1)[0], 1000, 10)
+    slots, distances, _ = search_segment(segment, random_rows(rng, 1)[0], 1000, 10)
     assert sorted(slots.tolist()) == list(range(300))
     assert (np.diff(distances) >= 0).all()
 
@@ -113,7 +114,7 @@ def test_a_limit_beyond_all_rows_returns_all_rows(rng: np.random.Generator) -> N
 def test_the_skipped_row_is_left_out(rng: np.random.Generator) -> None:
     vectors = random_rows(rng)
     segment = make_segment(vectors, "l2")
-    slots, _ = search_segment(segment, vectors[77], 10, 50, None, 77)
+    slots = search_segment(segment, vectors[77], 10, 50, None, 77).slots
     assert len(slots) == 10
     assert 77 not in slots.tolist()
 
@@ -123,9 +124,9 @@ def test_the_skipped_row_is_left_out(rng: np.random.Generator) -> None:
 def test_empty_and_one_row_segments_answer(metric: Metric, rows: int, rng: np.random.Generator) -> None:
     vectors = random_rows(rng, 1)[:rows]
     segment = make_segment(vectors, metric)
-    slots, distances = search_segment(segment, random_rows(rng, 1)[0], 10, 50)
+    slots, distances, _ = search_segment(segment, random_rows(rng, 1)[0], 10, 50)
     assert (slots.tolist(), len(distances)) == (list(range(rows)), rows)
-    assert search_segment_batch(segment, random_rows(rng, 3), 10, 50)[2].tolist() == [rows] * 3
+    assert search_segment_batch(segment, random_rows(rng, 3), 10, 50).counts.tolist() == [rows] * 3
 
 
 def test_no_queries_and_no_limit_give_empty_results(rng: np.random.Generator) -> None:
@@ -196,7 +197,7 @@ def test_a_scan_of_chunked_rows_with_slots_of_their_own(dtype: VectorDtype, rng:
     norms = chunked(inverse_norms(vectors), 16, 4)
     queries = random_rows(rng, 3, 33)
     plan = scan_plan(chunked(vectors, 16, 2), norms, chunked(slots, 16, 0), 100, "cosine", dtype, 33)
-    found, _, _ = scan_planned(plan, queries, 7, None, 2)
+    found = scan_planned(plan, queries, 7, None, 2).slots
     for query, row in zip(queries, found, strict=True):
         assert row.tolist() == [slot for _, slot in oracle.scan_block("cosine", vectors, slots, query, 7)]
 
@@ -210,7 +211,7 @@ def test_live_rows_ignores_bits_beyond_the_last_row() -> None:
 
 def test_huge_rows_are_found_under_l2(rng: np.random.Generator) -> None:
     vectors = (random_rows(rng, 300) * 1e16).astype(np.float32)
-    slots, distances = search_segment(make_segment(vectors, "l2"), vectors[5], 3, 50)
+    slots, distances, _ = search_segment(make_segment(vectors, "l2"), vectors[5], 3, 50)
     assert slots[0] == 5
     assert distances[0] == 0
     assert np.isfinite(distances).all()
@@ -290,6 +291,6 @@ def test_a_search_over_noise_instead_of_links_stays_inside(column: str, rng: np.
     there: Column = getattr(sound, column)
     noise = rng.integers(-(2**31), 2**31, size=(there.rows, there.stride // 4), dtype=np.int64).astype(np.int32)
     segment = replace(sound, **{column: Column.from_array(noise)})  # type: ignore[arg-type]  # one of four columns
-    slots, distances = search_segment(segment, rng.standard_normal(40).astype(np.float32), 10, 50)
+    slots, distances, _ = search_segment(segment, rng.standard_normal(40).astype(np.float32), 10, 50)
     assert len(slots) == 10
     assert np.all(np.diff(distances) >= 0)

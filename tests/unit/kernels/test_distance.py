@@ -31,9 +31,8 @@ def scan_all(metric: Metric, vectors: npt.NDArray[Any], query: npt.NDArray[np.fl
     slots = Column.from_array(np.arange(rows, dtype=np.uint32))
     dtype: VectorDtype = "float16" if vectors.dtype == np.float16 else "float32"
     plan = scan_plan(Column.from_array(vectors), norms, slots, rows, metric, dtype, dim)
-    found, distances, _ = scan_planned(plan, query.reshape(1, -1), rows)
-    in_row_order: npt.NDArray[np.float32] = distances[0, np.argsort(found[0])]
-    return in_row_order
+    hits = scan_planned(plan, query.reshape(1, -1), rows).of(0)
+    return hits.distances[np.argsort(hits.slots)]
 
 
 def tolerance(metric: Metric, vectors: npt.NDArray[Any], query: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

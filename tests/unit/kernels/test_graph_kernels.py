@@ -104,7 +104,7 @@ def test_a_search_equals_its_twin_hit_for_hit(metric: Metric, rng: np.random.Gen
         to_codes = oracle.code_distances(codes, query_codes(segment, query))
         to_rows = oracle.true_distances(metric, vectors, query)
         for gone, bits in (([], None), (np.flatnonzero(excluded).tolist(), dead)):
-            got_slots, got = search_segment(segment, query, 5, 12, bits)
+            got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             want = oracle.search_graph(
                 as_lists(graph.links), upper_of(graph), graph.entry, to_codes, to_rows, slots, 5, 12,
                 10 + RERANK_EXTRA, gone,
