@@ -141,7 +141,12 @@ def search_graph(
     gone = set(excluded)
     start = entry if upper is None else descend(upper, code_distance_to)
     pool = beam_search(links, code_distance_to, start, ef, excluded=gone)
-    rows = [row for _, row in pool if row not in gone][:rerank]
+    ranked = [scored for scored in pool if scored[1] not in gone][:rerank]
+    if len(ranked) > limit:
+        last = ranked[limit - 1][0]
+        least = limit + limit // 4 + 4
+        ranked = ranked[:least] + [scored for scored in ranked[least:] if scored[0] <= last + 8 * last**0.5]
+    rows = [row for _, row in ranked]
     return sorted((float(true_distance_to[row]), int(slots[row])) for row in rows)[:limit]
 
 

@@ -1,9 +1,8 @@
-"""Says how hard a search looks, apart from the search itself, so that arguments are checked before numba loads."""
+"""Says how hard a search looks, apart from the search itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from vecdb.engine.view import SegmentView
@@ -12,8 +11,7 @@ EF_UNMEASURED = 256
 """Pool size in a segment whose recall was never measured (imported from elsewhere)."""
 
 
-@dataclass(frozen=True, slots=True)
-class SearchEffort:
+class SearchEffort(NamedTuple):
     """How hard to look: exactly, with a fixed ef, or with whatever each segment needs for a target recall."""
 
     exact: bool

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vecdb.engine.view import FieldView, View
     from vecdb.types import FloatArray, Metric
 
+ONE = np.float32(1.0)
+
 
 def search_result(
     view: View, field: FieldView, number: int, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
@@ -143,4 +145,4 @@ def explained(result: SearchResult, explain: Explain) -> SearchResult:
 
 def scores_of(distances: FloatArray, metric: Metric) -> FloatArray:
     """Turn distances (lower is better) into scores (higher is better)."""
-    return np.float32(1.0) - distances if metric == "cosine" else -distances
+    return ONE - distances if metric == "cosine" else -distances

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from vecdb.config import ID_COLUMN_BYTES_MAX
 from vecdb.errors import CorruptionError
-from vecdb.kernels.native import kernels
+from vecdb.index.gather import gather_bytes
 from vecdb.storage.keys import id_from_key
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ def read_ids(column: Column, rows: npt.NDArray[np.int32], slots: Sequence[int]) 
 
     The caller holds whatever keeps the column's memory alive.
     """
-    stride, table = column.stride, column.table
-    raw = np.empty(len(rows) * stride, dtype=np.uint8)
-    kernels.gather_rows(table.ctypes.data, column.shift, stride, rows.ctypes.data, len(rows), raw.ctypes.data)
-    content, crc32 = raw.tobytes(), zlib.crc32
+    content, stride, crc32 = gather_bytes(column, rows), column.stride, zlib.crc32
     ids: list[RecordId] = []
     at = 0
     for slot in slots:

@@ -18,6 +18,10 @@ CHOSEN_ROWS: Final = 256
 """Room for chosen neighbours: twice the largest m, and some."""
 
 
+GATHER_ROWS: Final = 1_024
+"""Rows gathered by one call."""
+
+
 class Scratch:
     """Reusable buffers: visited bitset, work list, pool, prepared query and one query's results. Grows on demand."""
 
@@ -31,6 +35,10 @@ class Scratch:
         self.count_address = int(self.count.ctypes.data)
         self.skip = np.full(1, -1, dtype=np.int64)
         self.skip_address = int(self.skip.ctypes.data)
+        self.wanted = aligned_empty((GATHER_ROWS,), np.int32)
+        self.wanted_address = int(self.wanted.ctypes.data)
+        self.gathered = aligned_empty((0,), np.uint8)
+        self.gathered_address = 0
         self._put(layout.CHOSEN, aligned_empty((CHOSEN_ROWS,), np.int32))
         self.reserve(64, 64, 64, 16)
 
@@ -56,6 +64,12 @@ class Scratch:
         if limit > self._sizes[3]:
             self._reserve_results(limit)
         self._sizes = [max(old, new) for old, new in zip(self._sizes, request, strict=True)]
+
+    def reserve_gathered(self, size: int) -> None:
+        """Make room for `size` bytes of gathered rows."""
+        if size > len(self.gathered):
+            self.gathered = aligned_empty((size,), np.uint8)
+            self.gathered_address = int(self.gathered.ctypes.data)
 
     def _reserve_results(self, limit: int) -> None:
         self._put(layout.BEST, aligned_empty((limit + 1,), np.int64))

@@ -97,7 +97,7 @@ def search_segment(
         scratch.rows_address,
         scratch.count_address,
     )
-    count = int(scratch.count[0])
+    count = scratch.count.item(0)
     if count < limit and count < live_rows(segment.rows, dead, skip_row):
         queries = scratch.query[: segment.dim].reshape(1, -1).copy()
         skips = None if skip_row < 0 else np.array([skip_row], dtype=np.int64)

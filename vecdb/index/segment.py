@@ -46,7 +46,7 @@ class Plan:
     def put_column(self, place: int, column: Column | None) -> None:
         """Set the three fields of a column."""
         if column is not None:
-            self.words[place // 8 : place // 8 + 3] = (column.table.ctypes.data, column.shift, column.stride)
+            self.words[place // 8 : place // 8 + 3] = (column.address, column.shift, column.stride)
             self.keep.append(column)
 
     def put_array(self, place: int, array: npt.NDArray[Any]) -> None:

@@ -8,7 +8,7 @@ Concurrency: immutable; share freely.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
 
@@ -26,7 +26,8 @@ SINGLE_CHUNK_SHIFT: Final = 62
 class Column:
     """Rows of a fixed stride over chunks of 2^shift rows (see the module for where a row starts).
 
-    `table` (chunks,) int64 base addresses; `stride` in bytes; `owner` is any object that keeps the memory alive.
+    `table` (chunks,) int64 base addresses, itself at `address`; `stride` in bytes; `owner` is any object that keeps the
+    memory alive.
     """
 
     table: npt.NDArray[np.int64]
@@ -34,6 +35,11 @@ class Column:
     stride: int
     rows: int
     owner: object
+    address: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Kept, for asking numpy takes a microsecond.
+        object.__setattr__(self, "address", self.table.ctypes.data)
 
     @classmethod
     def from_array(cls, array: npt.NDArray[Any]) -> Column:

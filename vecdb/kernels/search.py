@@ -6,6 +6,8 @@ Concurrency: any number of calls, one scratch each.
 
 from __future__ import annotations
 
+import math
+
 from vecdb.kernels.intrinsics import load_i32, load_i64, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.layout import (
@@ -26,27 +28,54 @@ from vecdb.kernels.layout import (
 from vecdb.kernels.rank import encode_query, offer_row, prepare_query, write_hits
 from vecdb.kernels.traverse import beam_search, clear_visited, column_row, descend, fetch_row, is_excluded
 
+AHEAD_RANKED = 8
+"""Rows asked for ahead of the one being ranked."""
+
+CODE_NOISE = 8.0
+"""A candidate whose code distance exceeds that of the limit-th by this many roots of it is not worth ranking: rounding
+to codes moves the difference of two squared distances D by about 1.2 * sqrt(D) (each component by up to half a unit,
+evenly), so one that far behind is among the best once in 10^10 cases. Components beyond the codes' range can move it
+further, which is why some candidates are ranked in any case."""
+
 
 @device
-def rank_pool(plan: int, scratch: int, size: int, limit: int, rerank: int, dead: int, skip_row: int) -> int:
-    """Rank the best `rerank` admissible candidates of the pool exactly; returns the number of hits in BEST."""
+def worth_ranking(limit: int) -> int:
+    """Candidates that are ranked whatever their code distance."""
+    return limit + (limit >> 2) + 4
+
+
+@device
+def choose_candidates(plan: int, scratch: int, size: int, limit: int, rerank: int, dead: int, skip_row: int) -> int:
+    """Write the candidates worth ranking, at most `rerank`, to SEEN and ask for the first ones; returns how many."""
     pool, rows = load_i64(scratch + POOL), load_i64(scratch + SEEN)
     width = load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
-    count = 0
+    count, cutoff = 0, 0.0
     for position in range(size):
-        if count == rerank:
+        key = load_i64(pool + 8 * position)
+        if count == rerank or (count >= worth_ranking(limit) and float(key >> 32) > cutoff):
             break
-        row = (load_i64(pool + 8 * position) & ROW_BITS) >> 1
+        row = (key & ROW_BITS) >> 1
         if not is_excluded(row, dead, skip_row):
             store_i32(rows + 4 * count, row)
             count += 1
-            if count <= 8:
+            if count <= AHEAD_RANKED:
                 fetch_row(column_row(plan + VECTORS, row), width)
+            if count == limit:
+                cutoff = float(key >> 32) + CODE_NOISE * math.sqrt(float(key >> 32))
+    return count
+
+
+@device
+def rank_pool(plan: int, scratch: int, size: int, limit: int, rerank: int, dead: int, skip_row: int) -> int:
+    """Rank the best candidates of the pool exactly; returns the number of hits in BEST."""
+    rows = load_i64(scratch + SEEN)
+    width = load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
+    count = choose_candidates(plan, scratch, size, limit, rerank, dead, skip_row)
     best, best_rows, query = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS), load_i64(scratch + QUERY)
     kept = 0
     for position in range(count):
-        if position + 8 < count:
-            fetch_row(column_row(plan + VECTORS, load_i32(rows + 4 * (position + 8))), width)
+        if position + AHEAD_RANKED < count:
+            fetch_row(column_row(plan + VECTORS, load_i32(rows + 4 * (position + AHEAD_RANKED))), width)
         kept = offer_row(plan, load_i32(rows + 4 * position), query, best, best_rows, kept, limit)
     return kept
 
