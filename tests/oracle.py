@@ -7,6 +7,7 @@ Distances between rows come from a matrix of all of them, so nothing is shared w
 from __future__ import annotations
 
 import heapq
+import zlib
 from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -150,9 +151,15 @@ def search_graph(
     return sorted((float(true_distance_to[row]), int(slots[row])) for row in rows)[:limit]
 
 
-def gather_rows(column: npt.NDArray[Any], rows: Rows) -> npt.NDArray[Any]:
-    """The given rows of a column, one after another."""
-    return np.array([column[row] for row in rows])
+def gather_ids(column: npt.NDArray[Any], rows: Rows, slots: Rows) -> tuple[int, npt.NDArray[Any]]:
+    """The position of the first id row that does not fit its slot (or how many there are), and all the rows."""
+    found = np.array([column[row] for row in rows])
+    for position, (row, slot) in enumerate(zip(found, slots, strict=True)):
+        size = int(row[0])
+        key = row[3 : 3 + size].tobytes()
+        if not 0 < size <= len(row) - 3 or zlib.crc32(key, slot) & 0xFFFF != int(row[1]) + 256 * int(row[2]):
+            return position, found
+    return len(rows), found
 
 
 # --- building -------------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def _ids_at(
     """The ids of rows of one place: from its id column, or where it has none from the records."""
     column = field.segments[place].ids if place < len(field.segments) else None
     if column is not None:
-        return read_ids(column, rows, slots.tolist())
+        return read_ids(column, rows, slots)
     record_keys = keys.record_keys(number, slots.tolist())
     with view.lock:
         values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from vecdb.config import ID_COLUMN_BYTES_MAX
 from vecdb.errors import CorruptionError
-from vecdb.index.gather import gather_bytes
+from vecdb.index.scratch import GATHER_ROWS, thread_scratch
+from vecdb.kernels.native import kernels
 from vecdb.storage.keys import id_from_key
 
 if TYPE_CHECKING:
@@ -43,24 +44,42 @@ def encode_id_rows(id_keys: Sequence[bytes], slots: Sequence[int]) -> npt.NDArra
     return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), stride)
 
 
-def read_ids(column: Column, rows: npt.NDArray[np.int32], slots: Sequence[int]) -> list[RecordId]:
-    """Return the ids of live rows (n,) int32; CorruptionError for one that does not fit its check. Under 0.5 µs each.
+def read_ids(column: Column, rows: npt.NDArray[np.int32], slots: npt.NDArray[np.uint32]) -> list[RecordId]:
+    """Return the ids of live rows (n,) of an id column; CorruptionError for one that does not fit its check.
 
-    The caller holds whatever keeps the column's memory alive.
+    The caller holds whatever keeps the column's memory alive. About 2 µs, and 0.2 µs for each id.
     """
-    content, stride, crc32 = gather_bytes(column, rows), column.stride, zlib.crc32
+    if len(rows) > GATHER_ROWS:
+        pieces = (slice(at, at + GATHER_ROWS) for at in range(0, len(rows), GATHER_ROWS))
+        return [record_id for piece in pieces for record_id in read_ids(column, rows[piece], slots[piece])]
+    count, stride = len(rows), column.stride
+    scratch = thread_scratch()
+    scratch.reserve_gathered(count * stride)
+    scratch.wanted_rows[:count], scratch.wanted_slots[:count] = rows, slots
+    good = kernels.gather_ids(
+        column.address,
+        column.shift,
+        stride,
+        scratch.wanted_rows_address,
+        scratch.wanted_slots_address,
+        count,
+        scratch.gathered_address,
+    )
+    if good < count:
+        raise CorruptionError(
+            f"the id of slot {slots[good]} does not fit its check; restore a backup, or run verify to see what is "
+            "damaged",
+            slot=int(slots[good]),
+        )
+    return _decoded(scratch.gathered[: count * stride].tobytes(), stride)
+
+
+def _decoded(content: bytes, stride: int) -> list[RecordId]:
     ids: list[RecordId] = []
-    at = 0
-    for slot in slots:
-        # The commonest kind is spelled out: this loop is a tenth of a search.
-        key = content[at + HEAD_BYTES : at + HEAD_BYTES + content[at]]
-        if not key or crc32(key, slot) & 0xFFFF != content[at + 1] | content[at + 2] << 8:
-            raise CorruptionError(
-                f"the id of slot {slot} does not fit its check; restore a backup, or run verify to see what is damaged",
-                slot=slot,
-            )
-        ids.append(key[1:].decode() if key[0] == STR_KIND else id_from_key(key))
-        at += stride
+    for at in range(0, len(content), stride):
+        kind, stop = at + HEAD_BYTES, at + HEAD_BYTES + content[at]
+        # The commonest kind is spelled out: this loop is a part of every search.
+        ids.append(content[kind + 1 : stop].decode() if content[kind] == STR_KIND else id_from_key(content[kind:stop]))
     return ids
 
 

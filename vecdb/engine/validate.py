@@ -37,6 +37,7 @@ from vecdb.storage.keys import id_key
 from vecdb.types import FloatArray, RecordId
 
 VectorArray = npt.NDArray[np.float32] | npt.NDArray[np.float16]
+FLOAT32 = np.dtype(np.float32)
 
 
 def check_ids(ids: object) -> tuple[list[RecordId], list[bytes]]:
@@ -115,7 +116,7 @@ def check_query(field: FieldSchema, value: object) -> FloatArray:
     """Check one query vector; returns (dim,) float32."""
     if (
         type(value) is np.ndarray
-        and value.dtype == np.float32
+        and value.dtype is FLOAT32
         and value.shape == (field.dim,)
         and value.flags.c_contiguous
         # One pass settles the common case: the sum of squares is neither NaN, huge nor tiny only for a sound vector.

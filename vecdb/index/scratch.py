@@ -19,7 +19,7 @@ CHOSEN_ROWS: Final = 256
 
 
 GATHER_ROWS: Final = 1_024
-"""Rows gathered by one call."""
+"""Id rows gathered by one call."""
 
 
 class Scratch:
@@ -31,14 +31,16 @@ class Scratch:
         self._buffers: dict[int, npt.NDArray[Any]] = {}
         self._sizes = [0, 0, 0, 0]
         self._request = (-1, -1, -1, -1)
+        self._gathered_size = 0
         self.count = np.zeros(1, dtype=np.int32)
         self.count_address = int(self.count.ctypes.data)
         self.skip = np.full(1, -1, dtype=np.int64)
         self.skip_address = int(self.skip.ctypes.data)
-        self.wanted = aligned_empty((GATHER_ROWS,), np.int32)
-        self.wanted_address = int(self.wanted.ctypes.data)
-        self.gathered = aligned_empty((0,), np.uint8)
-        self.gathered_address = 0
+        self.wanted_rows = aligned_empty((GATHER_ROWS,), np.int32)
+        self.wanted_rows_address = int(self.wanted_rows.ctypes.data)
+        self.wanted_slots = aligned_empty((GATHER_ROWS,), np.uint32)
+        self.wanted_slots_address = int(self.wanted_slots.ctypes.data)
+        self.reserve_gathered(64)
         self._put(layout.CHOSEN, aligned_empty((CHOSEN_ROWS,), np.int32))
         self.reserve(64, 64, 64, 16)
 
@@ -67,7 +69,8 @@ class Scratch:
 
     def reserve_gathered(self, size: int) -> None:
         """Make room for `size` bytes of gathered rows."""
-        if size > len(self.gathered):
+        if size > self._gathered_size:
+            self._gathered_size = size
             self.gathered = aligned_empty((size,), np.uint8)
             self.gathered_address = int(self.gathered.ctypes.data)
 

@@ -1,24 +1,45 @@
-"""Copies scattered rows of a column to one place: ids of hits, mostly.
+"""Copies the id rows of hits to one place and checks them (see `engine.ids` for what such a row is).
 
-Promises: reads only rows of the column. Concurrency: no state.
+Promises: reads only rows of the column; says which row does not fit its check.
+Concurrency: no state.
 """
 
 from __future__ import annotations
 
-from vecdb.kernels.intrinsics import load_i32, move_bytes, prefetch
-from vecdb.kernels.jit import kernel
+import zlib
+
+import numpy as np
+
+from vecdb.kernels.intrinsics import load_i32, load_u8, load_u32, move_bytes, prefetch
+from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.traverse import row_address
+
+CRC_TABLE = np.array([zlib.crc32(bytes([byte]), 0xFFFFFFFF) ^ 0xFFFFFFFF for byte in range(256)], dtype=np.int64)
+"""The change that each low byte makes to a CRC-32 register: zlib keeps its register inverted."""
+
+
+@device
+def crc32(address: int, size: int, start: int) -> int:
+    """CRC-32 of `size` bytes, continued from `start`, as zlib's."""
+    value = start ^ 0xFFFFFFFF
+    for position in range(size):
+        value = CRC_TABLE[(value ^ load_u8(address + position)) & 0xFF] ^ (value >> 8)
+    return value ^ 0xFFFFFFFF
 
 
 @kernel
-def gather_rows(table: int, shift: int, stride: int, rows: int, count: int, target: int) -> int:
-    """Copy `count` rows, whose numbers (int32) are at `rows`, one after another to `target`.
+def gather_ids(table: int, shift: int, stride: int, rows: int, slots: int, count: int, target: int) -> int:
+    """Copy `count` rows of an id column (numbers int32 at `rows`) one after another to `target`.
 
-    All are asked for before the first is copied: they lie apart, and the waits for them overlap.
+    Returns the position of the first that is empty or does not fit the check of its slot (uint32 at `slots`), or
+    `count`. All rows are asked for before the first is copied: they lie apart, and the waits for them overlap.
     """
     for position in range(count):
         prefetch(row_address(table, shift, stride, load_i32(rows + 4 * position)))
     for position in range(count):
-        source = row_address(table, shift, stride, load_i32(rows + 4 * position))
-        move_bytes(target + stride * position, source, stride)
+        place = target + stride * position
+        move_bytes(place, row_address(table, shift, stride, load_i32(rows + 4 * position)), stride)
+        size, check = load_u8(place), load_u8(place + 1) | load_u8(place + 2) << 8
+        if size == 0 or size + 3 > stride or crc32(place + 3, size, load_u32(slots + 4 * position)) & 0xFFFF != check:
+            return position
     return count

@@ -33,7 +33,7 @@ class Kernels:
     """The kernels as functions of int64 arguments; see the module of each. The first use of any readies all."""
 
     attach_unreached: Kernel
-    gather_rows: Kernel
+    gather_ids: Kernel
     insert_rows: Kernel
     link_targets: Kernel
     repair_rows: Kernel
