@@ -10,11 +10,12 @@ Concurrency: pure functions over an open read transaction.
 from __future__ import annotations
 
 import os
+import time
 from typing import Final
 
 import numpy as np
 
-from vecdb.config import OPEN_WALK_PAGES_MAX
+from vecdb.config import LMDB_OPEN_ATTEMPTS_MAX, META_RETRY_S, OPEN_WALK_PAGES_MAX
 from vecdb.errors import CorruptionError
 from vecdb.storage.keys import Table
 from vecdb.storage.meta import EMPTY_ROOT, Meta, Tree, newest_meta, read_metas
@@ -73,19 +74,23 @@ def check_all(transaction: ReadTransaction) -> int:
 def check_succession(file: PageFile, meta: Meta) -> None:
     """Check that this state follows the one on the other meta page: damage must not bring back the past.
 
-    Every commit replaces the root page of the main tree, and so frees the root of the state before.
+    Every commit replaces the root page of the main tree, and so frees the root of the state before. A writer at work may
+    be replacing that very meta page, and half of it can be read, so damage must be met several times in a row.
     """
-    before = next((other for other in read_metas(file.fd) if other.txn_id == meta.txn_id - 1), None)
-    if before is None or before.main.root == EMPTY_ROOT:
-        # A writer has committed since, or this is the first transaction.
-        return
     freed = next((pages for txn_id, pages in free_lists(file, meta) if txn_id == meta.txn_id), None)
-    if freed is None or before.main.root not in freed:
-        raise CorruptionError(
-            "data.mdb: the meta pages are not of two consecutive transactions, so one of them is damaged; "
-            "restore a backup of the database",
-            file="data.mdb",
-        )
+    for _ in range(LMDB_OPEN_ATTEMPTS_MAX):
+        before = next((other for other in read_metas(file.fd) if other.txn_id == meta.txn_id - 1), None)
+        if before is None or before.main.root == EMPTY_ROOT:
+            # A writer has committed since, or this is the first transaction.
+            return
+        if freed is not None and before.main.root in freed:
+            return
+        time.sleep(META_RETRY_S)
+    raise CorruptionError(
+        "data.mdb: the meta pages are not of two consecutive transactions, so one of them is damaged; "
+        "restore a backup of the database",
+        file="data.mdb",
+    )
 
 
 def check_file(fd: int) -> int:

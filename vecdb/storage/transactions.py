@@ -54,8 +54,10 @@ class ReadTransaction:
         while True:
             handle = self._shared.env.begin(buffers=True)
             self.txn_id = int(handle.id())
-            self._meta = pread_meta(self._shared.fd, self.txn_id & 1, self._shared.page_size)
-            if meta_txn_id(self._meta) == self.txn_id:
+            fd, number, page_size = self._shared.fd, self.txn_id & 1, self._shared.page_size
+            self._meta = pread_meta(fd, number, page_size)
+            # Twice: a writer two commits ahead may be replacing the page, and its id comes last.
+            if meta_txn_id(self._meta) == self.txn_id and pread_meta(fd, number, page_size) == self._meta:
                 self._handle = handle
                 return
             handle.abort()
