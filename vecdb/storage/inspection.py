@@ -74,8 +74,8 @@ def check_all(transaction: ReadTransaction) -> int:
 def check_succession(file: PageFile, meta: Meta) -> None:
     """Check that this state follows the one on the other meta page: damage must not bring back the past.
 
-    Every commit replaces the root page of the main tree, and so frees the root of the state before. A writer at work may
-    be replacing that very meta page, and half of it can be read, so damage must be met several times in a row.
+    Every commit replaces the root page of the main tree, and so frees the root of the state before. A writer at work
+    may be replacing that very meta page, and half of it can be read, so damage must be met several times in a row.
     """
     freed = next((pages for txn_id, pages in free_lists(file, meta) if txn_id == meta.txn_id), None)
     for _ in range(LMDB_OPEN_ATTEMPTS_MAX):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb.verify
@@ -12,10 +13,10 @@ import pytest
 
 from tests.unit.storage.filling import fill, put_struct
 from vecdb.errors import CorruptionError
-from vecdb.storage import keys
+from vecdb.storage import inspection, keys
 from vecdb.storage.environment import Environment
 from vecdb.storage.keys import Table
-from vecdb.storage.meta import newest_meta, read_metas
+from vecdb.storage.meta import Meta, newest_meta, read_metas
 from vecdb.storage.pagefile import PageFile, leaf_entries, read_tables
 from vecdb.storage.pages import walk
 from vecdb.storage.transactions import ReadTransaction
@@ -233,6 +234,26 @@ def test_a_meta_page_that_claims_to_be_older_than_it_is_does_not_bring_back_the_
     edit(filled, offset, lambda old: struct.pack("<Q", struct.unpack("<Q", old)[0] - 2), 8)
     with pytest.raises(CorruptionError, match="consecutive"):
         check(filled)
+
+
+def test_a_meta_page_read_while_a_commit_replaces_it_is_read_again(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a read holds the root of the commit under way beside the id of the one before."""
+    reads = []
+
+    def torn_once(fd: int) -> tuple[Meta, Meta]:
+        metas = read_metas(fd)
+        newest = newest_meta(metas)
+        reads.append(newest.txn_id)
+        if len(reads) > 1:
+            return metas
+        first, second = (meta if meta is newest else replace(meta, main=newest.main) for meta in metas)
+        return first, second
+
+    monkeypatch.setattr(inspection, "read_metas", torn_once)
+    assert check(filled) >= 1
+    assert len(reads) > 1
 
 
 def test_a_lost_page_is_noticed(filled: Path) -> None:
