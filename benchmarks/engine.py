@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keep hnswlib's index here between runs")
     parser.add_argument("--tmp", type=Path, help="where the database is built; default the system's")
     parser.add_argument("--out", type=Path, help="write the report as JSON")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5, help="of the single searches; medians are reported")
     parser.add_argument("--reader", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.reader:
