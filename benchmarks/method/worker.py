@@ -1,0 +1,116 @@
+"""Runs one engine with one setting in a process of its own: builds, searches, and says how long it took.
+
+    python -m benchmarks.method.worker
+
+Reads one JSON request a line from stdin and answers each with one JSON line on what was stdout; whatever the library
+prints goes to stderr. Requests: `build`, `search`, and the end of the input. Promises: only calls of the engine are
+timed; labels go to a file, so that recall is computed elsewhere. Concurrency: one request at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from benchmarks.engines import ENGINES
+from benchmarks.engines.protocol import Engine, Labels, Matrix
+from benchmarks.method.machine import pin
+
+WARM_UP_QUERIES = 50
+
+
+def resident_mb() -> float:
+    """Memory of this process that is in use now, in MB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def peak_mb() -> float:
+    """The most memory this process ever had in use, in MB (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def versions_of(distributions: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions by distribution."""
+    return {name: metadata.version(name) for name in distributions}
+
+
+class Worker:
+    """The engine under test and its data."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+        self._queries: Matrix = np.empty((0, 0), dtype=np.float32)
+
+    def build(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the engine and index the base rows, on `cpus`; afterwards stay on the last of them."""
+        spec = ENGINES[request["engine"]]
+        base = np.ascontiguousarray(np.load(request["base"], allow_pickle=False))
+        self._queries = np.ascontiguousarray(np.load(request["queries"], allow_pickle=False))
+        pin(set(request["cpus"]))
+        engine = spec.make(spec.settings[request["setting"]])
+        before, wall, cpu = resident_mb(), time.perf_counter(), time.process_time()
+        engine.build(base, request["metric"], len(request["cpus"]))
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        built = resident_mb()
+        del base
+        self._engine = engine
+        pin({max(request["cpus"])})
+        return {
+            "build": {"seconds": seconds, "cpu_seconds": cpu_seconds, "threads": len(request["cpus"])},
+            "memory": {"before_mb": before, "built_mb": built, "peak_mb": peak_mb()},
+            "versions": versions_of(spec.distributions),
+        }
+
+    def search(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer all queries once at an effort; labels go to the file named, if one is."""
+        assert self._engine is not None
+        k, single = request["k"], request["mode"] == "single"
+        self._engine.set_effort(request["effort"])
+        self._answer(self._queries[:WARM_UP_QUERIES], k, single=single)
+        begin = time.perf_counter()
+        labels = self._answer(self._queries, k, single=single)
+        seconds = time.perf_counter() - begin
+        if request.get("labels"):
+            np.save(request["labels"], labels)
+        return {"seconds": seconds}
+
+    def _answer(self, queries: Matrix, k: int, *, single: bool) -> Labels:
+        assert self._engine is not None
+        if single:
+            return np.stack([self._engine.search_one(query, k) for query in queries])
+        return self._engine.search(queries, k)
+
+
+def answer_requests(source: TextIO, sink: TextIO) -> None:
+    """Serve until the input ends. An exception of the engine becomes an answer, and the end."""
+    worker = Worker()
+    actions = {"build": worker.build, "search": worker.search}
+    for line in source:
+        request = json.loads(line)
+        try:
+            answer = actions[request["do"]](request)
+        except Exception as error:  # noqa: BLE001 - whatever a library raises is its result
+            print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), file=sink, flush=True)
+            return
+        print(json.dumps(answer), file=sink, flush=True)
+
+
+def main() -> None:
+    """Keep stdout for answers: libraries print there too."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as sink:
+        os.dup2(2, 1)
+        answer_requests(sys.stdin, sink)
+
+
+if __name__ == "__main__":
+    main()
