@@ -1,9 +1,9 @@
 """The `ann` suite: libraries against each other, recall over queries per second, one thread searching.
 
 Every engine and setting lives in a process of its own. All are built first, one after another; then they take turns,
-effort by effort and repetition by repetition, so that the noise of the machine hits them alike. Recall is computed here,
-by one function for all. Promises: an engine that is missing, fails or takes too long is in the result with the reason;
-the result is written after every step, so that an interrupted run keeps what it has.
+effort by effort and repetition by repetition, so that the noise of the machine hits them alike. Recall is computed
+here, by one function for all. Promises: an engine that is missing, fails or takes too long is in the result with the
+reason; the result is written after every step, so that an interrupted run keeps what it has.
 """
 
 from __future__ import annotations
