@@ -1,0 +1,1 @@
+"""Holds the folder that ann-benchmarks loads; see vecdb/module.py."""
