@@ -13,8 +13,6 @@ import gzip
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -42,21 +40,13 @@ from benchmarks.kernel_vs_hnswlib import (
     qps_at,
     recall,
 )
+from benchmarks.suites.coldstart import measure_starts
+from benchmarks.suites.multiprocess import MultiprocessOptions, measure_readers
 
 BATCH_ROWS = 1_000
+COLLECTION = "wordnet"
 READERS = 4
 WRITES_OBSERVED = 50
-
-COLD_START = """
-import time
-import numpy, vecdb
-query = numpy.ones(384, dtype="float32")
-begin = time.perf_counter()
-db = vecdb.open({path!r}, mode="r")
-opened = time.perf_counter() - begin
-db.collection("wordnet").search(query)
-print(opened)
-"""
 
 
 def load_records(directory: Path) -> list[dict[str, Any]]:
@@ -79,7 +69,7 @@ def measure_ingest(path: Path, base: Matrix, records: list[dict[str, Any]]) -> d
     """Durable upserts of 1,000 with the indexer running; after each, its last record must be the nearest to itself."""
     prepared = list(batches(base, records))
     with vecdb.open(path) as db:
-        collection = db.create_collection("wordnet", dim=base.shape[1])
+        collection = db.create_collection(COLLECTION, dim=base.shape[1])
         seconds, seen = 0.0, 0
         for ids, vectors, metadata in prepared:
             begin = time.perf_counter()
@@ -137,80 +127,29 @@ def measure_opening(path: Path) -> dict[str, Any]:
         begin = time.perf_counter()
         vecdb.open(path, mode="r").close()
         opens.append(time.perf_counter() - begin)
-    starts = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", COLD_START.format(path=str(path))], check=True, capture_output=True)
-        starts.append(time.perf_counter() - begin)
-    return {"open_ms": round(median(opens) * 1e3, 1), "process_to_first_answer_s": round(median(starts), 2)}
-
-
-def private_mb() -> float:
-    """Memory of this process that it shares with nobody, in MB."""
-    sizes = {}
-    for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]:
-        name, value = line.split()[:2]
-        sizes[name] = int(value) / 1024
-    return sizes["Private_Clean:"] + sizes["Private_Dirty:"]
-
-
-def reader(path: str) -> None:
-    """A reader process: searches all over the index, then reports how soon it sees each write."""
-    before = private_mb()
-    collection = vecdb.open(path, mode="r").collection("wordnet")
-    rng = np.random.default_rng(os.getpid())
-    for _ in range(300):
-        collection.search(rng.standard_normal(384).astype(np.float32), ef=400)
-    print(json.dumps({"process_mb": before}), flush=True)
-    sys.stdin.readline()
-    print(json.dumps({"private_mb": private_mb()}), flush=True)
-    count = collection.count()
-    for _ in range(WRITES_OBSERVED):
-        while collection.count() == count:
-            time.sleep(0.001)
-        count = collection.count()
-        print(json.dumps({"seen": time.time()}), flush=True)
-
-
-def measure_readers(path: Path, index_mb: float) -> dict[str, Any]:
-    """Private memory of 4 readers that run at once, and the delay from acknowledgement to visibility in each."""
-    command = [sys.executable, "-m", "benchmarks.engine", "--reader", str(path)]
-    with vecdb.open(path) as db:
-        collection = db.collection("wordnet")
-        readers = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(READERS)
-        ]
-        first = [_line(process)["process_mb"] for process in readers]
-        for process in readers:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        private = [_line(process)["private_mb"] for process in readers]
-        delays = []
-        for number in range(WRITES_OBSERVED):
-            time.sleep(0.02)
-            collection.upsert([f"fresh-{number}"], np.ones((1, 384), dtype=np.float32))
-            acknowledged = time.time()
-            delays += [(_line(process)["seen"] - acknowledged) * 1e3 for process in readers]
-        for process in readers:
-            process.wait()
-        collection.delete([f"fresh-{number}" for number in range(WRITES_OBSERVED)])
-    database = max(after - before for before, after in zip(first, private, strict=True))
+    starts = measure_starts(path, COLLECTION, repeats=5, cold_repeats=0)["warm"]
     return {
-        "readers": READERS,
-        "private_mb": [round(value, 1) for value in private],
-        "of_which_python_numpy_mb": round(max(first), 1),
-        "of_which_database_and_kernels_mb": round(database, 1),
-        "private_share_of_index": round(max(private) / index_mb, 3),
-        "visible_ms_median": round(median(delays), 2),
-        "visible_ms_max": round(max(delays), 2),
+        "open_ms": round(median(opens) * 1e3, 1),
+        "process_to_first_answer_s": round(starts["process_to_first_answer_s"]["median"], 2),
     }
 
 
-def _line(process: subprocess.Popen[str]) -> dict[str, float]:
-    assert process.stdout is not None
-    found: dict[str, float] = json.loads(process.stdout.readline())
-    return found
+def measure_four_readers(path: Path, base: Matrix, queries: Matrix, index_mb: float) -> dict[str, Any]:
+    """Private memory of 4 readers that search all over the index, and how soon each sees a write."""
+    plan = MultiprocessOptions(base=base, queries=queries, writes=WRITES_OBSERVED, effort={"ef": 400})
+    found = measure_readers(path, COLLECTION, READERS, plan)
+    private, before = found["private_mb"], found["before_mb"]
+    database = max(after - first for first, after in zip(before, private, strict=True))
+    return {
+        "readers": READERS,
+        "qps_of_all": round(found["qps"]),
+        "private_mb": [round(value, 1) for value in private],
+        "of_which_python_numpy_mb": round(max(before), 1),
+        "of_which_database_and_kernels_mb": round(database, 1),
+        "private_share_of_index": round(max(private) / index_mb, 3),
+        "visible_ms_median": round(found["visible_ms"]["median"], 2),
+        "visible_ms_max": round(found["visible_ms"]["max"], 2),
+    }
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -225,13 +164,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         print("ingest:", json.dumps(report["ingest"]), flush=True)
         report["opening"] = measure_opening(path)
         print("opening:", json.dumps(report["opening"]), flush=True)
-        report["readers"] = measure_readers(path, report["ingest"]["index_mb"])
+        report["readers"] = measure_four_readers(path, base, queries, report["ingest"]["index_mb"])
         print("readers:", json.dumps(report["readers"]), flush=True)
         cpus = os.sched_getaffinity(0)
         pin({max(cpus)})
         index = build_theirs(base, options.cache)[0]
         with vecdb.open(path, mode="r") as db:
-            report["single"] = measure_single(db.collection("wordnet"), records, index, base, queries, options.repeats)
+            report["single"] = measure_single(db.collection(COLLECTION), records, index, base, queries, options.repeats)
         pin(cpus)
     finally:
         shutil.rmtree(directory)
@@ -246,11 +185,7 @@ def main() -> None:
     parser.add_argument("--tmp", type=Path, help="where the database is built; default the system's")
     parser.add_argument("--out", type=Path, help="write the report as JSON")
     parser.add_argument("--repeats", type=int, default=5, help="of the single searches; medians are reported")
-    parser.add_argument("--reader", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.reader:
-        reader(options.reader)
-        return
     if options.data is None:
         parser.error("name the data directory with --data or VECDB_DATA")
     options.data = Path(options.data)
