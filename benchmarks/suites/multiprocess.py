@@ -68,7 +68,9 @@ def measure_readers(path: Path, collection: str, count: int, options: Multiproce
         place = stack.enter_context(temporary_place(options.directory))
         np.save(place / "queries.npy", options.queries)
         command = [sys.executable, "-m", "benchmarks.suites.reader"]
-        readers = _Readers(stack, [stack.enter_context(WorkerProcess(command, 1)) for _ in range(count)])
+        # The threads end last: when something fails, they wait for processes, which end first.
+        pool = stack.enter_context(ThreadPoolExecutor(count))
+        readers = _Readers(pool, [stack.enter_context(WorkerProcess(command, 1)) for _ in range(count)])
         opened = {"path": str(path), "collection": collection, "queries": str(place / "queries.npy")}
         readers.ask(opened | {"do": "open", "k": options.k, "effort": dict(options.effort)})
         searched = readers.ask({"do": "search", "seconds": options.seconds, "k": options.k})
@@ -85,9 +87,8 @@ def measure_readers(path: Path, collection: str, count: int, options: Multiproce
 class _Readers:
     """The reader processes, all asked at once."""
 
-    def __init__(self, stack: ExitStack, processes: list[WorkerProcess]) -> None:
-        self._processes = processes
-        self._pool = stack.enter_context(ThreadPoolExecutor(len(processes)))
+    def __init__(self, pool: ThreadPoolExecutor, processes: list[WorkerProcess]) -> None:
+        self._pool, self._processes = pool, processes
 
     def ask(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         return list(self.asking(request))

@@ -3,10 +3,10 @@
 A part of the rows is written and indexed first. Then `writes_per_s` upserts of `batch_rows` new rows each are due at
 fixed times; a late one is made at once, so that the rate is kept if the database can keep it (`behind_s` says how late
 the last one was). The searching thread asks one query after another. Latencies are those of the calls, in the same
-process, so they include waiting for the interpreter. After every `sample_every`-th search recall
-is sampled: the next query in turn is answered as usual and then exactly, and counts only if no commit came between the
-two, so both saw the same records. Recall is the share of hits no farther than the last exact one. Figures come per
-second and over all.
+process, so they include waiting for the interpreter. After every `sample_every`-th search recall is sampled: the next
+query in turn is answered as usual and then exactly, and counts only if no commit came between the two, so that both saw
+the same records. Recall is the share of hits no farther than the last exact one. Figures come per second and over all;
+`records`, `tail_rows` and `segments` are those after the first write of a second, None where there was none.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from benchmarks.suites.database import (
 )
 from vecdb.types import Metric
 
+SHAPE: Final = ("records", "tail_rows", "segments")
 SAMPLE_ATTEMPTS: Final = 5
 """How often a sample is taken again when a commit came between; then it is given up."""
 
@@ -76,7 +77,6 @@ class Track:
             "lost_samples": self.lost_samples,
             "writes": len(self.writes),
             "write": percentiles_ms(self.writes),
-            **self.shape,
         }
 
 
@@ -144,11 +144,7 @@ class _Stream:
     def _note_shape(self, track: Track) -> None:
         stats = self._collection.stats()
         field_stats = stats.fields["default"]
-        track.shape = {
-            "records": stats.records,
-            "tail_rows": field_stats.tail_rows,
-            "segments": field_stats.segments,
-        }
+        track.shape = dict(zip(SHAPE, (stats.records, field_stats.tail_rows, field_stats.segments), strict=True))
         second = int(time.perf_counter() - self._begin)
         self._options.progress(
             f"second {second}: {stats.records} records, {field_stats.segments} segment(s), "
@@ -208,7 +204,7 @@ class _Stream:
             "behind_s": behind,
             "effort": dict(self._options.effort),
             "total": total,
-            "seconds": [track.to_dict(second) for second, track in enumerate(tracks)],
+            "seconds": [dict.fromkeys(SHAPE) | one.to_dict(second) | one.shape for second, one in enumerate(tracks)],
         }
 
     def _merged(self, second: int) -> Track:
