@@ -1,0 +1,119 @@
+"""Says what an adapter of an embedded database provides: one collection in a directory, written, searched, reopened.
+
+An adapter is one module of about 80 lines. It imports its library only when a Database is made, so that the list of
+databases can be read where none is installed. Promises of an adapter: when `insert`, `replace` or `delete` returns, the
+batch is as durable as the database makes one; hits carry all metadata, as the Python values that were written; nothing
+is cached between searches; telemetry is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix: TypeAlias = npt.NDArray[np.float32]
+Metadata: TypeAlias = Mapping[str, Any]
+Hits: TypeAlias = list[tuple[str, Metadata]]
+"""Ids and metadata, the nearest first."""
+
+COLUMNS: Final[Mapping[str, str]] = {
+    "words": "strings",
+    "pos": "string",
+    "lexicographer_file": "integer",
+    "gloss_length": "integer",
+    "text": "string",
+    "bucket": "integer",
+}
+"""The metadata of every record. Databases with a schema declare it; `bucket` is what filters are about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A directory with one collection, and how many threads may work on it."""
+
+    path: Path
+    dim: int
+    metric: str
+    threads: int
+
+
+class Database(Protocol):
+    """One collection. `create` or `open` comes first, `close` last; ids are str, vectors (n, dim) float32."""
+
+    def create(self) -> None:
+        """Make a collection in the directory, which is empty."""
+
+    def open(self) -> None:
+        """Open what an earlier process made."""
+
+    def insert(self, ids: Sequence[str], vectors: Matrix, metadata: Sequence[Metadata]) -> None:
+        """Store records whose ids are new, durably."""
+
+    def replace(self, ids: Sequence[str], vectors: Matrix, metadata: Sequence[Metadata]) -> None:
+        """Store new vectors and metadata of records that exist, durably."""
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Delete records that exist, durably."""
+
+    def make_ready(self) -> None:
+        """Return when all records are indexed as well as they will be."""
+
+    def set_effort(self, effort: int) -> None:
+        """Set the one parameter that trades speed for recall."""
+
+    def search(self, query: Matrix, k: int) -> Hits:
+        """The k records nearest to one query (dim,)."""
+
+    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
+        """The k nearest of those whose bucket is less than `below`; only asked when the database has filters."""
+
+    def search_batch(self, queries: Matrix, k: int) -> list[Hits]:
+        """The k nearest of every query (q, dim) in one call; only asked when the database has such a call."""
+
+    def close(self) -> None:
+        """Leave the directory so that another process can open it."""
+
+
+class MakeDatabase(Protocol):
+    """Makes a Database, importing its library."""
+
+    def __call__(self, place: Place) -> Database: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSpec:
+    """One row of a comparison: a database with one kind of index.
+
+    `distributions` are what pip installs (their versions are recorded); `efforts` are swept from cheap to dear;
+    `batch_reason` and `filter_reason` say why there is no such part, empty when there is; `environment` is "main", or
+    the name of a separate environment where pins clash; `tuning` says in a sentence how it follows its own advice.
+    """
+
+    name: str
+    make: MakeDatabase
+    distributions: tuple[str, ...]
+    efforts: tuple[int, ...]
+    tuning: str
+    metrics: tuple[str, ...] = ("cosine", "dot", "l2")
+    batch_reason: str = ""
+    filter_reason: str = ""
+    environment: str = "main"
+
+
+class NoBatch:
+    """For databases whose API answers one query a call."""
+
+    def search_batch(self, queries: Matrix, k: int) -> list[Hits]:
+        raise NotImplementedError
+
+
+class NoFilter:
+    """For databases without filters."""
+
+    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
+        raise NotImplementedError
