@@ -1,4 +1,4 @@
-"""Lets VectorDBBench measure vecdb.
+"""Lets VectorDBBench (2.0.0 was tried) measure vecdb.
 
 Copy this folder to `vectordb_bench/backend/clients/vecdb` of their repository, install vecdb beside it, and make it
 known there in two places. In `clients/__init__.py`, the enumeration `DB` gets `VecDB = "VecDB"`, whose `init_cls`,
