@@ -147,11 +147,26 @@ def test_coldstart_reports_every_step_of_a_start(rows: tuple[Matrix, Matrix]) ->
     assert results["cold_kernels"] is None
 
 
-@pytest.mark.slow
-def test_a_start_without_kernels_compiles_them(tmp_path: Path, rows: tuple[Matrix, Matrix]) -> None:
-    make_database(tmp_path / "db", rows[0], "cosine")
-    results = _as_stored(coldstart.measure_starts(tmp_path / "db", COLLECTION, repeats=1, cold_repeats=1))
-    assert _starts(results["cold_kernels"]) == 1
+def test_a_start_without_kernels_has_an_empty_cache_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    caches: list[Path] = []
+
+    def compile_into_cache(_path: Path, _collection: str, environment: dict[str, str]) -> list[float]:
+        if environment:
+            caches.append(Path(environment["VECDB_CACHE_DIR"]))
+            assert not list(caches[-1].iterdir())
+            (caches[-1] / "scan_block.kernel").touch()
+        return [1.0] * len(coldstart.STEPS)
+
+    monkeypatch.setattr(coldstart, "_start", compile_into_cache)
+    results = coldstart.measure_starts(Path("any"), COLLECTION, repeats=1, cold_repeats=2)
+    assert _starts(results["cold_kernels"]) == 2
+    assert len(set(caches)) == 2
+
+
+def test_a_start_that_compiles_nothing_is_not_taken_for_one_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coldstart, "_start", lambda *_: [1.0] * len(coldstart.STEPS))
+    with pytest.raises(RuntimeError, match="did not compile"):
+        coldstart.measure_starts(Path("any"), COLLECTION, repeats=1, cold_repeats=1)
 
 
 def test_a_start_that_fails_says_why(tmp_path: Path) -> None:
