@@ -1,20 +1,26 @@
-"""Runs the benchmarks: `python -m benchmarks kernels|engine [options]`; without a name, both, one after the other."""
+"""Runs the harness: `python -m benchmarks run|report|compare ...`, and two short measurements beside hnswlib alone.
+
+`python -m benchmarks index --data DIR` compares the index kernels, `engine --data DIR` measures the whole engine.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
 
-from benchmarks import engine, kernel_vs_hnswlib
-
-SUITES = {"kernels": kernel_vs_hnswlib.main, "engine": engine.main}
+SHORT: Final = {"index": "benchmarks.kernel_vs_hnswlib", "engine": "benchmarks.engine"}
 
 
 def main() -> None:
-    """Run the suites named on the command line with the options behind them."""
-    names = [sys.argv.pop(1)] if len(sys.argv) > 1 and sys.argv[1] in SUITES else list(SUITES)
-    for name in names:
-        print(f"== {name}", flush=True)
-        SUITES[name]()
+    """Run what the first argument names."""
+    if len(sys.argv) > 1 and sys.argv[1] in SHORT:
+        module = import_module(SHORT[sys.argv.pop(1)])
+    else:
+        module = import_module("benchmarks.command_line")
+    run: Callable[[], None] = module.main
+    run()
 
 
 if __name__ == "__main__":

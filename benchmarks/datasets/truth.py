@@ -57,11 +57,11 @@ def _exact(dataset: Dataset, k: int) -> Matrix:
 
 def _keys(metric: str, queries: Matrix, block: Matrix) -> Matrix:
     """Numbers that order a block's rows as their distances to each query do."""
-    products: Matrix = queries @ block.T
+    keys: Matrix = -(queries @ block.T)
     if metric == "l2":
-        products = np.square(block).sum(axis=1) - 2 * products
-        return products
-    return -products
+        keys *= 2
+        keys += np.square(block).sum(axis=1)
+    return keys
 
 
 def _best(rows: Labels, keys: Matrix, wanted: int) -> tuple[Labels, Matrix]:

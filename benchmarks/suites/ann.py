@@ -47,6 +47,7 @@ class AnnOptions:
     build_threads: int = 1
     cap_s: float = 1_800.0
     modes: tuple[str, ...] = MODES
+    cache: Path | None = None
 
 
 @dataclass(slots=True)
@@ -151,12 +152,14 @@ def _build(contender: Contender, dataset: Dataset, options: AnnOptions) -> None:
     if dataset.metric not in spec.metrics:
         contender.end("unsupported", f"{spec.name} has no {dataset.metric}")
         return
-    why = missing(spec)
+    why = missing(spec, options.cache)
     if why is not None:
         contender.end("missing", why)
         return
     cpus = sorted(available_cpus())[-options.build_threads :]
-    contender.worker = WorkerProcess([python_of(spec.environment), "-m", "benchmarks.method.worker"], len(cpus))
+    contender.worker = WorkerProcess(
+        [python_of(spec.environment, options.cache), "-m", "benchmarks.method.worker"], len(cpus)
+    )
     request = {
         "do": "build",
         "engine": spec.name,
