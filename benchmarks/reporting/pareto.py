@@ -56,7 +56,7 @@ def qps_at(points: Sequence[Point], recall: float) -> float | None:
     if not points or recall > points[-1].recall:
         return None
     if recall <= points[0].recall:
-        return points[0].qps if len(points) > 1 or points[0].recall == recall else None
+        return points[0].qps
     recalls = [point.recall for point in points]
     return float(np.exp(np.interp(recall, recalls, np.log([point.qps for point in points]))))
 
