@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
@@ -20,6 +21,7 @@ class Lance:
     """A table with a vector index and B-trees of the ids and the bucket."""
 
     def __init__(self, place: Place) -> None:
+        os.environ["LANCE_CPU_THREADS"] = str(place.threads)  # read when the library starts its threads
         self._library: Any = import_module("lancedb")
         self._arrow: Any = import_module("pyarrow")
         self._place, self._effort = place, 10

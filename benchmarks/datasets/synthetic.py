@@ -25,7 +25,7 @@ CLUSTERS: Final = 200
 CLUSTER_DIM: Final = 20
 LATENT_DIM: Final = 15
 LATENT_DIM_HARD: Final = 32
-HARD_SHARE: Final = 0.15
+HARD_SHARE: Final = 0.12
 HIDDEN: Final = 256
 REPEATED: Final = 2_000
 

@@ -33,7 +33,8 @@ class Symphony:
         return as_labels(self._index.search_batch(queries, k, max(self._ef, k), num_threads=1)[0])
 
     def search_one(self, query: Matrix, k: int) -> Labels:
-        return self.search(query.reshape(1, -1), k)[0]
+        found: Labels = self.search(query.reshape(1, -1), k)[0]
+        return found
 
 
 class RabitqHnsw(Symphony):

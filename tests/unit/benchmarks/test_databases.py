@@ -31,6 +31,9 @@ def _params(*, installed: bool) -> list[Any]:
 
 
 every = pytest.mark.parametrize("spec", [pytest.param(spec, id=spec.name) for spec in SPECS])
+ANY_WARNING = pytest.mark.filterwarnings("ignore")
+"""What a library warns of is its own affair."""
+
 installed = pytest.mark.parametrize("spec", _params(installed=True))
 
 
@@ -43,7 +46,7 @@ def test_every_database_has_a_name_of_its_own() -> None:
 
 
 @every
-def test_efforts_rise(spec: DatabaseSpec) -> None:
+def test_efforts_rise_from_cheap_to_dear(spec: DatabaseSpec) -> None:
     assert list(spec.efforts) == sorted(set(spec.efforts))
     assert spec.efforts
 
@@ -123,23 +126,27 @@ def _nearest(vectors: Matrix, query: Matrix) -> list[str]:
 
 
 @installed
+@ANY_WARNING
 def test_a_search_finds_the_nearest_best_first(database: Database, vectors: Matrix) -> None:
     assert [key for key, _ in database.search(vectors[3], K)] == _nearest(vectors, vectors[3])
 
 
 @installed
+@ANY_WARNING
 def test_hits_carry_the_metadata_that_was_written(database: Database, vectors: Matrix) -> None:
     key, found = database.search(vectors[3], K)[0]
     assert (key, dict(found)) == (IDS[3], metadata_of(RECORDS[3]))
 
 
 @installed
+@ANY_WARNING
 def test_a_batch_finds_what_single_searches_find(spec: DatabaseSpec, database: Database, vectors: Matrix) -> None:
     if not spec.batch_reason:
         assert database.search_batch(vectors[:4], K) == [database.search(query, K) for query in vectors[:4]]
 
 
 @installed
+@ANY_WARNING
 def test_a_filter_leaves_only_records_that_match(spec: DatabaseSpec, database: Database, vectors: Matrix) -> None:
     if not spec.filter_reason:
         buckets = [found["bucket"] for _, found in database.search_filtered(vectors[3], K, BUCKETS // 2)]
@@ -148,6 +155,7 @@ def test_a_filter_leaves_only_records_that_match(spec: DatabaseSpec, database: D
 
 
 @installed
+@ANY_WARNING
 def test_a_replaced_record_has_its_new_vector_and_metadata(database: Database, vectors: Matrix) -> None:
     changed = metadata_of(RECORDS[3]) | {"text": "changed"}
     database.replace([IDS[3]], -vectors[3:4], [changed])
@@ -156,12 +164,14 @@ def test_a_replaced_record_has_its_new_vector_and_metadata(database: Database, v
 
 
 @installed
+@ANY_WARNING
 def test_a_deleted_record_is_gone(database: Database, vectors: Matrix) -> None:
     database.delete([IDS[3]])
     assert IDS[3] not in [key for key, _ in database.search(vectors[3], K)]
 
 
 @installed
+@ANY_WARNING
 def test_another_database_object_finds_what_was_written(spec: DatabaseSpec, place: Place, vectors: Matrix) -> None:
     first = spec.make(place)
     first.create()
