@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test check torture bench format clean
+.PHONY: help demo test check torture bench bench-full format clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,9 +14,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	>/dev/null 2>&1 && { echo $$p; break; }; done)
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 ARGS ?=
+# of the benchmarks: wordnet-minilm when VECDB_DATA names its directory, else data made here
+DATASET ?= $(if $(VECDB_DATA),wordnet-minilm,sift-like)
 
 help:    ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
 
 demo: $(VENV)/.installed    ## load the WordNet sample, search it, measure recall and speed
 	$(PY) examples/demo.py $(ARGS)
@@ -34,8 +36,18 @@ check: $(VENV)/.installed-dev    ## format, lint, types, import layers, tidiness
 torture: $(VENV)/.installed-dev    ## crashes, faults and corruption at length
 	$(PY) -m pytest -m torture --timeout=3600 $(ARGS)
 
-bench: $(VENV)/.installed-dev    ## benchmarks against hnswlib; name the data in ARGS
-	$(PY) -m benchmarks $(ARGS)
+bench: $(VENV)/.installed-bench    ## ten minutes beside the fastest libraries, with a report
+	$(PY) -m benchmarks run ann --dataset $(DATASET) $(if $(filter sift-like,$(DATASET)),--rows 100000) \
+		--engines vecdb,hnswlib,faiss-hnsw,usearch-f32,symphonyqg --settings 1 --build-threads 2 \
+		--out benchmark-results $(ARGS)
+
+bench-full: $(VENV)/.installed-bench    ## every library with every setting; hours
+	$(PY) -m benchmarks run ann --dataset $(DATASET) --install --out benchmark-results $(ARGS)
+
+$(VENV)/.installed-bench: pyproject.toml | $(PY)
+	@echo "installing the libraries to compare with into $(VENV)"
+	$(PIP_INSTALL) -e '.[bench]'
+	@touch $@
 
 format: $(VENV)/.installed-dev    ## rewrite the code in the project's format
 	$(BIN)/ruff format .

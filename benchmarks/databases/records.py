@@ -6,8 +6,6 @@ also gets a bucket, so that a filter on it keeps a known share of all rows.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.databases.protocol import COLUMNS, Metadata
+from benchmarks.datasets.wordnet import read_records
 
 BUCKETS: Final = 10_000
 SEED: Final = 7
 SYLLABLES: Final = ("an", "ba", "co", "di", "el", "fu", "gra", "hem", "in", "jo", "ka", "lu", "mor", "ne", "os", "pri")
 POS: Final = ("noun", "verb", "adj", "adv")
-WORDNET_FILE: Final = "records.jsonl.gz"
 
 
 def with_buckets(records: Sequence[Metadata]) -> list[dict[str, Any]]:
@@ -35,11 +33,8 @@ def metadata_of(record: Metadata) -> dict[str, Any]:
 
 
 def wordnet_records(directory: Path, queries: int, rows: int) -> list[dict[str, Any]]:
-    """Records of the first `rows` base rows of wordnet-minilm; its README says how queries are split off."""
-    with gzip.open(directory / WORDNET_FILE, "rt", encoding="utf-8") as lines:
-        records = [json.loads(line) for line in lines]
-    order = np.random.default_rng(1).permutation(len(records))
-    return [records[row] for row in order[queries:][:rows]]
+    """Records of the first `rows` base rows of wordnet-minilm, `queries` of its rows being held out."""
+    return read_records(directory, queries)[:rows]
 
 
 def synthetic_records(rows: int) -> list[dict[str, Any]]:

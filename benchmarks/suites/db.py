@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from benchmarks.databases import DATABASES
 from benchmarks.databases.protocol import DatabaseSpec, Matrix
 from benchmarks.databases.records import BUCKETS, metadata_of, with_buckets
 from benchmarks.datasets import Dataset, recall, true_distances
+from benchmarks.method.environments import python_of
 from benchmarks.method.machine import available_cpus
 from benchmarks.method.process import WorkerError, WorkerProcess
 
@@ -127,7 +127,7 @@ class Contest:
 
     def start(self, cpus: Sequence[int]) -> WorkerProcess:
         """A new process whose libraries may use as many threads as there are CPUs given."""
-        return WorkerProcess([sys.executable, "-m", "benchmarks.suites.db_worker"], len(cpus))
+        return WorkerProcess([python_of(self.spec.environment), "-m", "benchmarks.suites.db_worker"], len(cpus))
 
     def ask(self, worker: WorkerProcess, do: str, **request: object) -> dict[str, Any]:
         """Ask within the time that is left."""

@@ -94,7 +94,7 @@ def test_an_engine_builds_and_searches_in_a_worker(tmp_path: Path, rng: np.rando
             labels = tmp_path / f"{mode}.npy"
             search = {"do": "search", "mode": mode, "effort": 100, "k": 3, "labels": str(labels)}
             assert worker.ask(search, 120)["seconds"] > 0
-            found = np.load(labels)
+            found = np.load(labels, allow_pickle=False)
             assert found.shape == (7, 3)
             assert found[:, 0].tolist() == list(range(7))
 
