@@ -7,10 +7,12 @@ Concurrency: kernels release the GIL; the calling thread takes its share of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 
 class Workers:
@@ -18,7 +20,7 @@ class Workers:
 
     def __init__(self, threads: int) -> None:
         self._others = max(threads, 1) - 1
-        self._pool = ThreadPoolExecutor(self._others, thread_name_prefix="vecdb-kernel") if self._others else None
+        self._pool = _pool_of(self._others) if self._others else None
 
     def __enter__(self) -> Self:
         return self
@@ -52,6 +54,12 @@ class Workers:
                 future.exception()
         if failures:
             raise failures[0]
+
+
+def _pool_of(threads: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - 4 ms that opening a database need not wait for
+
+    return ThreadPoolExecutor(threads, thread_name_prefix="vecdb-kernel")
 
 
 def run_ranges(total: int, size: int, threads: int, work: Callable[[int, int], None]) -> None:

@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +45,8 @@ def cache_directory(key: str) -> Path:
         directory = place / f"kernels-{key}"
         if _is_private(directory):
             return directory
+    import tempfile  # noqa: PLC0415 - hardly ever needed
+
     return Path(tempfile.mkdtemp(prefix="vecdb-kernels-"))
 
 

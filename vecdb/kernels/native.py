@@ -10,8 +10,6 @@ Concurrency: thread safe; processes that start together share one compilation.
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import importlib.util
 import struct
 import sys
 import threading
@@ -154,6 +152,8 @@ def _callable(name: str, address: int, arity: int) -> Kernel:
 
 def _cache_key() -> str:
     """Digest of everything the machine code depends on."""
+    import hashlib  # noqa: PLC0415 - opening a database need not wait for it
+
     import llvmlite.binding as llvm  # noqa: PLC0415 - loads LLVM
 
     digest = hashlib.sha256()
@@ -168,6 +168,8 @@ def _cache_key() -> str:
 
 def _numba_version() -> bytes:
     """What names numba's version, without importing it (which costs 0.2 s) or asking the metadata (25 ms)."""
+    import importlib.util  # noqa: PLC0415 - as hashlib
+
     found = importlib.util.find_spec("numba")
     if found is None or found.origin is None:
         raise KernelError("numba is not installed; install vecdb again")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +55,7 @@ def _create_beside(target: Path, build: Callable[[Path], None]) -> DirectoryLock
 
 
 def _create(target: Path, build: Callable[[Path], None]) -> DirectoryLock:
-    temporary = target.parent / f"{_prefix(target)}{secrets.token_hex(6)}"
+    temporary = target.parent / f"{_prefix(target)}{os.urandom(6).hex()}"
     temporary.mkdir(mode=0o700)
     lock = DirectoryLock.acquire(temporary)
     try:
@@ -85,7 +84,7 @@ def _create_inside(target: Path, build: Callable[[Path], None]) -> DirectoryLock
         for leftover in target.glob(f"{INSIDE_PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         _require_empty(target)
-        temporary = target / f"{INSIDE_PREFIX}{secrets.token_hex(6)}"
+        temporary = target / f"{INSIDE_PREFIX}{os.urandom(6).hex()}"
         temporary.mkdir(mode=0o700)
         build(temporary)
         for path in sorted(temporary.iterdir(), key=lambda path: path.name == MANIFEST_NAME):

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,7 +82,7 @@ class DirectoryLock:
 def _locked(directory: Path, holder: dict[str, object]) -> DatabaseLockedError:
     who = "another process"
     if holder:
-        mine = holder.get("pid") == os.getpid() and holder.get("host") == socket.gethostname()
+        mine = holder.get("pid") == os.getpid() and holder.get("host") == os.uname().nodename
         who = "this process" if mine else f"process {holder.get('pid')} on {holder.get('host')}"
         who += f" since {holder.get('started')}"
     return DatabaseLockedError(
@@ -102,7 +101,7 @@ def _is_file_at(fd: int, path: Path) -> bool:
 
 def _write_holder(fd: int) -> None:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started})
+    text = json.dumps({"pid": os.getpid(), "host": os.uname().nodename, "started": started})
     try:
         os.ftruncate(fd, 0)
         os.pwrite(fd, text.encode(), 0)
