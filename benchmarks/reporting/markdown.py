@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.reporting.own import own_tables
 from benchmarks.reporting.pareto import TARGETS, engines_of, front, points_of, qps_at
 from benchmarks.reporting.plots import MODES, draw_suite
 from benchmarks.reporting.style import OURS
+from benchmarks.reporting.table import NONE, number, table
 
-NONE: Final = "–"
 EVEN: Final = 1.05
 """Ratios up to this are called even rather than won."""
 
@@ -31,12 +32,6 @@ def write_report(files: Sequence[Path], out: Path) -> Path:
     path = out / "report.md"
     path.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     return path
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table, the first column to the left and the others to the right, and a blank line."""
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-    return [*("| " + " | ".join(line) + " |" for line in lines), ""]
 
 
 def _head(report: Mapping[str, Any]) -> list[str]:
@@ -57,7 +52,7 @@ def _body(report: Mapping[str, Any]) -> list[str]:
         return _ann(report)
     if report["suite"] == "db":
         return _databases(report)
-    return ["```json", json.dumps(report.get("results", {}), indent=1)[:20_000], "```", ""]
+    return own_tables(report)
 
 
 # --- libraries -------------------------------------------------------------------------------------------------------
@@ -172,10 +167,6 @@ def _databases(report: Mapping[str, Any]) -> list[str]:
     return lines + _absent(runs)
 
 
-def _number(value: float | None, digits: int = 0) -> str:
-    return NONE if value is None else f"{value:,.{digits}f}"
-
-
 def _database_row(run: Mapping[str, Any]) -> list[str]:
     name = run["engine"]
     ingest, memory = run.get("ingest") or {}, run.get("memory") or {}
@@ -183,14 +174,14 @@ def _database_row(run: Mapping[str, Any]) -> list[str]:
     batch = [one for one in run["points"] if one["mode"] == "batch"]
     return [
         f"**{name}**" if name == OURS else name,
-        _number(ingest.get("records_per_s")),
-        _number(ingest.get("ready_s"), 1),
-        _number(_cheapest(single, 0.95)),
-        _number(_cheapest(single, 0.99)),
-        _number(_cheapest(batch, 0.95)),
-        _number(run.get("disk_mb")),
-        _number(memory.get("serve_mb")),
-        _number(run.get("cold_open_s"), 2),
+        number(ingest.get("records_per_s")),
+        number(ingest.get("ready_s"), 1),
+        number(_cheapest(single, 0.95)),
+        number(_cheapest(single, 0.99)),
+        number(_cheapest(batch, 0.95)),
+        number(run.get("disk_mb")),
+        number(memory.get("serve_mb")),
+        number(run.get("cold_open_s"), 2),
     ]
 
 
@@ -212,9 +203,9 @@ def _churn_row(run: Mapping[str, Any]) -> list[str]:
     if not churn:
         return [run["engine"], run.get("churn_reason") or NONE, "", "", ""]
     figures = (
-        _number(churn["seconds"], 1),
-        _number(churn["recall"], 3),
-        _number(churn["qps"]),
-        _number(churn["disk_mb"]),
+        number(churn["seconds"], 1),
+        number(churn["recall"], 3),
+        number(churn["qps"]),
+        number(churn["disk_mb"]),
     )
     return [run["engine"], *figures]

@@ -122,6 +122,45 @@ def test_a_run_without_vecdb_is_reported_without_ratios(tmp_path: Path, monkeypa
     assert "| hnswlib | 8,000 | 4,000 |" in text
 
 
+POINT = {"second": 0, "records": 10, "tail_rows": 1, "segments": 1, "searches": 3, "p50_ms": 0.1, "p99_ms": 0.2}
+NS = {name: {"median": 2.0} for name in ("kernel", "numpy_row", "numpy_batch", "limit")}
+SIZE = {"rows": 5_000, "qps_at": {"0.95": 200.0, "0.99": None}, "build": {"seconds": 1.0}, "memory_mb": 4.0}
+READERS = {"readers": 2, "qps": 1_000.0, "private_mb": [20.0, 30.0], "before_mb": [9.0, 9.0]}
+OWN_RESULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "scale": ({"sizes": [SIZE], "exponents": {"build_s": 1.05}}, "| 5,000 | 200 | – | 1.0 | 4 |"),
+    "streaming": (
+        {
+            "rows_written": 100,
+            "asked_rows_per_s": 50.0,
+            "total": {"p50_ms": 0.1, "p99_ms": 0.2, "recall": None},
+            "seconds": [{**POINT, "recall": 1.0, "write": None}],
+        },
+        "| 0 | 10 | 1 | 1 | 3 | 0.10 | 0.20 | 1.000 | – |",
+    ),
+    "coldstart": (
+        {"warm": {"open_ms": {"median": 12.0}}, "cold_kernels": None},
+        "| vecdb.open with what it imports, ms | 12.0 | – |",
+    ),
+    "multiprocess": (
+        {"index_mb": 10.0, "points": [{**READERS, "visible_ms": {"median": 1.0, "max": 2.0}}]},
+        "| 2 | 1,000 | 30.0 | 9.0 | 1.00 | 2.00 |",
+    ),
+    "kernels": (
+        {"points": [{"dtype": "int8", "dim": 64, "pattern": "cached", "ns": NS}]},
+        "| int8 | 64 | cached | 2.0 | 2.0 | 2.0 | 2.0 |",
+    ),
+}
+
+
+@pytest.mark.parametrize("suite", OWN_RESULTS)
+def test_vecdbs_own_suites_have_tables(suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(markdown, "draw_suite", lambda *_: [])
+    results, line = OWN_RESULTS[suite]
+    report = {**report_of(), "suite": suite, "results": results}
+    del report["runs"]
+    assert line in write_report([stored(tmp_path / "own.json", report)], tmp_path / "out").read_text()
+
+
 def test_the_same_figures_give_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = (engine_run("vecdb", 2.0), engine_run("hnswlib"))
     assert written(tmp_path, monkeypatch, *runs) == written(tmp_path, monkeypatch, *runs)
