@@ -1,6 +1,7 @@
 """Keeps the object code of kernels on disk: one file per kernel, in a private directory.
 
-A file is `magic "VDBK" | crc32 u32 | arity u32 | object code`, little-endian, the checksum over what follows it.
+A file is `magic "VDBK" | crc32 u32 | arity u32 | object code`, little-endian, the checksum over the
+kernel's name and what follows.
 Promises: what is not as it was written is never returned, let alone run; a file appears whole or not at all; an
 unwritable home costs a compilation, not an error.
 Invariants: the directory is 0700 and ours, and its name is a digest of all that the machine code depends on.
@@ -73,7 +74,7 @@ def read_object(directory: Path, name: str) -> ObjectCode | None:
     if len(content) < HEAD.size + ARITY.size:
         return None
     magic, checksum = HEAD.unpack_from(content)
-    if magic != MAGIC or zlib.crc32(memoryview(content)[HEAD.size :]) != checksum:
+    if magic != MAGIC or zlib.crc32(memoryview(content)[HEAD.size :], zlib.crc32(name.encode())) != checksum:
         return None
     (arity,) = ARITY.unpack_from(content, HEAD.size)
     return ObjectCode(arity, content[HEAD.size + ARITY.size :])
@@ -85,7 +86,7 @@ def write_object(directory: Path, name: str, kernel: ObjectCode) -> None:
     partial = directory / f"{name}{SUFFIX}.partial"
     with contextlib.suppress(OSError):
         partial.touch(mode=0o600)
-        partial.write_bytes(HEAD.pack(MAGIC, zlib.crc32(payload)) + payload)
+        partial.write_bytes(HEAD.pack(MAGIC, zlib.crc32(payload, zlib.crc32(name.encode()))) + payload)
         partial.replace(directory / f"{name}{SUFFIX}")
 
 

@@ -40,6 +40,12 @@ def test_no_truncation_goes_unnoticed(tmp_path: Path) -> None:
         assert read_object(tmp_path, "one") is None
 
 
+def test_a_kernel_under_the_name_of_another_is_none(tmp_path: Path) -> None:
+    write_object(tmp_path, "one", CODE)
+    (tmp_path / f"one{SUFFIX}").rename(tmp_path / f"two{SUFFIX}")
+    assert read_object(tmp_path, "two") is None
+
+
 def test_an_unwritable_directory_costs_the_saving_only(tmp_path: Path) -> None:
     write_object(tmp_path / "missing", "one", CODE)
     assert not list(tmp_path.iterdir())
