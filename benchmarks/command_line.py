@@ -30,6 +30,7 @@ from benchmarks.method.machine import command_line, machine_facts
 from benchmarks.reporting import PlotError, compare, findings_table, write_report
 from benchmarks.suites import ann, coldstart, kernels, multiprocess, scale, streaming
 from benchmarks.suites.ann import AnnOptions, print_progress, run_ann
+from benchmarks.suites.db import K as DB_HITS
 from benchmarks.suites.db import run_db
 from vecdb.types import Metric
 
@@ -171,6 +172,8 @@ def _run_ann(options: argparse.Namespace, target: Path) -> None:
 
 def _run_db(options: argparse.Namespace, target: Path) -> None:
     dataset = _dataset(options)
+    if options.k != DB_HITS:
+        raise ValueError(f"the db suite asks for {DB_HITS} hits; --k {options.k} is for the others")
     rows = len(dataset.base)
     wordnet = dataset.name == WORDNET
     records = wordnet_records(data_directory(options.data), QUERIES, rows) if wordnet else synthetic_records(rows)

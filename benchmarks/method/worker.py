@@ -37,8 +37,9 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    """The most memory this process ever had in use, in MB (Linux counts in KiB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """The most memory this process ever had in use, in MB. (getrusage would count its parent's, before exec.)"""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def versions_of(distributions: tuple[str, ...]) -> dict[str, str]:

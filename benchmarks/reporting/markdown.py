@@ -194,7 +194,8 @@ def _cheapest(points: Sequence[Mapping[str, Any]], recall: float) -> float | Non
 def _filtered_row(run: Mapping[str, Any]) -> list[str]:
     if not run.get("filtered"):
         return [run["engine"], run.get("filtered_reason") or NONE, "", ""]
-    cells = [f"{one['qps']:,.0f} ({one['recall']:.3f}, {one['short_share']:.0%})" for one in run["filtered"]]
+    hardest = {one["share"]: one for one in sorted(run["filtered"], key=lambda one: one["effort"] or 0)}
+    cells = [f"{one['qps']:,.0f} ({one['recall']:.3f}, {one['short_share']:.0%})" for one in hardest.values()]
     return [run["engine"], *cells]
 
 

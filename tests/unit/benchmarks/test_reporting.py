@@ -161,6 +161,32 @@ def test_vecdbs_own_suites_have_tables(suite: str, tmp_path: Path, monkeypatch: 
     assert line in write_report([stored(tmp_path / "own.json", report)], tmp_path / "out").read_text()
 
 
+def test_databases_have_tables_with_the_reason_where_a_part_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markdown, "draw_suite", lambda *_: [])
+    single = {"mode": "single", "effort": 20, "recall": 0.96, "qps": 900.0}
+    run = {
+        "engine": "vecdb", "versions": {}, "tuning": "", "status": "ok", "reason": "", "points": [single],
+        "ingest": {"records_per_s": 20_000.0, "ready_s": 3.0}, "disk_mb": 12.0, "memory": {"serve_mb": 50.0},
+        "cold_open_s": 0.25, "filtered": None, "filtered_reason": "vecdb has no filters yet",
+        "churn": {"seconds": 1.0, "recall": 0.97, "qps": 800.0, "disk_mb": 20.0},
+    }  # fmt: skip
+    filtered = [
+        {"share": share, "effort": effort, "recall": 0.9, "qps": qps, "short_share": 0.5}
+        for share in (0.5, 0.01)
+        for effort, qps in ((10, 500.0), (90, 100.0))
+    ]
+    other = {**run, "engine": "other", "filtered": filtered, "churn": None, "churn_reason": "no deletes"}
+    report = {**report_of(run, other), "suite": "db"}
+    text = write_report([stored(tmp_path / "db.json", report)], tmp_path / "out").read_text()
+    assert "| **vecdb** | 20,000 | 3.0 | 900 | – | – | 12 | 50 | 0.25 |" in text
+    assert "| vecdb | vecdb has no filters yet |" in text
+    assert "| other | 100 (0.900, 50%) | 100 (0.900, 50%) |" in text
+    assert "| other | no deletes |" in text
+    assert "| vecdb | 1.0 | 0.970 | 800 | 20 |" in text
+
+
 def test_the_same_figures_give_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = (engine_run("vecdb", 2.0), engine_run("hnswlib"))
     assert written(tmp_path, monkeypatch, *runs) == written(tmp_path, monkeypatch, *runs)
