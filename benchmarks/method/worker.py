@@ -10,20 +10,18 @@ timed; labels go to a file, so that recall is computed elsewhere. Concurrency: o
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import resource
-import sys
 import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from benchmarks.engines import ENGINES
 from benchmarks.engines.protocol import Engine, Labels, Matrix
+from benchmarks.method.answering import serve
 from benchmarks.method.machine import pin
 
 WARM_UP_QUERIES = 50
@@ -98,25 +96,10 @@ class Worker:
         return self._engine.search(queries, k)
 
 
-def answer_requests(source: TextIO, sink: TextIO) -> None:
-    """Serve until the input ends. An exception of the engine becomes an answer, and the end."""
-    worker = Worker()
-    actions = {"build": worker.build, "search": worker.search}
-    for line in source:
-        request = json.loads(line)
-        try:
-            answer = actions[request["do"]](request)
-        except Exception as error:  # noqa: BLE001 - whatever a library raises is its result
-            print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), file=sink, flush=True)
-            return
-        print(json.dumps(answer), file=sink, flush=True)
-
-
 def main() -> None:
-    """Keep stdout for answers: libraries print there too."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as sink:
-        os.dup2(2, 1)
-        answer_requests(sys.stdin, sink)
+    """Serve one engine."""
+    worker = Worker()
+    serve({"build": worker.build, "search": worker.search})
 
 
 if __name__ == "__main__":

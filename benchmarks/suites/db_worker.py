@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 import numpy as np
 
 from benchmarks.databases import DATABASES
 from benchmarks.databases.protocol import Database, Hits, Matrix, Place
+from benchmarks.method.answering import Action, serve
 from benchmarks.method.machine import pin
 
 BATCH_ROWS: Final = 1_000
@@ -181,25 +180,12 @@ def _sizes_mb(file: str) -> dict[str, float]:
     return {field[0].rstrip(":"): int(field[1]) * 1024 / 1e6 for field in fields if field[2:] == ["kB"]}
 
 
-def answer_requests(source: TextIO, sink: TextIO) -> None:
-    """Serve until the input ends. An exception of the database becomes an answer, and the end."""
+def actions() -> dict[str, Action]:
+    """What a new worker can be asked."""
     worker = Worker()
-    for line in source:
-        request = json.loads(line)
-        try:
-            answer = getattr(worker, request["do"])(request)
-        except Exception as error:  # noqa: BLE001 - whatever a library raises is its result
-            print(json.dumps({"failed": f"{type(error).__name__}: {error}"}), file=sink, flush=True)
-            return
-        print(json.dumps(answer), file=sink, flush=True)
-
-
-def main() -> None:
-    """Keep stdout for answers: libraries print there too."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as sink:
-        os.dup2(2, 1)
-        answer_requests(sys.stdin, sink)
+    names = ("open", "ingest", "churn", "ready", "memory", "search", "close")
+    return {name: getattr(worker, name) for name in names}
 
 
 if __name__ == "__main__":
-    main()
+    serve(actions())

@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.method.answering import serve
 from benchmarks.method.machine import available_cpus, pin
-from benchmarks.suites.answering import answer_requests
 from benchmarks.suites.database import spread
 
 MANY: Final = 64
@@ -177,7 +177,7 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Serve until the input ends, on one CPU."""
     pin({max(available_cpus())})
-    answer_requests({"measure": measure})
+    serve({"measure": measure})
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import vecdb
-from benchmarks.suites.answering import answer_requests
+from benchmarks.method.answering import serve
 
 POLL_S = 0.001
 """How often a waiting reader looks for the next write."""
@@ -74,7 +74,7 @@ class Reader:
 def main() -> None:
     """Serve until the input ends."""
     reader = Reader()
-    answer_requests({"open": reader.open, "search": reader.search, "memory": reader.memory, "watch": reader.watch})
+    serve({"open": reader.open, "search": reader.search, "memory": reader.memory, "watch": reader.watch})
 
 
 if __name__ == "__main__":

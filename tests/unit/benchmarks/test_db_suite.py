@@ -15,6 +15,7 @@ from benchmarks.databases import DATABASES
 from benchmarks.databases.protocol import DatabaseSpec, Hits, Matrix, Metadata, NoBatch, NoFilter, Place
 from benchmarks.databases.records import metadata_of, synthetic_records, with_buckets
 from benchmarks.datasets import Dataset
+from benchmarks.method.answering import answer_requests
 from benchmarks.method.machine import available_cpus
 from benchmarks.suites import db_worker
 from benchmarks.suites.db import CHURN_SHARE, PARTS, Truth, disk_mb, pick_efforts, plan_churn, run_db
@@ -225,7 +226,7 @@ def _answers(files: dict[str, str], *requests: dict[str, Any]) -> list[dict[str,
     opening |= {"cpus": sorted(available_cpus())}
     source = io.StringIO("\n".join(json.dumps({**files, **opening, **request}) for request in requests))
     sink = io.StringIO()
-    db_worker.answer_requests(source, sink)
+    answer_requests(db_worker.actions(), source, sink)
     return [json.loads(line) for line in sink.getvalue().splitlines()]
 
 
