@@ -7,11 +7,12 @@ from typing import Any
 
 from benchmarks.engines.protocol import EngineSpec, Labels, Matrix, Setting
 
+K_FACTOR_LEAST = 4
 HNSW_EFFORTS = (10, 16, 24, 32, 40, 56, 72, 96, 128, 160, 200, 256, 320, 384, 512)
 
 
 class Faiss:
-    """Any faiss index, described by its factory string with {d} for the dimension and {half} for half of it."""
+    """Any faiss index, described by its factory string with {codes} for the number of product codes of a row."""
 
     def __init__(self, setting: Setting) -> None:
         self._faiss: Any = import_module("faiss")
@@ -23,7 +24,8 @@ class Faiss:
         faiss.omp_set_num_threads(threads)
         # Unit vectors have the same order by l2 as by cosine, and faiss's graphs are better on l2.
         kind = faiss.METRIC_INNER_PRODUCT if metric == "dot" else faiss.METRIC_L2
-        self._index = faiss.index_factory(dim, self._setting["factory"].format(half=dim // 2), kind)
+        codes = dim if dim % 2 else dim // 2
+        self._index = faiss.index_factory(dim, self._setting["factory"].format(codes=codes), kind)
         if "ef_construction" in self._setting:
             self._index.hnsw.efConstruction = self._setting["ef_construction"]
         if not self._index.is_trained:
@@ -36,7 +38,8 @@ class Faiss:
             self._index.hnsw.efSearch = effort
         else:
             self._faiss.extract_index_ivf(self._index).nprobe = effort
-            self._index.k_factor = self._setting["k_factor"]
+            # Codes grow with the dimension, and the longer they are, the fewer candidates need exact distances.
+            self._index.k_factor = max(K_FACTOR_LEAST, self._setting["refine"] // self._index.d)
 
     def search(self, queries: Matrix, k: int) -> Labels:
         found: Labels = self._index.search(queries, k)[1].astype("int64")
@@ -76,10 +79,11 @@ IVF_PQ = EngineSpec(
     make=Faiss,
     distributions=("faiss-cpu",),
     settings={
-        "ivf1024-k32": {"factory": "IVF1024,PQ{half}x4fs,RFlat", "k_factor": 32},
-        "ivf4096-k64": {"factory": "IVF4096,PQ{half}x4fs,RFlat", "k_factor": 64},
+        "ivf1024-r3072": {"factory": "IVF1024,PQ{codes}x4fs,RFlat", "refine": 3_072},
+        "ivf4096-r6144": {"factory": "IVF4096,PQ{codes}x4fs,RFlat", "refine": 6_144},
     },
-    efforts=(1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256),
+    efforts=(1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512),
     tuning="Fast-scan 4-bit codes of two components and exact refinement, as its wiki advises for speed in memory; "
-    "the lists are 4 to 16 times the root of 100,000 to a million rows.",
+    "the lists are 4 to 16 times the root of 100,000 to a million rows, and refine / dimension "
+    "times k are refined, which is where more of it stopped to raise recall.",
 )

@@ -22,7 +22,8 @@ class Voyager:
         space = self._library.Space
         kind = {"cosine": space.Cosine, "dot": space.InnerProduct, "l2": space.Euclidean}[metric]
         self._index = self._library.Index(kind, base.shape[1], max_elements=len(base), random_seed=1, **self._setting)
-        self._index.add_items(base, ids=np.arange(len(base)), num_threads=threads)
+        writeable = np.require(base, requirements=["C", "W"])  # it refuses memory maps opened for reading
+        self._index.add_items(writeable, ids=np.arange(len(base)), num_threads=threads)
 
     def set_effort(self, effort: int) -> None:
         self._ef = effort

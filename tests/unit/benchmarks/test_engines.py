@@ -14,6 +14,7 @@ import pytest
 from benchmarks.engines import ENGINES, SPECS
 from benchmarks.engines.protocol import EngineSpec
 from benchmarks.method.environments import MAIN, SEPARATE, missing
+from benchmarks.method.machine import available_cpus
 
 METRICS = {"cosine", "dot", "l2"}
 ADAPTER_LINES_MAX = 90
@@ -82,11 +83,13 @@ def exact(base: npt.NDArray[np.float32], queries: npt.NDArray[np.float32], metri
 def test_an_engine_finds_nearly_all_with_its_highest_effort(
     spec: EngineSpec, metric: str, rng: np.random.Generator
 ) -> None:
-    base, queries = (rng.standard_normal((rows, 24)).astype(np.float32) for rows in (5_000, 30))
+    base, queries = (rng.standard_normal((rows, 64)).astype(np.float32) for rows in (5_000, 30))
     if metric == "cosine":
         base, queries = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (base, queries))
     engine = spec.make(next(iter(spec.settings.values())))
-    engine.build(np.ascontiguousarray(base), metric, 2)
+    base = np.ascontiguousarray(base)
+    base.flags.writeable = False  # as a memory map is
+    engine.build(base, metric, min(2, len(available_cpus())))
     engine.set_effort(spec.efforts[-1])
     found = engine.search(np.ascontiguousarray(queries), 10)
     want = exact(base, queries, metric)
