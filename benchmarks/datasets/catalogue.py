@@ -1,13 +1,13 @@
 """Finds a data set by its name or its file, prepares it once, and opens it.
 
 A name is `wordnet-minilm` or one of `synthetic.RECIPES`; anything else is the path of a file. Of a .npy or texmex file,
-1,000 rows are held out as queries, unless a file of queries lies beside it (NAME.queries.npy).
+1,000 rows are held out as queries, unless a file of queries lies beside it: NAME.queries.npy, or, as texmex names them,
+NAME_query.fvecs beside NAME_base.fvecs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,14 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.datasets.files import TEXMEX, read_hdf5, read_vectors
-from benchmarks.datasets.store import Dataset, DatasetError, cache_root, is_prepared, opened, prepared
-from benchmarks.datasets.synthetic import RECIPES, base_blocks, queries_of
-from benchmarks.datasets.wordnet import data_directory, read_split
+from benchmarks.datasets.store import Dataset, DatasetError, as_unit_rows, cache_root, is_prepared, opened, prepared
+from benchmarks.datasets.synthetic import RECIPES, VERSION, base_blocks, queries_of
+from benchmarks.datasets.wordnet import VECTORS, data_directory, read_split
 
 WORDNET: Final = "wordnet-minilm"
 HDF5: Final = {".hdf5", ".h5"}
 SLICE_ROWS: Final = 65_536
 QUERIES_DEFAULT: Final = 1_000
+
+Rows = npt.NDArray[Any]
 
 
 def names() -> tuple[str, ...]:
@@ -43,52 +45,67 @@ def load(
 
     DatasetError says what is missing.
     """
+    if queries < 1 or (rows is not None and rows < 1):
+        raise DatasetError(f"a data set has at least one row and one query; asked for were {rows} and {queries}")
     if name in RECIPES:
         return _generated(name, metric, rows, queries, cache)
     if name == WORDNET:
         directory = data_directory(data)
-        source, stamp = directory, _stamp(directory / "vectors.f16.npy")
+        source, stamp = directory, repr((_stamp(directory / VECTORS), "unit rows"))
     else:
         source = Path(name)
         if source.suffix not in HDF5 | set(TEXMEX) | {".npy"}:
             raise DatasetError(f"no data set called {name!r}: there are {', '.join(names())}, and files")
-        stamp = _stamp(source)
+        beside = _queries_beside(source)
+        stamp = repr([_stamp(path) for path in (source, beside) if path is not None])
     place = _place(cache, source.stem, repr((name, metric, rows, queries, stamp)))
     if is_prepared(place):
         return opened(place)
-    base, held_out, given = _read(name, source, queries)
-    base = base if rows is None else base[:rows]
-    shape = (len(base), base.shape[1])
-    return prepared(_title(name, source), metric or given, shape, _slices(base), held_out[:queries], place)
+    vectors, kept, asked, given = _read(name, source, queries)
+    if rows is not None and rows > len(kept):
+        raise DatasetError(f"{source.name} has {len(kept)} base rows, not {rows}")
+    kept, chosen = kept[:rows], metric or given
+    shape = (len(kept), vectors.shape[1])
+    # WordNet's rows have unit length by any metric; float16 lost some of it. By cosine, `prepared` sees to that.
+    shaped = as_unit_rows if name == WORDNET and chosen != "cosine" else np.asarray
+    blocks = (shaped(vectors[kept[start : start + SLICE_ROWS]]) for start in range(0, len(kept), SLICE_ROWS))
+    return prepared(_title(name, source), chosen, shape, blocks, shaped(asked[:queries]), place)
 
 
 def _generated(name: str, metric: str | None, rows: int | None, queries: int, cache: Path | None) -> Dataset:
     recipe = RECIPES[name]
     count, chosen = rows or recipe.rows, metric or recipe.metric
-    place = _place(cache, name, repr((name, chosen, count, queries)))
+    place = _place(cache, name, repr((name, VERSION, chosen, count, queries)))
     if is_prepared(place):
         return opened(place)
     return prepared(name, chosen, (count, recipe.dim), base_blocks(recipe, count), queries_of(recipe, queries), place)
 
 
-def _read(name: str, source: Path, queries: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
+def _read(name: str, source: Path, queries: int) -> tuple[Rows, npt.NDArray[np.int64], Rows, str]:
+    """(vectors, which of them are base rows, queries, metric)."""
+    if source.suffix in HDF5:
+        base, asked, metric = read_hdf5(source)
+        return base, np.arange(len(base)), asked, metric
     if name == WORDNET:
         return (*read_split(source, queries), "cosine")
-    if source.suffix in HDF5:
-        return read_hdf5(source)
     vectors = read_vectors(source)
-    beside = source.with_name(f"{source.stem}.queries.npy")
-    if beside.exists():
-        return vectors, read_vectors(beside), "l2"
+    beside = _queries_beside(source)
+    if beside is not None:
+        return vectors, np.arange(len(vectors)), read_vectors(beside), "l2"
     if len(vectors) <= queries:
         raise DatasetError(f"{source.name} has {len(vectors)} rows: too few to hold {queries} out as queries")
     held_out = np.sort(np.random.default_rng(1).choice(len(vectors), queries, replace=False))
-    return np.delete(vectors, held_out, axis=0), vectors[held_out], "l2"
+    return vectors, np.delete(np.arange(len(vectors)), held_out), vectors[held_out], "l2"
 
 
-def _slices(base: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-    for start in range(0, len(base), SLICE_ROWS):
-        yield base[start : start + SLICE_ROWS]
+def _queries_beside(source: Path) -> Path | None:
+    """The file of queries that belongs to a file of base rows."""
+    if source.suffix in HDF5:
+        return None
+    candidates = [source.with_name(f"{source.stem}.queries.npy")]
+    if source.stem.endswith("_base"):
+        candidates.append(source.with_name(f"{source.stem.removesuffix('_base')}_query{source.suffix}"))
+    return next((path for path in candidates if path.exists()), None)
 
 
 def _title(name: str, source: Path) -> str:

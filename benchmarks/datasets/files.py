@@ -36,7 +36,7 @@ def read_vectors(path: Path) -> npt.NDArray[Any]:
 def _npy(path: Path) -> npt.NDArray[Any]:
     try:
         rows: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise DatasetError(f"{path.name} is no .npy file of numbers: {error}") from error
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise DatasetError(f"{path.name} holds {rows.dtype} of shape {rows.shape}; numbers (n, d) are needed")
@@ -45,9 +45,9 @@ def _npy(path: Path) -> npt.NDArray[Any]:
 
 def _texmex(path: Path, kind: np.dtype[Any]) -> npt.NDArray[Any]:
     """Each row is its dimension, int32, then that many components (corpus-texmex.irisa.fr)."""
-    raw = np.memmap(path, dtype=np.uint8, mode="r")
-    if len(raw) < 4:
+    if path.stat().st_size < 4:
         raise DatasetError(f"{path.name} is too short for a row")
+    raw = np.memmap(path, dtype=np.uint8, mode="r")
     dim = int(raw[:4].view("<i4")[0])
     stride = 4 + dim * kind.itemsize
     if dim < 1 or len(raw) % stride:
@@ -74,10 +74,13 @@ def read_hdf5(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str]:
         raise DatasetError("HDF5 files need h5py: pip install 'vecdb[bench]'") from error
     try:
         with h5py.File(path, "r") as file:
-            distance = str(file.attrs.get("distance", "euclidean"))
+            named = file.attrs.get("distance", "euclidean")
+            distance = named.decode() if isinstance(named, bytes) else str(named)
             base, queries = file["train"][:], file["test"][:]
     except (OSError, KeyError) as error:
         raise DatasetError(f"{path.name} is no file of ann-benchmarks: {error}") from error
+    if base.ndim != 2 or queries.ndim != 2:
+        raise DatasetError(f"{path.name}: train {base.shape} and test {queries.shape} are no rows of vectors")
     if distance not in HDF5_METRICS:
         raise DatasetError(f"{path.name} is for distance {distance!r}; known are {', '.join(HDF5_METRICS)}")
     return base, queries, HDF5_METRICS[distance]

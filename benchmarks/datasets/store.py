@@ -73,12 +73,12 @@ def prepared(
         base = np.lib.format.open_memmap(partial / "base.npy", mode="w+", dtype=np.float32, shape=shape)
         filled = 0
         for block in blocks:
-            base[filled : filled + len(block)] = shaped(block)
+            base[filled : filled + len(block)] = _finite(shaped(block), name)
             filled += len(block)
         base.flush()
         if filled != shape[0]:
             raise DatasetError(f"{name}: {filled} rows instead of {shape[0]}")
-        asked = shaped(queries)
+        asked = _finite(shaped(queries), name)
         if asked.ndim != 2 or asked.shape[1] != shape[1]:
             raise DatasetError(f"{name}: queries of shape {asked.shape} for base rows of {shape[1]} dimensions")
         np.save(partial / "queries.npy", np.ascontiguousarray(asked))
@@ -113,6 +113,13 @@ def content_digest(base: Matrix, queries: Matrix, metric: str) -> str:
         for start in range(0, len(rows), HASH_ROWS):
             digest.update(np.ascontiguousarray(rows[start : start + HASH_ROWS]).data)
     return digest.hexdigest()
+
+
+def _finite(rows: Matrix, name: str) -> Matrix:
+    """The rows; DatasetError when a component is NaN or infinite, which no order of distances survives."""
+    if not np.isfinite(rows).all():
+        raise DatasetError(f"{name} has components that are no finite numbers")
+    return rows
 
 
 def _as_float32(rows: npt.NDArray[Any]) -> Matrix:

@@ -3,11 +3,19 @@
 - clustered: 200 well separated clusters, each a Gaussian of intrinsic dimension 20 in a random subspace of 128
   dimensions: hard for graphs, which must find the right cluster first (l2).
 - sift-like: non-negative whole numbers in 128 dimensions, like histograms of gradients, from a latent Gaussian pushed
-  through a fixed random network (l2). Its latent dimension is chosen so that hnswlib's curve resembles the published
-  one of SIFT1M.
+  through a fixed random network (l2). Its latent dimension is 15, and 32 for an eighth of the rows, so that hnswlib's
+  curve resembles the published one of SIFT1M. Recall@10 of hnswlib 0.8 with M=16 and ef_construction=200:
+
+      rows      ef 16   24     32     50     60     100    150    200
+      100,000   .875    .923   .952   .977   .982   .993   .996   .998
+      200,000   .846    .907   .939   .962   .972   .985   .993   .995
+
 - duplicates: a third of the rows are distinct, the others repeat 2,000 of them, some many thousand times (cosine).
-- ood: queries come from elsewhere than the base rows, as texts asked of images do: shifted by a modality gap, and
-  spread over other directions (cosine).
+- ood: queries come from elsewhere than the base rows, as texts asked of images do: shifted by a modality gap as
+  long as the spread of the rows, and spread over other directions (cosine). The unit rows' means are .7 long and at
+  right angles; hnswlib at ef 50 finds .95 of the neighbours of a held-out row, and .86 of a query's (30,000 rows).
+
+The random numbers are numpy's and the products are BLAS's: another version or CPU may round last bits otherwise.
 """
 
 from __future__ import annotations
@@ -28,6 +36,8 @@ LATENT_DIM_HARD: Final = 32
 HARD_SHARE: Final = 0.12
 HIDDEN: Final = 256
 REPEATED: Final = 2_000
+VERSION: Final = 2
+"""Raised with every change of what is generated, so that no cache answers for an older recipe."""
 
 Block = npt.NDArray[np.float32]
 Generator = Callable[[np.random.Generator, int], Block]
@@ -116,14 +126,14 @@ def _duplicates(rng: np.random.Generator) -> tuple[Generator, Generator]:
 def _ood(rng: np.random.Generator) -> tuple[Generator, Generator]:
     seen = rng.standard_normal((24, 200)) / np.sqrt(24)
     asked = 0.6 * seen + 0.8 * rng.standard_normal((24, 200)) / np.sqrt(24)
-    gap = rng.standard_normal(200) / np.sqrt(200)
+    shown_gap, asked_gap = rng.standard_normal((2, 200))
 
     def rows(rng: np.random.Generator, count: int) -> Block:
-        made = rng.standard_normal((count, 24)) @ seen + gap
+        made = rng.standard_normal((count, 24)) @ seen + shown_gap
         return _as_block(made + 0.05 * rng.standard_normal(made.shape))
 
     def queries(rng: np.random.Generator, count: int) -> Block:
-        made = rng.standard_normal((count, 24)) @ asked - gap
+        made = rng.standard_normal((count, 24)) @ asked + asked_gap
         return _as_block(made + 0.05 * rng.standard_normal(made.shape))
 
     return rows, queries
@@ -135,9 +145,3 @@ RECIPES: Final[dict[str, Recipe]] = {
     "duplicates": Recipe("cosine", 64, 100_000, _duplicates),
     "ood": Recipe("cosine", 200, 100_000, _ood),
 }
-
-
-def structure_of(name: str) -> dict[str, Any]:
-    """Facts of a recipe, for reports."""
-    recipe = RECIPES[name]
-    return {"metric": recipe.metric, "dim": recipe.dim, "rows": recipe.rows}

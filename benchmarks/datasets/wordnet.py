@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.datasets.files import read_vectors
 from benchmarks.datasets.store import DatasetError
 
 DATA_VARIABLE: Final = "VECDB_DATA"
@@ -37,11 +38,13 @@ def split(rows: int, queries: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     return order[queries:], order[:queries]
 
 
-def read_split(directory: Path, queries: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """(base, queries) as stored, float16."""
-    vectors = np.load(directory / VECTORS, mmap_mode="r", allow_pickle=False)
+def read_split(directory: Path, queries: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """(vectors, which of them are base rows, queries) as stored, float16."""
+    vectors = read_vectors(directory / VECTORS)
+    if len(vectors) <= queries:
+        raise DatasetError(f"{VECTORS} has {len(vectors)} rows: too few to hold {queries} out as queries")
     base, held_out = split(len(vectors), queries)
-    return vectors[base], vectors[held_out]
+    return vectors, base, vectors[held_out]
 
 
 def read_records(directory: Path, queries: int) -> list[dict[str, Any]]:

@@ -192,7 +192,7 @@ def test_an_unknown_name_lists_what_there_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"\x05\x00\x00\x00abc", b"\xff\xff\xff\xff" * 4])
 def test_a_file_that_is_no_texmex_file_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "rows.fvecs").write_bytes(content)
-    with pytest.raises((DatasetError, ValueError), match=r"rows\.fvecs|empty"):
+    with pytest.raises(DatasetError, match=r"rows\.fvecs"):
         load(str(tmp_path / "rows.fvecs"), cache=tmp_path / "cache")
 
 
