@@ -63,11 +63,11 @@ def legend(figure: Any, axes: Sequence[Any], order: Sequence[str], absent: Seque
         known = one.get_legend_handles_labels()
         handles |= dict(zip(known[1], known[0], strict=True))
     names = [name for name in order if name in handles]
-    note = "\nnot measured:\n" + "\n".join(absent) if absent else ""
-    box = figure.legend([handles[name] for name in names], names, loc="outside right upper", frameon=False)
+    box = figure.legend([handles[name] for name in names], names, loc="outside right center", frameon=False)
     for text in box.get_texts():
         text.set_fontweight("bold" if text.get_text() == OURS else "normal")
-    if note:
+    if absent:
+        note = "\n".join(("not measured:", *absent))
         figure.legend([], [], title=note, loc="outside right lower", frameon=False, title_fontsize=8)
 
 

@@ -98,6 +98,7 @@ def _filtered(report: Mapping[str, Any], out: Path) -> str | None:
     log_axis(left.yaxis)
     for axes in (left, right):
         log_axis(axes.xaxis)
+        axes.set_xticks(sorted({100 * share for points in kept.values() for share in points}))
         axes.set_xlabel("percent of all records that the filter keeps")
     legend(figure, [left], list(kept))
     hardest = min(share for points in kept.values() for share in points)

@@ -138,7 +138,7 @@ def _filter_wins(runs: Sequence[Run]) -> list[str]:
         return []
     if not ours:
         own = next(run for run in runs if run["engine"] == OURS)
-        return [f"filtered searches: {', '.join(able)} answer them; {OURS}: {_reason(own, 'filtered')}"]
+        return [f"filtered searches: {', '.join(able)} answer them; {OURS} does not: {_reason(own, 'filtered')}"]
     wins = []
     for share, own in ours.items():
         exact = {name: found[share] for name, found in points.items() if share in found}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from benchmarks.reporting.pareto import MODES, TARGETS, Curve, curves_of, points_of
+from benchmarks.reporting.pareto import MODES, TARGETS, Curve, Point, curves_of, points_of
 from benchmarks.reporting.style import OURS
 from benchmarks.reporting.table import NONE, is_number, number, table
 from benchmarks.reporting.winners import headline, wins_at_recall, wins_of, wins_section
 
 FIXED_EFFORT: Final = 64
-"""Builds are compared at the effort of each sweep that is nearest to it."""
+"""Builds are compared at the effort nearest to it, or in the middle of a sweep on another scale."""
 
 
 def library_section(report: Mapping[str, Any]) -> list[str]:
@@ -75,8 +75,9 @@ def build_seconds(run: Mapping[str, Any]) -> float | None:
 def _building(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     columns = ["engine, setting", "build s", "CPU s", "threads", "MB added", "peak MB", "effort", "recall", "queries/s"]
     note = (
-        f"Recall and speed of one batch call at the effort nearest to {FIXED_EFFORT}, which is not the same thing in "
-        "every library. MB added: what the built index takes, its copy of the vectors included."
+        f"Recall and speed of one batch call at the effort nearest to {FIXED_EFFORT}, or in the middle of a sweep on "
+        "another scale; an effort is not the same thing in every library. MB added: what the built index takes, its "
+        "copy of the vectors included."
     )
     built = (run for run in runs if run.get("build"))
     return ["### Building, memory, and recall at a fixed effort", "", *table(columns, map(_build_row, built)), note, ""]
@@ -84,8 +85,7 @@ def _building(runs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _build_row(run: Mapping[str, Any]) -> list[str]:
     build, memory = run["build"], run.get("memory") or {}
-    points = points_of([run], "batch") or points_of([run], "single")
-    point = min(points, key=lambda one: abs(one.effort - FIXED_EFFORT), default=None)
+    point = fixed_point(run)
     return [
         f"{engine_name(run['engine'])} {run.get('setting', '')}",
         number(build["seconds"], 1),
@@ -95,6 +95,16 @@ def _build_row(run: Mapping[str, Any]) -> list[str]:
         number(memory.get("peak_mb")),
         *([NONE] * 3 if point is None else [str(point.effort), f"{point.recall:.4f}", f"{point.qps:,.0f}"]),
     ]
+
+
+def fixed_point(run: Mapping[str, Any]) -> Point | None:
+    """The point at which builds are compared."""
+    points = sorted(points_of([run], "batch") or points_of([run], "single"), key=lambda one: one.effort)
+    if not points:
+        return None
+    if points[0].effort <= FIXED_EFFORT <= points[-1].effort or len(points) == 1:
+        return min(points, key=lambda one: abs(one.effort - FIXED_EFFORT))
+    return points[len(points) // 2]
 
 
 def _building_wins(runs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -88,7 +88,8 @@ def _head(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"- Data: {size}; {data['queries']:,} queries, {data['k']} hits.")
     processor = f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gb']} GB"
     lines.append(f"- Machine: {processor}, {machine['system']}, Python {machine['python']}.")
-    lines.append(f"- Measured: {report['started']} to {report.get('finished') or 'an end that was not noted'}.")
+    finished = report.get("finished")
+    lines.append(f"- Begun {report['started']}, " + (f"finished {finished}." if finished else "not finished."))
     versions = _versions(report.get("runs", ()))
     return [*lines, *([f"- Versions: {versions}."] if versions else []), ""]
 

@@ -39,7 +39,7 @@ def draw_growth(report: Mapping[str, Any], out: Path) -> list[str]:
         log_axis(axes.yaxis)
         axes.legend(frameon=False, fontsize=9)
     parts = [
-        f"{label} as rows^{exponents[name]:.2f}"
+        f"{label} as {_power(exponents[name])}"
         for name, label in (("qps_at_0.95", "speed at recall .95"), ("build_s", "build time"), ("memory_mb", "memory"))
         if is_number(exponents.get(name))
     ]
@@ -53,6 +53,10 @@ def _growth_data(data: Mapping[str, Any], rows: Sequence[int]) -> str:
     return f"{name}{min(rows):,} to {max(rows):,} rows; thin lines: the fitted power"
 
 
+def _power(exponent: float) -> str:
+    return f"rows$^{{{exponent:.2f}}}$"
+
+
 def _growth_line(
     axes: Any, rows: Sequence[int], values: Sequence[float | None], exponent: float | None, name: str, style: str
 ) -> None:
@@ -61,7 +65,7 @@ def _growth_line(
     if not known:
         return
     counts, figures = np.array(known, dtype=np.float64).T
-    label = name if exponent is None else f"{name}: rows^{exponent:.2f}"
+    label = name if exponent is None else f"{name}: {_power(exponent)}"
     axes.plot(counts, figures, **line_of(OURS) | {"label": label, "linestyle": style, "linewidth": 2.0})
     if exponent is not None:
         middle = np.exp(np.log(figures).mean() - exponent * np.log(counts).mean())
@@ -83,11 +87,13 @@ def draw_kernels(report: Mapping[str, Any], out: Path) -> list[str]:
     for axes in grid[-1]:
         axes.set_xlabel("dimensions")
     handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    figure.legend(handles, labels, loc="outside right center", frameon=False)
     streamed = [one["share_of_limit"] for one in points if one["pattern"] == "streamed"]
-    reach = f", streamed rows at {min(streamed):.0%} to {max(streamed):.0%} of the speed of reading" if streamed else ""
+    reach = (
+        f"; streamed rows pass at {min(streamed):.0%} to {max(streamed):.0%} of the rate of reading" if streamed else ""
+    )
     times = [one["times_numpy_batch"] for one in points]
-    sentence = f"a distance takes 1/{max(times):.1f} to 1/{min(times):.1f} of numpy's time for one query{reach}"
+    sentence = f"{OURS}'s kernels are {min(times):.1f} to {max(times):.1f} × as fast as numpy with one query{reach}"
     title(figure, sentence, "one thread; cached: rows fit the second-level cache; streamed: larger than every cache")
     return [save(figure, out, "kernels")]
 

@@ -15,7 +15,7 @@ from benchmarks.reporting.curve_plots import (
     recall_start,
 )
 from benchmarks.reporting.database_plots import draw_databases
-from benchmarks.reporting.libraries import FIXED_EFFORT, added_mb, build_seconds, least_by_engine
+from benchmarks.reporting.libraries import FIXED_EFFORT, added_mb, build_seconds, fixed_point, least_by_engine
 from benchmarks.reporting.own_plots import draw_growth, draw_kernels
 from benchmarks.reporting.pareto import MODES, Curve, curves_of, points_of
 from benchmarks.reporting.style import OURS, line_of, log_axis, look_of, pyplot, save, title
@@ -72,18 +72,18 @@ def _recall_speed(report: Report, mode: str, out: Path) -> str | None:
 
 def _build_time(report: Report, out: Path) -> str | None:
     """Every setting: its build time over the recall at a fixed effort, and over the speed it buys."""
-    runs = [run for run in report["runs"] if build_seconds(run) and _points(run)]
+    runs = [run for run in report["runs"] if build_seconds(run) and fixed_point(run)]
     if not runs:
         return None
     figure, (left, right) = pyplot().subplots(1, 2, figsize=(12, 5.2))
     engines = list(dict.fromkeys(run["engine"] for run in runs))
-    recalls = [_recall_at_effort(run) for run in runs]
+    recalls = [_fixed_recall(run) for run in runs]
     for engine in engines:
         own = [run for run in runs if run["engine"] == engine]
-        _setting_line(left, engine, [(run, loss_position(_recall_at_effort(run))) for run in own])
+        _setting_line(left, engine, [(run, loss_position(_fixed_recall(run))) for run in own])
         _setting_line(right, engine, [(run, speed) for run in own if (speed := _speed(run)) is not None])
     recall_axis(left.yaxis, recall_start([min(recalls)]))
-    left.set_ylabel(f"recall at the effort nearest to {FIXED_EFFORT} → better")
+    left.set_ylabel(f"recall at effort {FIXED_EFFORT}, or in mid-sweep → better")
     right.set_ylabel(f"queries per second at recall {BUILD_RECALL} → better")
     log_axis(right.yaxis)
     threads = runs[0]["build"].get("threads", 1)
@@ -97,16 +97,13 @@ def _build_time(report: Report, out: Path) -> str | None:
     return save(figure, out, "build-time")
 
 
-def _points(run: Mapping[str, Any]) -> list[Any]:
-    return points_of([run], "batch") or points_of([run], "single")
-
-
-def _recall_at_effort(run: Mapping[str, Any]) -> float:
-    return float(min(_points(run), key=lambda one: abs(one.effort - FIXED_EFFORT)).recall)
+def _fixed_recall(run: Mapping[str, Any]) -> float:
+    point = fixed_point(run)
+    return 0.0 if point is None else point.recall
 
 
 def _speed(run: Mapping[str, Any]) -> float | None:
-    return Curve(tuple(_points(run))).qps_at(BUILD_RECALL)
+    return Curve(tuple(points_of([run], "batch") or points_of([run], "single"))).qps_at(BUILD_RECALL)
 
 
 def _setting_line(axes: Any, engine: str, places: Sequence[tuple[Mapping[str, Any], float]]) -> None:

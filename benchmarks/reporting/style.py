@@ -38,7 +38,7 @@ LOOKS: Final[dict[str, tuple[str, str]]] = {
     "sqlite-vec": ("#000000", "*"),
 }
 SPARE: Final = (("#666666", "1"), ("#1B9E77", "2"), ("#E7298A", "3"), ("#66A61E", "4"), ("#3B528B", "+"))
-TITLE_CHARS: Final = 105
+TITLE_CHARS_PER_INCH: Final = 11
 
 
 class PlotError(Exception):
@@ -92,7 +92,7 @@ def log_axis(axis: Any) -> None:
     ticker: Any = import_module("matplotlib.ticker")
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     low, high = sorted(axis.get_view_interval())
-    steps = (1.0,) if high / low > 1e4 else (1.0, 2.0, 5.0) if high / low > 4 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    steps = (1.0,) if high / low > 1e4 else (1.0, 2.0, 5.0) if high / low > 8 else (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
     axis.set_major_locator(ticker.LogLocator(subs=steps, numticks=20))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: plain(value)))
     axis.set_minor_formatter(ticker.NullFormatter())
@@ -108,8 +108,9 @@ def plain(value: float) -> str:
 
 def title(figure: Any, finding: str, data: str) -> None:
     """What the plot shows, in a sentence, above what it was measured on."""
-    sentence = "\n".join(textwrap.wrap(finding[:1].upper() + finding[1:], TITLE_CHARS))
-    figure.suptitle(f"{sentence}\n{data}", x=0.01, ha="left", fontsize=11)
+    width = int(figure.get_figwidth() * TITLE_CHARS_PER_INCH)
+    lines = [*textwrap.wrap(finding, width), *textwrap.wrap(data, width)]
+    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=11)
 
 
 def save(figure: Any, out: Path, name: str) -> str:

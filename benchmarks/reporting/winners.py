@@ -81,7 +81,7 @@ def wins_of(what: str, figures: Mapping[str, float | None], unit: str, *, more: 
         if value > ours if more else value < ours:
             better, worse = (value, ours) if more else (ours, value)
             times = _times(better, worse) if worse > 0 else "ahead"
-            wins.append(f"{what}: {name} with {_figure(value)}, {OURS} {_figure(ours)} {unit} ({times})")
+            wins.append(f"{what}: {name} with {_figure(value)}, {OURS} {_figure(ours)} {unit} ({times.rstrip(',')})")
     return wins
 
 
