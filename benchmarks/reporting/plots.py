@@ -86,6 +86,8 @@ def _build_time(report: Report, out: Path) -> str | None:
     left.set_ylabel(f"recall at effort {FIXED_EFFORT}, or in mid-sweep → better")
     right.set_ylabel(f"queries per second at recall {BUILD_RECALL} → better")
     log_axis(right.yaxis)
+    if not right.has_data():
+        right.text(0.5, 0.5, f"nobody reaches recall {BUILD_RECALL}", ha="center", transform=right.transAxes)
     threads = runs[0]["build"].get("threads", 1)
     for axes in (left, right):
         axes.margins(x=0.08, y=0.08)
@@ -109,7 +111,8 @@ def _speed(run: Mapping[str, Any]) -> float | None:
 def _setting_line(axes: Any, engine: str, places: Sequence[tuple[Mapping[str, Any], float]]) -> None:
     look = line_of(engine) | {"linewidth": 1.0, "markersize": 10 if engine == OURS else 8}
     places = sorted(places, key=lambda one: build_seconds(one[0]) or 0.0)
-    axes.plot([build_seconds(run) for run, _ in places], [place for _, place in places], **look)
+    if places:
+        axes.plot([build_seconds(run) for run, _ in places], [place for _, place in places], **look)
 
 
 def _rank(figures: Mapping[str, float | None], does: str, unit: str) -> str:

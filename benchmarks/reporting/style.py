@@ -88,7 +88,12 @@ def pyplot() -> Any:
 
 
 def log_axis(axis: Any) -> None:
-    """A logarithmic axis with ticks at 1, 2 and 5 of every decade (1 alone when there are many), as plain numbers."""
+    """A logarithmic axis with ticks at 1, 2 and 5 of every decade (1 alone when there are many), as plain numbers.
+
+    Without data there is nothing to scale.
+    """
+    if not axis.axes.has_data():
+        return
     ticker: Any = import_module("matplotlib.ticker")
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     low, high = sorted(axis.get_view_interval())
