@@ -39,9 +39,9 @@ def compare(before: Path, after: Path) -> list[Finding]:
     """Figures of both reports; ValueError when they are of different suites or data."""
     old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
     if old["suite"] != new["suite"]:
-        raise ValueError(f"{before.name} is of suite {old['suite']!r}, {after.name} of {new['suite']!r}")
+        raise ValueError(f"{before} is of suite {old['suite']!r}, {after} of {new['suite']!r}")
     if any(_data(old)[name] != _data(new)[name] for name in ("digest", "k", "metric")):
-        raise ValueError(f"{before.name} and {after.name} were measured on different data")
+        raise ValueError(f"{before} and {after} were measured on different data")
     first, second = figures_of(old), figures_of(new)
     tried = attempted(new)
     both = [_finding(name, figure, second[name]) for name, figure in first.items() if name in second]

@@ -91,7 +91,9 @@ def _library_figures(runs: Any) -> Iterator[tuple[str, Figure | None]]:
     noise = _typical_noise(runs)
     for run in runs:
         name = _setting_name(run)
-        yield f"{name}: seconds to build", _figure(build_seconds(run), noise=noise, owner=name, step=SMALL_S)
+        threads = f"{(run.get('build') or {}).get('threads', 1)} thread(s)"
+        # builds with other threads are other figures, not lost ones
+        yield f"{name}: seconds to build, {threads}", _figure(build_seconds(run), noise=noise, step=SMALL_S)
         yield f"{name}: MB added", _figure(added_mb(run), owner=name, step=SMALL_MB)
 
 

@@ -72,8 +72,14 @@ def test_a_gain_is_better_and_not_worse(tmp_path: Path) -> None:
 def test_a_longer_build_is_worse(tmp_path: Path) -> None:
     build = {"seconds": 20.0, "cpu_seconds": 20.0, "threads": 1}
     assert libraries(tmp_path, engine_run("vecdb"), engine_run("vecdb", build=build))[
-        "vecdb m16: seconds to build"
+        "vecdb m16: seconds to build, 1 thread(s)"
     ].worse
+
+
+def test_a_build_with_more_threads_is_not_compared(tmp_path: Path) -> None:
+    build = {"seconds": 5.0, "cpu_seconds": 10.0, "threads": 2}
+    found = libraries(tmp_path, engine_run("vecdb"), engine_run("vecdb", build=build))
+    assert not [what for what in found if "seconds to build" in what]
 
 
 def test_more_memory_is_worse(tmp_path: Path) -> None:
