@@ -63,7 +63,7 @@ def _recall_speed(report: Report, mode: str, out: Path) -> str | None:
     draw_curves(axes, curves)
     axes.set_ylabel("queries per second → better")
     legend(figure, [axes], _by_speed(curves), absent_of(report["runs"]))
-    title(figure, headline(curves), f"{_data(report)}; one thread, {MODES[mode]}; bars: range of repetitions")
+    title(figure, headline(curves), f"{_data(report)}; one thread, {MODES[mode]}; bars: range")
     return save(figure, out, f"recall-qps-{mode}")
 
 
