@@ -10,203 +10,153 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.reporting.databases import RECALLS, database_section
+from benchmarks.reporting.libraries import library_section
 from benchmarks.reporting.own import own_tables
-from benchmarks.reporting.pareto import TARGETS, engines_of, front, points_of, qps_at
-from benchmarks.reporting.plots import MODES, draw_suite
-from benchmarks.reporting.style import OURS
-from benchmarks.reporting.table import NONE, number, table
+from benchmarks.reporting.pareto import MODES, TARGETS, curves_of
+from benchmarks.reporting.plots import draw_suite
+from benchmarks.reporting.style import PlotError
+from benchmarks.reporting.table import folded, number, table
+from benchmarks.reporting.winners import headline
 
-EVEN: Final = 1.05
-"""Ratios up to this are called even rather than won."""
+REASON_CHARS: Final = 400
 
 
-def write_report(files: Sequence[Path], out: Path) -> Path:
-    """Write report.md and the plots of raw files into `out`; returns the report's path."""
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write report.md and the plots of raw files into `out`; returns the report's path.
+
+    Plots of one file lie in `out`, of several each in a folder. Without matplotlib the report is written without plots,
+    and then PlotError raised.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    parts = ["# Benchmark report", ""]
-    for file in files:
-        report = json.loads(file.read_text(encoding="utf-8"))
-        plots_of = out if len(files) == 1 else out / file.stem
-        images = [(plots_of / name).relative_to(out).as_posix() for name in draw_suite(report, plots_of)]
-        parts += [*_head(report), *_body(report), *(f"![{name}]({name})\n" for name in images), *_details(report)]
+    reports = [json.loads(file.read_text(encoding="utf-8")) for file in runs]
+    folders = [""] if len(reports) == 1 else _folder_names(reports)
+    parts = ["# Benchmark report", "", *_summary(reports)]
+    missing = None
+    for report, folder in zip(reports, folders, strict=True):
+        try:
+            plots = [f"{folder}/{name}".lstrip("/") for name in draw_suite(report, out / folder)]
+        except PlotError as error:
+            missing, plots = error, []
+        parts += _part(report, plots)
     path = out / "report.md"
     path.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+    if missing is not None:
+        raise PlotError(f"{path} has no plots: {missing}") from missing
     return path
+
+
+def _folder_names(reports: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A name of its own for each report, from its suite and data."""
+    names: list[str] = []
+    for report in reports:
+        data = report.get("dataset")
+        stem = report["suite"] if data is None else f"{report['suite']}-{Path(data['name']).stem}-{data['rows']}"
+        taken = sum(name == stem or name.startswith(f"{stem}.") for name in names)
+        names.append(f"{stem}.{taken + 1}" if taken else stem)
+    return names
+
+
+def _summary(reports: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A line for each contest: who is fastest."""
+    lines = []
+    for report in reports:
+        targets = RECALLS if report["suite"] == "db" else TARGETS
+        for mode, how in MODES.items():
+            curves = curves_of(report.get("runs", ()), mode)
+            if curves:
+                lines.append(
+                    f"- `{report['suite']}` on {report['dataset']['name']}, {how}: {headline(curves, targets)}."
+                )
+    return [*lines, ""] if lines else []
+
+
+def _part(report: Mapping[str, Any], plots: Iterable[str]) -> list[str]:
+    """All about one raw file."""
+    images = [line for name in plots for line in (f"![{Path(name).stem}]({name})", "")]
+    runs = report.get("runs", [])
+    return [*_head(report), *images, *_body(report), *_absent(runs), *_details(runs)]
 
 
 def _head(report: Mapping[str, Any]) -> list[str]:
     machine = report["machine"]
-    lines = [f"## Suite `{report['suite']}`", ""]
-    if "dataset" in report:
-        data = report["dataset"]
-        lines[0] += f" on {data['name']}"
-        size = f"{data['rows']:,} rows of {data['dim']} dimensions, {data['metric']}"
-        lines.append(f"{size}, {data['queries']:,} held-out queries, {data['k']} hits.")
+    data = report.get("dataset")
+    title = f"## Suite `{report['suite']}`" + (f" on {data['name']}" if data else "")
+    lines = [title, "", f"    {report['command']}", ""]
+    if data:
+        size = f"{data['rows']:,} rows of {data['dim']} dimensions, {data['metric']}, digest {data['digest']}"
+        lines.append(f"- Data: {size}; {data['queries']:,} queries, {data['k']} hits.")
     processor = f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gb']} GB"
-    lines.append(f"{processor}, Python {machine['python']}, {machine['system']}; {report['started']}.")
-    return [*lines, "", f"    {report['command']}", ""]
+    lines.append(f"- Machine: {processor}, {machine['system']}, Python {machine['python']}.")
+    finished = report.get("finished")
+    lines.append(f"- Begun {report['started']}, " + (f"finished {finished}." if finished else "not finished."))
+    versions = _versions(report.get("runs", ()))
+    return [*lines, *([f"- Versions: {versions}."] if versions else []), ""]
+
+
+def _versions(runs: Iterable[Mapping[str, Any]]) -> str:
+    found = {f"{name} {version}" for run in runs for name, version in (run.get("versions") or {}).items()}
+    return ", ".join(sorted(found, key=str.lower))
 
 
 def _body(report: Mapping[str, Any]) -> list[str]:
     if report["suite"] == "ann":
-        return _ann(report)
+        return library_section(report)
     if report["suite"] == "db":
-        return _databases(report)
+        return database_section(report)
     return own_tables(report)
-
-
-# --- libraries -------------------------------------------------------------------------------------------------------
-
-
-def _ann(report: Mapping[str, Any]) -> list[str]:
-    runs = report["runs"]
-    engines = [name for name in engines_of(runs) if any(run["points"] for run in runs if run["engine"] == name)]
-    lines: list[str] = []
-    wins: list[str] = []
-    for mode, how in MODES.items():
-        fronts = {name: front(points_of(runs, name, mode)) for name in engines}
-        if any(fronts.values()):
-            lines += [f"### Queries per second at equal recall, {how}", ""]
-            lines += [
-                f"One thread; the ratio is {OURS} over the engine. {NONE}: the curve does not reach the recall.",
-                "",
-            ]
-            lines += table(["engine", *(f"recall {target:g}" for target in TARGETS)], _speed_rows(fronts))
-            wins += _wins(fronts, how)
-    lines += ["### Building", "", *table(["engine, setting", "seconds", "threads", "MB added"], _build_rows(runs))]
-    lines += ["### Where a peer wins", "", *([f"- {win}" for win in wins] or ["Nowhere in this run."]), ""]
-    return lines + _absent(runs)
-
-
-def _speed_rows(fronts: Mapping[str, Any]) -> Iterable[list[str]]:
-    ours = {target: qps_at(fronts.get(OURS, []), target) for target in TARGETS}
-    for name, points in fronts.items():
-        cells = []
-        for target in TARGETS:
-            speed, own = qps_at(points, target), ours[target]
-            cell = NONE if speed is None else f"{speed:,.0f}"
-            if speed is not None and own is not None and name != OURS:
-                cell += f" ({own / speed:.2f} ×)"
-            cells.append(cell)
-        yield [f"**{name}**" if name == OURS else name, *cells]
-
-
-def _wins(fronts: Mapping[str, Any], how: str) -> list[str]:
-    found = []
-    for name, points in fronts.items():
-        for target in TARGETS:
-            speed, own = qps_at(points, target), qps_at(fronts.get(OURS, []), target)
-            if name == OURS or speed is None:
-                continue
-            if own is None:
-                found.append(f"{name} reaches recall {target:g} ({how}), {OURS} does not")
-            elif speed > own * EVEN:
-                found.append(f"{name} is {speed / own:.2f} × as fast at recall {target:g}, {how}")
-    return found
-
-
-def _build_rows(runs: Iterable[Mapping[str, Any]]) -> Iterable[list[str]]:
-    for run in runs:
-        if run["build"]:
-            added = run["memory"]["built_mb"] - run["memory"]["before_mb"]
-            name = f"{run['engine']} {run['setting']}"
-            yield [name, f"{run['build']['seconds']:.1f}", str(run["build"]["threads"]), f"{added:,.0f}"]
 
 
 def _absent(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     rows = [
-        [f"{run['engine']} {run.get('setting', '')}".strip(), run["status"], run["reason"].replace("|", "/")[:300]]
+        [f"{run['engine']} {run.get('setting', '')}".strip(), run["status"], run["reason"][:REASON_CHARS] or "unknown"]
         for run in runs
         if run["status"] != "ok"
     ]
-    return ["### Not measured, or not to the end", "", *table(["engine", "status", "reason"], rows)] if rows else []
+    lines = table(["engine", "status", "reason"], rows) if rows else ["Every engine was measured to the end.", ""]
+    return ["### Not measured, or not to the end", "", *lines]
 
 
-def _details(report: Mapping[str, Any]) -> list[str]:
-    """Versions, tuning and every measured point, folded away."""
-    runs = report.get("runs", [])
-    if not runs:
-        return []
-    lines = ["<details><summary>Versions, settings and all measured points</summary>", ""]
+# --- every point -----------------------------------------------------------------------------------------------------
+
+
+def _details(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Versions, tuning and every measured point of each engine, folded away."""
+    lines: list[str] = []
+    for name in dict.fromkeys(run["engine"] for run in runs):
+        own = [run for run in runs if run["engine"] == name]
+        lines += folded(f"{name}: versions, settings and every point", [*_settings(own), *_points(own)])
+    return ["### Every measured point", "", *lines] if lines else []
+
+
+def _settings(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [f"- {_versions(runs) or 'no version'}. {runs[0].get('tuning', '')}".rstrip()]
     for run in runs:
-        versions = ", ".join(f"{name} {version}" for name, version in (run.get("versions") or {}).items())
-        values = ", ".join(f"{name}={value}" for name, value in (run.get("values") or {}).items())
-        lines += [f"**{run['engine']} {run.get('setting', '')}** ({versions}) {values}. {run.get('tuning', '')}", ""]
-        for mode in MODES:
-            points = [one for one in run.get("points", []) if one["mode"] == mode]
-            if points:
-                listed = " · ".join(f"{one['effort']}: {one['recall']:.4f} @ {one['qps']:,.0f}" for one in points)
-                lines += [f"{mode}: {listed}", ""]
-    return [*lines, "</details>", ""]
+        if run.get("setting"):
+            values = ", ".join(f"{name} {value}" for name, value in (run.get("values") or {}).items())
+            lines.append(f"- {run['setting']}: {values or 'its defaults'}")
+    return [*lines, ""]
 
 
-# --- databases -------------------------------------------------------------------------------------------------------
-
-
-def _databases(report: Mapping[str, Any]) -> list[str]:
-    runs = report["runs"]
-    columns = [
-        "database",
-        "records/s",
-        "ready s",
-        "QPS .95",
-        "QPS .99",
-        "batch .95",
-        "disk MB",
-        "serve MB",
-        "cold open s",
+def _points(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    runs = list(runs)
+    best = {
+        (mode, point.setting, point.effort)
+        for mode in MODES
+        for curve in curves_of(runs, mode).values()
+        for point in curve.front
+    }
+    rows = [
+        [
+            run.get("setting", ""),
+            one["mode"],
+            str(one["effort"]),
+            number(one["recall"], 4),
+            number(one["qps"]),
+            f"{number(one.get('qps_low'))}–{number(one.get('qps_high'))}",
+            "yes" if (one["mode"], run.get("setting", ""), one["effort"]) in best else "",
+        ]
+        for run in runs
+        for one in run.get("points") or ()
     ]
-    lines = ["### End to end", "", *table(columns, (_database_row(run) for run in runs if run["points"]))]
-    filtered = ["database", "50 %", "1 %", "0.1 %"]
-    lines += ["### Filtered: queries per second (recall, share of answers that came short)", ""]
-    lines += table(filtered, (_filtered_row(run) for run in runs if run["points"]))
-    lines += ["### After replacing 20 %", ""]
-    lines += table(
-        ["database", "seconds", "recall", "QPS", "disk MB"], (_churn_row(run) for run in runs if run["points"])
-    )
-    return lines + _absent(runs)
-
-
-def _database_row(run: Mapping[str, Any]) -> list[str]:
-    name = run["engine"]
-    ingest, memory = run.get("ingest") or {}, run.get("memory") or {}
-    single = [one for one in run["points"] if one["mode"] == "single"]
-    batch = [one for one in run["points"] if one["mode"] == "batch"]
-    return [
-        f"**{name}**" if name == OURS else name,
-        number(ingest.get("records_per_s")),
-        number(ingest.get("ready_s"), 1),
-        number(_cheapest(single, 0.95)),
-        number(_cheapest(single, 0.99)),
-        number(_cheapest(batch, 0.95)),
-        number(run.get("disk_mb")),
-        number(memory.get("serve_mb")),
-        number(run.get("cold_open_s"), 2),
-    ]
-
-
-def _cheapest(points: Sequence[Mapping[str, Any]], recall: float) -> float | None:
-    """Best speed measured at a recall or more."""
-    reached = [one["qps"] for one in points if one["recall"] >= recall]
-    return max(reached) if reached else None
-
-
-def _filtered_row(run: Mapping[str, Any]) -> list[str]:
-    if not run.get("filtered"):
-        return [run["engine"], run.get("filtered_reason") or NONE, "", ""]
-    hardest = {one["share"]: one for one in sorted(run["filtered"], key=lambda one: one["effort"] or 0)}
-    cells = [f"{one['qps']:,.0f} ({one['recall']:.3f}, {one['short_share']:.0%})" for one in hardest.values()]
-    return [run["engine"], *cells]
-
-
-def _churn_row(run: Mapping[str, Any]) -> list[str]:
-    churn = run.get("churn")
-    if not churn:
-        return [run["engine"], run.get("churn_reason") or NONE, "", "", ""]
-    figures = (
-        number(churn["seconds"], 1),
-        number(churn["recall"], 3),
-        number(churn["qps"]),
-        number(churn["disk_mb"]),
-    )
-    return [run["engine"], *figures]
+    return table(["setting", "mode", "effort", "recall", "queries/s", "range", "on the front"], rows) if rows else []

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from benchmarks.reporting.table import NONE, number, table
+from benchmarks.reporting.winners import wins_section
 
 STEPS: Final = {
     "start_python_ms": "start Python, ms",
@@ -26,7 +27,10 @@ def own_tables(report: Mapping[str, Any]) -> list[str]:
         "multiprocess": _multiprocess,
         "kernels": _kernels,
     }
-    return makers[report["suite"]](report["results"])
+    maker = makers.get(report["suite"])
+    if maker is None:
+        raise ValueError(f"there is no suite {report['suite']!r}")
+    return maker(report["results"])
 
 
 def _scale(results: Mapping[str, Any]) -> list[str]:
@@ -51,9 +55,9 @@ def _streaming(results: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             str(one["second"]),
-            f"{one['records']:,}",
-            f"{one['tail_rows']:,}",
-            str(one["segments"]),
+            number(one["records"]),
+            number(one["tail_rows"]),
+            number(one["segments"]),
             number(one["searches"]),
             number(one["p50_ms"], 2),
             number(one["p99_ms"], 2),
@@ -96,14 +100,18 @@ def _multiprocess(results: Mapping[str, Any]) -> list[str]:
 
 
 def _kernels(results: Mapping[str, Any]) -> list[str]:
-    columns = ["dtype", "dim", "rows from", "kernel ns", "numpy ns", "numpy, all rows, ns", "memory's limit ns"]
-    rows = [
-        [
-            one["dtype"],
-            str(one["dim"]),
-            one["pattern"],
-            *(number(one["ns"][name]["median"], 1) for name in ("kernel", "numpy_row", "numpy_batch", "limit")),
+    names = ("kernel", "limit", "numpy_row", "numpy_batch", "numpy_many")
+    columns = ["dtype", "dim", "rows", "kernel", "reading only", "numpy a row", "numpy all rows", "numpy 64 queries"]
+    rows = []
+    wins = []
+    for one in results["points"]:
+        ns = {name: times["median"] for name, times in one["ns"].items()}
+        rows.append([one["dtype"], str(one["dim"]), one["pattern"], *(number(ns.get(name), 1) for name in names)])
+        wins += [
+            f"{one['dtype']}, {one['dim']} dimensions, {one['pattern']}: {name.replace('_', ' ')} takes "
+            f"{ns[name]:.1f} ns, the kernel {ns['kernel']:.1f} ns"
+            for name in ("numpy_row", "numpy_batch", "numpy_many")
+            if name in ns and ns[name] < ns["kernel"]
         ]
-        for one in results["points"]
-    ]
-    return ["Nanoseconds per distance; the limit is that of reading the rows once.", "", *table(columns, rows)]
+    note = "Nanoseconds per distance, one thread. Reading only: the same bytes summed up, the limit of the memory."
+    return [note, "", *table(columns, rows), *wins_section(wins)]

@@ -1,4 +1,4 @@
-"""Draws what people would rather see than read: recall over speed, build time, memory, growth."""
+"""Draws what people would rather see than read of libraries: recall over speed, build time, memory."""
 
 from __future__ import annotations
 
@@ -6,136 +6,146 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
+from benchmarks.reporting.curve_plots import (
+    absent_of,
+    draw_curves,
+    legend,
+    loss_position,
+    recall_axis,
+    recall_start,
+)
+from benchmarks.reporting.database_plots import draw_databases
+from benchmarks.reporting.libraries import FIXED_EFFORT, added_mb, build_seconds, fixed_point, least_by_engine
+from benchmarks.reporting.own_plots import draw_growth, draw_kernels
+from benchmarks.reporting.pareto import MODES, Curve, curves_of, points_of
+from benchmarks.reporting.style import OURS, line_of, log_axis, look_of, pyplot, save, title
+from benchmarks.reporting.table import is_number
+from benchmarks.reporting.winners import headline
 
-from benchmarks.reporting.pareto import Point, engines_of, front, points_of, qps_at
-from benchmarks.reporting.style import OURS, look_of, pyplot, save
+BUILD_RECALL: Final = 0.95
 
-MODES: Final = {"batch": "in one batch call", "single": "one query at a time"}
-TICKS: Final = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-LOSS_FLOOR: Final = 5e-4
-"""Recall beyond 0.9995 is drawn there: with 1,000 queries it cannot be told from 1."""
+Report = Mapping[str, Any]
 
 
-def draw_suite(report: Mapping[str, Any], out: Path) -> list[str]:
-    """Draw all plots of one raw report; returns the names of the PNGs."""
-    drawers: dict[str, Callable[[Mapping[str, Any], Path], list[str]]] = {"ann": draw_ann, "scale": draw_scale}
+def draw_suite(report: Report, out: Path) -> list[str]:
+    """Draw all plots of one raw report; returns the names of the PNGs. Raises PlotError without matplotlib."""
+    drawers: dict[str, Callable[[Report, Path], list[str]]] = {
+        "ann": draw_libraries,
+        "db": draw_databases,
+        "scale": draw_growth,
+        "kernels": draw_kernels,
+    }
     drawer = drawers.get(report["suite"])
     return [] if drawer is None else drawer(report, out)
 
 
-def draw_ann(report: Mapping[str, Any], out: Path) -> list[str]:
+def draw_libraries(report: Report, out: Path) -> list[str]:
     """Recall over speed in each mode, recall over build time, memory."""
-    names = [name for mode in MODES if (name := _recall_speed(report, mode, out))]
-    return [*names, _build(report, out), _memory(report, out)]
+    drawn = [_recall_speed(report, mode, out) for mode in MODES]
+    return [name for name in (*drawn, _build_time(report, out), _memory(report, out)) if name is not None]
 
 
-def loss_position(recall: float) -> float:
-    """Place of a recall on an axis that spreads .9, .99 and .999 evenly: the logarithm of what is missed."""
-    return float(-np.log10(max(1.0 - recall, LOSS_FLOOR)))
-
-
-def _title(report: Mapping[str, Any]) -> str:
+def _data(report: Report) -> str:
     data = report["dataset"]
     return f"{data['name']}: {data['rows']:,} rows, {data['dim']} dimensions, {data['metric']}, {data['k']} hits"
 
 
-def _recall_axis(axes: Any, low: float) -> None:
-    ticks = [tick for tick in TICKS if tick >= low]
-    axes.set_xticks([loss_position(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
-    axes.set_xlabel("recall (better to the right)")
+def _by_speed(curves: Mapping[str, Curve]) -> list[str]:
+    """Fastest at recall .95 first."""
+    return sorted(curves, key=lambda name: -(curves[name].qps_reaching(BUILD_RECALL) or 0.0))
 
 
-def _recall_speed(report: Mapping[str, Any], mode: str, out: Path) -> str | None:
-    runs = report["runs"]
-    fronts = {engine: front(points_of(runs, engine, mode)) for engine in engines_of(runs)}
-    fronts = {engine: points for engine, points in fronts.items() if points}
-    if not fronts:
+def _recall_speed(report: Report, mode: str, out: Path) -> str | None:
+    curves = curves_of(report["runs"], mode)
+    if not curves:
         return None
-    figure, axes = pyplot().subplots(figsize=(9, 5.6))
-    for engine, points in sorted(fronts.items(), key=lambda item: item[0] == OURS):
-        _line(axes, engine, points)
-    axes.set_yscale("log")
-    axes.set_ylabel("queries per second, one thread (better upwards)")
-    low = 0.8
-    axes.set_xlim(loss_position(low), loss_position(1.0) + 0.05)
-    _recall_axis(axes, low)
-    axes.set_title(f"Recall and speed, {MODES[mode]}\n{_title(report)}", loc="left", fontsize=11)
-    _ordered_legend(axes, fronts)
+    figure, axes = pyplot().subplots(figsize=(10, 6))
+    draw_curves(axes, curves)
+    axes.set_ylabel("queries per second → better")
+    legend(figure, [axes], _by_speed(curves), absent_of(report["runs"]))
+    title(figure, headline(curves), f"{_data(report)}; one thread, {MODES[mode]}; bars: range")
     return save(figure, out, f"recall-qps-{mode}")
 
 
-def _line(axes: Any, engine: str, points: Sequence[Point]) -> None:
-    colour, marker = look_of(engine)
-    axes.plot(
-        [loss_position(point.recall) for point in points],
-        [point.qps for point in points],
-        color=colour,
-        marker=marker,
-        markersize=5,
-        linewidth=2.8 if engine == OURS else 1.4,
-        label=engine,
-    )
+# --- building --------------------------------------------------------------------------------------------------------
 
 
-def _ordered_legend(axes: Any, fronts: Mapping[str, Sequence[Point]]) -> None:
-    """Beside the plot, fastest at recall .95 first."""
-    handles = dict(zip(axes.get_legend_handles_labels()[1], axes.get_legend_handles_labels()[0], strict=True))
-    names = sorted(fronts, key=lambda engine: -(qps_at(fronts[engine], 0.95) or 0.0))
-    axes.legend([handles[name] for name in names], names, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-
-
-def _build(report: Mapping[str, Any], out: Path) -> str:
-    """Every setting: its build time, and the speed it buys at recall .95."""
-    figure, axes = pyplot().subplots(figsize=(9, 5))
-    for run in report["runs"]:
-        points = front(points_of([run], run["engine"], "batch"))
-        speed = qps_at(points, 0.95)
-        if run["build"] is None or speed is None:
-            continue
-        colour, marker = look_of(run["engine"])
-        axes.plot(run["build"]["seconds"], speed, color=colour, marker=marker, markersize=9, linestyle="none")
-        label = f"{run['engine']} {run['setting']}"
-        axes.annotate(label, (run["build"]["seconds"], speed), xytext=(6, 4), textcoords="offset points", fontsize=7.5)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.margins(x=0.2, y=0.1)
-    threads = next((run["build"]["threads"] for run in report["runs"] if run["build"]), 1)
-    axes.set_xlabel(f"seconds to build, {threads} thread(s) (better to the left)")
-    axes.set_ylabel("queries per second at recall .95 (better upwards)")
-    axes.set_title(f"What building buys\n{_title(report)}", loc="left", fontsize=11)
+def _build_time(report: Report, out: Path) -> str | None:
+    """Every setting: its build time over the recall at a fixed effort, and over the speed it buys."""
+    runs = [run for run in report["runs"] if build_seconds(run) and fixed_point(run)]
+    if not runs:
+        return None
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(12, 5.2))
+    engines = list(dict.fromkeys(run["engine"] for run in runs))
+    recalls = [_fixed_recall(run) for run in runs]
+    for engine in engines:
+        own = [run for run in runs if run["engine"] == engine]
+        _setting_line(left, engine, [(run, loss_position(_fixed_recall(run))) for run in own])
+        _setting_line(right, engine, [(run, speed) for run in own if (speed := _speed(run)) is not None])
+    recall_axis(left.yaxis, recall_start([min(recalls)]))
+    left.set_ylabel(f"recall at effort {FIXED_EFFORT}, or in mid-sweep → better")
+    right.set_ylabel(f"queries per second at recall {BUILD_RECALL} → better")
+    log_axis(right.yaxis)
+    if not right.has_data():
+        right.text(0.5, 0.5, f"nobody reaches recall {BUILD_RECALL}", ha="center", transform=right.transAxes)
+    threads = runs[0]["build"].get("threads", 1)
+    for axes in (left, right):
+        axes.margins(x=0.08, y=0.08)
+        log_axis(axes.xaxis)
+        axes.set_xlabel(f"better ← seconds to build, {threads} thread{'s' * (threads != 1)}")
+    least = least_by_engine((run["engine"], build_seconds(run)) for run in runs)
+    legend(figure, [left, right], sorted(engines, key=lambda name: least[name] or 0.0))
+    title(figure, _rank(least, "builds in", "s"), f"{_data(report)}; a line joins the settings of an engine")
     return save(figure, out, "build-time")
 
 
-def _memory(report: Mapping[str, Any], out: Path) -> str:
+def _fixed_recall(run: Mapping[str, Any]) -> float:
+    point = fixed_point(run)
+    return 0.0 if point is None else point.recall
+
+
+def _speed(run: Mapping[str, Any]) -> float | None:
+    return Curve(tuple(points_of([run], "batch") or points_of([run], "single"))).qps_at(BUILD_RECALL)
+
+
+def _setting_line(axes: Any, engine: str, places: Sequence[tuple[Mapping[str, Any], float]]) -> None:
+    look = line_of(engine) | {"linewidth": 1.0, "markersize": 10 if engine == OURS else 8}
+    places = sorted(places, key=lambda one: build_seconds(one[0]) or 0.0)
+    if places:
+        axes.plot([build_seconds(run) for run, _ in places], [place for _, place in places], **look)
+
+
+def _rank(figures: Mapping[str, float | None], does: str, unit: str) -> str:
+    """Who has the least, and where vecdb stands: a sentence."""
+    known = sorted((value, name) for name, value in figures.items() if is_number(value))
+    if not known:
+        return "nothing was measured"
+    sentences = [f"{known[0][1]} {does} {known[0][0]:,.3g} {unit}, the least of {len(known)}"]
+    place = next((number for number, (_, name) in enumerate(known, 1) if name == OURS), 0)
+    if place > 1:
+        sentences.append(f"{OURS} {does} {known[place - 1][0]:,.3g} {unit}, number {place}")
+    return "; ".join(sentences)
+
+
+# --- memory ----------------------------------------------------------------------------------------------------------
+
+
+def _memory(report: Report, out: Path) -> str | None:
     """Memory of the built index without the process and the base rows it began with."""
-    runs = [run for run in report["runs"] if run["memory"]]
-    labels = [f"{run['engine']} {run['setting']}" for run in runs]
-    sizes = [run["memory"]["built_mb"] - run["memory"]["before_mb"] for run in runs]
-    figure, axes = pyplot().subplots(figsize=(9, 1.4 + 0.32 * len(runs)))
-    order = np.argsort(sizes)
-    colours = [look_of(runs[place]["engine"])[0] for place in order]
-    axes.barh([labels[place] for place in order], [sizes[place] for place in order], color=colours)
-    axes.set_xlabel("MB added by the index, its copy of the vectors included (better to the left)")
-    axes.set_title(f"Memory\n{_title(report)}", loc="left", fontsize=11)
+    known = [(added, run) for run in report["runs"] if is_number(added := added_mb(run))]
+    if not known:
+        return None
+    known.sort(key=lambda one: one[0], reverse=True)
+    figure, axes = pyplot().subplots(figsize=(10, 1.6 + 0.3 * len(known)))
+    labels = [f"{run['engine']} {run.get('setting', '')}" for _, run in known]
+    colours = [look_of(run["engine"])[0] for _, run in known]
+    bars = axes.barh(labels, [added for added, _ in known], color=colours, height=0.7)
+    axes.bar_label(bars, [f"{added:,.0f}" for added, _ in known], padding=3, fontsize=8.5)
+    for label in axes.get_yticklabels():
+        label.set_fontweight("bold" if label.get_text().startswith(f"{OURS} ") else "normal")
+    axes.set_xlabel("better ← MB added by the index, its copy of the vectors included")
     axes.grid(axis="y", visible=False)
+    axes.margins(y=0.01)
+    least = least_by_engine((run["engine"], added) for added, run in known)
+    title(figure, _rank(least, "takes", "MB"), _data(report))
     return save(figure, out, "memory")
-
-
-def draw_scale(report: Mapping[str, Any], out: Path) -> list[str]:
-    """How speed, build time and memory grow with rows, and the fitted exponents."""
-    results = report["results"]
-    rows = [one["rows"] for one in results["sizes"]]
-    parts = {
-        "queries per second at recall .95": ("qps_at_0.95", [one["qps_at"]["0.95"] for one in results["sizes"]]),
-        "seconds to build": ("build_s", [one["build"]["seconds"] for one in results["sizes"]]),
-        "MB of memory": ("memory_mb", [one["memory_mb"] for one in results["sizes"]]),
-    }
-    figure, all_axes = pyplot().subplots(1, 3, figsize=(12, 4))
-    for axes, (label, (name, values)) in zip(all_axes, parts.items(), strict=True):
-        axes.loglog(rows, [np.nan if value is None else value for value in values], color=look_of(OURS)[0], marker="o")
-        exponent = results["exponents"].get(name)
-        axes.set_title(label if exponent is None else f"{label}: rows^{exponent:.2f}", fontsize=10)
-        axes.set_xlabel("rows")
-    figure.suptitle("Growth", x=0.01, ha="left", fontsize=12)
-    return [save(figure, out, "growth")]

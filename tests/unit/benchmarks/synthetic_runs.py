@@ -1,0 +1,113 @@
+"""Raw reports with figures that are easy to check, for the tests of reporting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+CURVE = ((10, 0.90, 8_000.0), (20, 0.95, 4_000.0), (40, 0.99, 1_000.0))
+"""Effort, recall and queries per second of an engine with factor 1."""
+
+Report = dict[str, Any]
+Run = dict[str, Any]
+
+
+def sweep(factor: float = 1.0, spread: float = 0.01, modes: tuple[str, ...] = ("batch", "single")) -> list[Run]:
+    """Points of CURVE, the speeds times a factor."""
+    return [
+        {
+            "mode": mode, "effort": effort, "recall": recall, "seconds": [1_000 / qps / factor], "qps": qps * factor,
+            "qps_low": qps * factor * (1 - spread), "qps_high": qps * factor * (1 + spread),
+            "p50_ms": 1_000 / qps, "p99_ms": 3_000 / qps,
+        }
+        for mode in modes
+        for effort, recall, qps in CURVE
+    ]  # fmt: skip
+
+
+def engine_run(engine: str, factor: float = 1.0, spread: float = 0.01, **changes: Any) -> Run:
+    """A run of a library."""
+    return {
+        "engine": engine, "setting": "m16", "values": {"M": 16}, "versions": {engine: "1.0"}, "tuning": "As advised.",
+        "status": "ok", "reason": "", "build": {"seconds": 10.0, "cpu_seconds": 10.0, "threads": 1},
+        "memory": {"before_mb": 100.0, "built_mb": 300.0, "peak_mb": 310.0}, "points": sweep(factor, spread), **changes,
+    }  # fmt: skip
+
+
+def absent_run(engine: str, status: str, reason: str) -> Run:
+    """A run of a library that has no figures."""
+    return engine_run(engine, status=status, reason=reason, build=None, memory=None, points=[])
+
+
+def database_run(engine: str, factor: float = 1.0, **changes: Any) -> Run:
+    """A run of a database; a greater factor is better in everything."""
+    filtered = [
+        {"share": share, "effort": 40, "recall": 0.99, "qps": 500.0 * factor, "short_share": 0.25}
+        for share in (0.5, 0.01, 0.001)
+    ]
+    return {
+        "engine": engine, "versions": {engine: "2.0"}, "tuning": "", "status": "ok", "reason": "",
+        "ingest": {"records_per_s": 20_000.0 * factor, "seconds": 5.0 / factor, "ready_s": 3.0 / factor},
+        "disk_mb": 120.0 / factor, "memory": {"ingest_peak_mb": 400.0 / factor, "serve_mb": 50.0 / factor},
+        "cold_open_s": 0.25 / factor, "points": sweep(factor), "filtered": filtered,
+        "churn": {"seconds": 1.0 / factor, "ready_s": 0.5 / factor, "recall": 0.97, "qps": 800.0 * factor,
+                  "disk_mb": 200.0 / factor}, **changes,
+    }  # fmt: skip
+
+
+def report_of(*runs: Run, suite: str = "ann", digest: str = "d", results: dict[str, Any] | None = None) -> Report:
+    """A raw report; one of vecdb's own suites when there are results."""
+    report: Report = {
+        "format": 1, "suite": suite, "command": f"python -m benchmarks run {suite}",
+        "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T01:00:00+00:00",
+        "machine": {"cpu": "CPU", "cpus": 2, "memory_gb": 24.0, "system": "Linux", "python": "3.11"},
+        "dataset": {"name": "set", "rows": 1_000, "dim": 8, "metric": "l2", "queries": 100, "k": 10, "digest": digest},
+    }  # fmt: skip
+    return {**report, "runs": list(runs)} if results is None else {**report, "results": results}
+
+
+def stored(path: Path, report: Report) -> Path:
+    """The report as a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report), encoding="utf-8")
+    return path
+
+
+def _times(median: float, width: float = 0.02) -> dict[str, Any]:
+    return {"median": median, "runs": [median * (1 - width), median, median * (1 + width)]}
+
+
+def _size(rows: int) -> dict[str, Any]:
+    points = [{"effort": 10, "recall": 0.96, "seconds": [0.01, 0.0101], "qps": 1e9 / rows}]
+    return {
+        "rows": rows, "build": {"seconds": rows / 5_000}, "memory_mb": rows / 1_000, "points": points,
+        "qps_at": {"0.95": 1e9 / rows, "0.99": None},
+    }  # fmt: skip
+
+
+def _kernel(pattern: str, dim: int, factor: float) -> dict[str, Any]:
+    medians = {"kernel": 4.0 * factor, "limit": 2.0, "numpy_row": 900.0, "numpy_batch": 8.0, "numpy_many": 3.0}
+    ns = {name: _times(median * dim / 64) for name, median in medians.items()}
+    facts = {"share_of_limit": 0.5 / factor, "times_numpy_batch": 2.0 / factor}
+    return {"dtype": "int8", "dim": dim, "pattern": pattern, "ns": ns, **facts}
+
+
+def own_results(suite: str, factor: float = 1.0) -> dict[str, Any]:
+    """Results of one of vecdb's own suites; a greater factor is slower."""
+    second = {
+        "second": 0, "records": None, "tail_rows": None, "segments": None, "searches": 3, "p50_ms": 0.1, "p99_ms": 0.2,
+        "recall": 1.0, "write": None,
+    }  # fmt: skip
+    readers = {"readers": 2, "qps": 1_000.0 / factor, "private_mb": [20.0, 30.0], "before_mb": [9.0, 9.0]}
+    results: dict[str, dict[str, Any]] = {
+        "scale": {"sizes": [_size(5_000), _size(50_000)], "exponents": {"build_s": 1.0, "qps_at_0.95": -1.0}},
+        "streaming": {
+            "rows_written": 100, "asked_rows_per_s": 50.0, "seconds": [second],
+            "total": {"p50_ms": 0.1 * factor, "p99_ms": 0.2 * factor, "recall": None},
+        },
+        "coldstart": {"warm": {"open_ms": _times(12.0 * factor)}, "cold_kernels": None},
+        "multiprocess": {"index_mb": 10.0, "points": [{**readers, "visible_ms": {"median": 1.0, "max": 2.0}}]},
+        "kernels": {"points": [_kernel(where, dim, factor) for where in ("cached", "streamed") for dim in (64, 128)]},
+    }  # fmt: skip
+    return results[suite]
