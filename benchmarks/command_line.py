@@ -21,7 +21,6 @@ from typing import Any, Final, cast
 from benchmarks.databases import DATABASES
 from benchmarks.databases.records import synthetic_records, wordnet_records
 from benchmarks.datasets import WORDNET, Dataset, DatasetError, load, true_distances
-from benchmarks.datasets.synthetic import RECIPES
 from benchmarks.datasets.wordnet import data_directory
 from benchmarks.engines import ENGINES
 from benchmarks.engines.protocol import Matrix
@@ -196,7 +195,7 @@ def _run_scale(options: argparse.Namespace, target: Path) -> None:
         return made.base, made.queries
 
     sizes = [int(size) for size in options.sizes.split(",")]
-    metric = options.metric or RECIPES[options.dataset].metric
+    metric = _dataset(options, min(sizes)).metric
     plan = scale.ScaleOptions(
         generate=generate, metric=metric, name=options.dataset, sizes=sizes, k=options.k, progress=print_progress
     )

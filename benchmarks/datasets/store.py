@@ -7,11 +7,13 @@ of their own, and the first to finish wins.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ CACHE_VARIABLE: Final = "VECDB_BENCH_CACHE"
 METRICS: Final = ("cosine", "dot", "l2")
 HASH_ROWS: Final = 65_536
 FACTS: Final = "facts.json"
+PARTIAL_AGE_S: Final = 86_400.0
+"""A folder under preparation that is older belongs to nobody any more."""
 
 
 class DatasetError(Exception):
@@ -67,6 +71,7 @@ def prepared(
     if metric not in METRICS:
         raise DatasetError(f"no metric {metric!r}; there are {', '.join(METRICS)}")
     place.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_partial(place)
     partial = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
         shaped = as_unit_rows if metric == "cosine" else _as_float32
@@ -91,6 +96,14 @@ def prepared(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return opened(place)
+
+
+def _sweep_partial(place: Path) -> None:
+    """Remove what preparations that were killed have left; one under way is younger."""
+    for left in place.parent.glob(f".{place.name}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > PARTIAL_AGE_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def opened(place: Path) -> Dataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -68,6 +69,16 @@ def test_a_folder_that_was_cut_off_is_prepared_again(tmp_path: Path) -> None:
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "base.npy").write_bytes(b"half")
     assert len(small(tmp_path).base) == 20
+
+
+def test_what_a_killed_preparation_left_is_removed_after_a_day(tmp_path: Path) -> None:
+    left, under_way = tmp_path / ".small-left", tmp_path / ".small-now"
+    for folder in (left, under_way):
+        folder.mkdir()
+    os.utime(left, (0, 0))
+    small(tmp_path)
+    assert not left.exists()
+    assert under_way.exists()
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from benchmarks.suites.kernel_timing import agrees, make_subject
 
 Matrix = npt.NDArray[np.float32]
 DIM = 16
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _generate(rows: int) -> tuple[Matrix, Matrix]:
@@ -58,6 +61,18 @@ def test_percentiles_and_medians_of_nothing_are_none() -> None:
 
 
 # --- scale ----------------------------------------------------------------------------------------------------------
+
+
+def test_scale_takes_the_metric_of_any_data_set(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).standard_normal((1_500, 8)))
+    command = ["run", "scale", "--dataset", str(tmp_path / "rows.npy"), "--sizes", "200,400", "--repeats", "1"]
+    place = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *command, *place], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    sizes = json.loads((tmp_path / "out" / "scale.json").read_text())["results"]["sizes"]
+    assert [one["rows"] for one in sizes] == [200, 400]
 
 
 def test_scale_reports_each_size_and_how_they_grow() -> None:
