@@ -9,6 +9,7 @@
       rows      ef 16   24     32     50     60     100    150    200
       100,000   .875    .923   .952   .977   .982   .993   .996   .998
       200,000   .846    .907   .939   .962   .972   .985   .993   .995
+      1,000,000 .838    .899   .930   .961   .971   .986   .990   .993
 
 - duplicates: a third of the rows are distinct, the others repeat 2,000 of them, some many thousand times (cosine).
 - ood: queries come from elsewhere than the base rows, as texts asked of images do: shifted by a modality gap as
