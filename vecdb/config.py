@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-FORMAT_VERSION: Final = 1
-"""On-disk format this code writes and the newest it reads."""
+FORMAT_VERSION: Final = 2
+"""On-disk format that this code writes and reads. Format 1 was that of versions before the first release."""
 
 # --- limits on what a caller may hand in (anchors: reliability matrix S9) -------------------------------------------
 
@@ -38,6 +38,9 @@ METADATA_BYTES_MAX: Final = 64 * 1024
 METADATA_DEPTH_MAX: Final = 16
 """Deepest nesting of lists and dicts in metadata."""
 
+TTL_FIELD_BYTES_MAX: Final = 256
+"""Longest path of a ttl_field in UTF-8. It is stored once per collection; its parts count as nesting of metadata."""
+
 LIMIT_MAX: Final = 10_000
 """Largest `limit` of a search or a scroll page."""
 
@@ -57,6 +60,63 @@ COLLECTIONS_MAX: Final = 1_000
 FIELDS_MAX: Final = 16
 SLOTS_MAX: Final = 2**31 - 2
 """Most record versions of a collection: graph links are int32 rows, -1 means none."""
+
+INDEXES_MAX: Final = 64
+"""Most metadata indexes of a collection: each is kept with every write."""
+
+FACET_VALUES_MAX: Final = 10_000
+"""Most values that a facet returns."""
+
+FILTER_DEPTH_MAX: Final = 32
+"""Deepest nesting of a filter."""
+
+FILTER_NODES_MAX: Final = 1_000
+"""Most conditions and connectives of a filter."""
+
+FILTER_VALUES_MAX: Final = 100_000
+"""Most values that a filter compares with, over all its conditions."""
+
+FILTER_TEXT_BYTES_MAX: Final = 4_096
+"""Longest str in a filter, in UTF-8."""
+
+FILTER_PATH_BYTES_MAX: Final = 512
+"""Longest path into metadata."""
+
+# --- filters and metadata indexes -----------------------------------------------------------------------------------
+
+BLOCK_SLOTS: Final = 2_048
+"""Slots of a block of a metadata index: one page of small values, or five of floats, rewritten by each commit that
+touches it."""
+
+EXPIRY_INDEX: Final = 0xFFFF
+"""Number of the column that says when records expire, beyond those of indexes."""
+
+EXPIRY_SWEEP_S: Final = 5.0
+"""How often records that have expired are removed; reads leave them out at once."""
+
+EXPIRY_SWEEP_RECORDS: Final = 1_000
+"""Expired records removed in one commit."""
+
+TERM_BYTES_MAX: Final = 256
+"""Longest str in UTF-8 that a keyword or text index holds; of longer ones filters look at the record. LMDB keys end at
+511 bytes."""
+
+INDEX_BUILD_BLOCKS: Final = 4
+"""Blocks of an index built in one commit: 8,192 records, about 20 ms in which other writers wait."""
+
+FILTER_CACHE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Matches of filters that a View remembers, a bit for each record version: 64 filters at a million records."""
+
+SCAN_RECORDS: Final = 1_000
+"""Records read at a time to look at a condition that no index answers; between, other threads may read."""
+
+FILTER_INT_BITS_MAX: Final = 128
+"""Longest int in a filter: records hold 64 bits, and comparing longer ones costs time that grows with their length."""
+
+FILTER_POLYGON_POINTS_MIN: Final = 3
+
+FILTER_PASSES_MAX: Final = 8
+"""Values looked for by one pass over a column each; more are looked up in a sorted array, in one pass."""
 
 # --- storage -------------------------------------------------------------------------------------------------------
 

@@ -9,15 +9,22 @@
     │  ├─ DuplicateIdError                  one id twice in one batch
     │  ├─ InvalidNameError                  a collection or field name breaks the name rule
     │  ├─ InvalidMetadataError              not JSON-like, too deep or too large
-    │  └─ LimitExceededError                a documented limit is exceeded
+    │  ├─ InvalidFilterError                a filter that cannot mean anything; says where, and what to write instead
+    │  ├─ UnindexedFilterError              strict=True and a condition without an index
+    │  ├─ LimitExceededError                a documented limit is exceeded
+    │  └─ TransactionEndedError             a transaction is used before, after or outside its block
     ├─ NotFoundError (LookupError)
     │  ├─ DatabaseNotFoundError             no database at that path
     │  ├─ CollectionNotFoundError
     │  ├─ FieldNotFoundError
+    │  ├─ IndexNotFoundError
     │  └─ RecordNotFoundError
     ├─ AlreadyExistsError
     │  ├─ CollectionExistsError
+    │  ├─ IndexExistsError
     │  └─ RecordExistsError                 insert of an id that is there
+    ├─ ConflictError                        the state is not the one that the request builds on
+    │  └─ VersionConflictError              a record has another version than if_version says
     ├─ ReadOnlyError                        a write on a database opened with mode="r"
     ├─ ClosedError                          the database was closed, or this process is a fork of its opener
     ├─ WaitTimeoutError (TimeoutError)      min_seq or wait_indexed did not come true in time
@@ -43,6 +50,7 @@ __all__ = [
     "ClosedError",
     "CollectionExistsError",
     "CollectionNotFoundError",
+    "ConflictError",
     "CorruptionError",
     "DatabaseLockedError",
     "DatabaseNotFoundError",
@@ -50,6 +58,9 @@ __all__ = [
     "DuplicateIdError",
     "FieldNotFoundError",
     "FormatVersionError",
+    "IndexExistsError",
+    "IndexNotFoundError",
+    "InvalidFilterError",
     "InvalidIdError",
     "InvalidMetadataError",
     "InvalidNameError",
@@ -66,7 +77,10 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "StoragePoisonedError",
+    "TransactionEndedError",
+    "UnindexedFilterError",
     "VecDBError",
+    "VersionConflictError",
     "WaitTimeoutError",
 ]
 
@@ -143,10 +157,28 @@ class InvalidMetadataError(InvalidRequestError):
     reason = "INVALID_METADATA"
 
 
+class InvalidFilterError(InvalidRequestError):
+    """A filter, or a path, that cannot mean anything; the message says where and what to write instead."""
+
+    reason = "INVALID_FILTER"
+
+
+class UnindexedFilterError(InvalidRequestError):
+    """`strict=True`, and a condition of the filter has no index that answers it."""
+
+    reason = "UNINDEXED_FILTER"
+
+
 class LimitExceededError(InvalidRequestError):
     """A documented limit (vecdb.config) is exceeded."""
 
     reason = "LIMIT_EXCEEDED"
+
+
+class TransactionEndedError(InvalidRequestError):
+    """A transaction is used outside its `with` block, or a second time."""
+
+    reason = "TRANSACTION_ENDED"
 
 
 class NotFoundError(VecDBError, LookupError):
@@ -173,6 +205,12 @@ class FieldNotFoundError(NotFoundError):
     reason = "FIELD_NOT_FOUND"
 
 
+class IndexNotFoundError(NotFoundError):
+    """The collection has no metadata index of that path and kind."""
+
+    reason = "INDEX_NOT_FOUND"
+
+
 class RecordNotFoundError(NotFoundError):
     """No record with that id."""
 
@@ -191,10 +229,28 @@ class CollectionExistsError(AlreadyExistsError):
     reason = "COLLECTION_EXISTS"
 
 
+class IndexExistsError(AlreadyExistsError):
+    """The collection has a metadata index of that path and kind already."""
+
+    reason = "INDEX_EXISTS"
+
+
 class RecordExistsError(AlreadyExistsError):
     """`insert` met an id that is already stored."""
 
     reason = "RECORD_EXISTS"
+
+
+class ConflictError(VecDBError):
+    """The stored state is not the one that the request builds on: read again, then repeat it."""
+
+    reason = "CONFLICT"
+
+
+class VersionConflictError(ConflictError):
+    """A record has another version than `if_version` says; `details` has the first `ids` and the `count` of all."""
+
+    reason = "VERSION_CONFLICT"
 
 
 class ReadOnlyError(VecDBError):

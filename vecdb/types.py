@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
@@ -19,6 +20,9 @@ RecordId: TypeAlias = str | int | uuid.UUID
 Metadata: TypeAlias = dict[str, Any]
 """JSON-like: None, bool, int (64 bit), float, str, datetime, lists and dicts with str keys."""
 
+Expiry: TypeAlias = datetime | Literal["never"]
+"""When a record ceases to exist; a datetime without a zone is UTC."""
+
 Metric: TypeAlias = Literal["cosine", "dot", "l2"]
 """distance: cosine `1 - cos`, dot `-<a, b>`, l2 Euclidean (rooted). score: `-distance`, but `cos` for cosine."""
 
@@ -26,6 +30,9 @@ VectorDtype: TypeAlias = Literal["float32", "float16"]
 Durability: TypeAlias = Literal["fsync", "async"]
 Mode: TypeAlias = Literal["rw", "r"]
 Builder: TypeAlias = Literal["vecdb", "hnswlib"]
+
+IndexKind: TypeAlias = Literal["keyword", "int", "float", "bool", "datetime", "text", "geo"]
+"""What a metadata index holds: whole strs, numbers, truth values, instants, words of strs, or places."""
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 VectorLike: TypeAlias = npt.ArrayLike
@@ -52,10 +59,16 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record. `vectors` maps field names to arrays and is empty unless asked for."""
+    """A stored record. `vectors` maps field names to arrays and is empty unless asked for.
+
+    `version` is the seq of the commit that last wrote it (see `if_version=` of the writes). At `expires_at` (UTC) it
+    ceases to exist; None for never.
+    """
 
     id: RecordId
     metadata: Metadata
+    version: int
+    expires_at: datetime | None = None
     vectors: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
@@ -86,18 +99,88 @@ class WriteResult:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """A metadata index: `ready` once it holds every record; until then filters look at the records."""
+
+    path: str
+    kind: IndexKind
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """Figures of the numbers at a path; `min`, `max` and `mean` are None when there are none."""
+
+    count: int
+    min: int | float | None
+    max: int | float | None
+    sum: int | float
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FilterStep:
+    """One condition of a filter: how it was answered, how many of the records it was asked of match, and the time."""
+
+    clause: str
+    how: str
+    matches: int
+    microseconds: float
+
+    def __str__(self) -> str:
+        return f"{self.clause}: {self.how}, {self.matches:,} matches, {self.microseconds:,.0f} µs"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """What was done in one segment (or the tail): "graph", "scan of matches", "scan of all", or one after the other.
+
+    `matches` are the rows that the filter keeps there (all live rows without a filter); `estimated` is the number that
+    the plan was chosen by. `ef` is 0 where no graph was searched, `hops` are the rows whose links were followed.
+    """
+
+    where: str
+    plan: str
+    rows: int
+    matches: int
+    estimated: int
+    ef: int
+    scored: int
+    hops: int
+
+    def __str__(self) -> str:
+        graph = f", ef {self.ef}, {self.hops:,} hops" if self.ef else ""
+        known = f"{self.matches:,} of {self.rows:,} rows match (estimated {self.estimated:,})"
+        return f"{self.where}: {self.plan}, {known}, {self.scored:,} scored{graph}"
+
+
+@dataclass(frozen=True, slots=True)
 class Explain:
-    """How a search was answered. `ef` is the largest used in a segment; times are in microseconds."""
+    """How a search was answered. `ef` is the largest used in a segment; times are in microseconds, by stage.
+
+    `matches` counts the records that the filter matches, None without one; `steps` are its conditions as they were
+    evaluated, empty when the matches were remembered from an earlier search.
+    """
 
     plan: str
     ef: int
     tail_rows: int
     segments: int
     microseconds: Mapping[str, float]
+    matches: int | None = None
+    remembered: bool = False
+    steps: tuple[FilterStep, ...] = ()
+    parts: tuple[SegmentPlan, ...] = ()
 
     def __str__(self) -> str:
-        times = ", ".join(f"{name} {value:.0f} µs" for name, value in self.microseconds.items())
-        return f"{self.plan}: ef {self.ef}, {self.segments} segment(s), {self.tail_rows} tail row(s); {times}"
+        times = ", ".join(f"{name} {value:,.0f} µs" for name, value in self.microseconds.items())
+        lines = [f"{self.plan}: ef {self.ef}, {self.segments} segment(s), {self.tail_rows} tail row(s); {times}"]
+        if self.matches is not None:
+            source = "remembered" if self.remembered else "evaluated now"
+            lines.append(f"  filter: {self.matches:,} matching records, {source}")
+        lines += [f"    {step}" for step in self.steps]
+        lines += [f"  {part}" for part in self.parts]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
