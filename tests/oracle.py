@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import zlib
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ Links = list[Rows]
 Scored = tuple[int, int]
 
 BEAM: Final = 2
+SCALAR: Final = 1
+LIST: Final = 2
 
 
 # --- distances ------------------------------------------------------------------------------------------------------
@@ -259,3 +261,57 @@ def attach_unreached(pairs: list[list[int]], links: Links, entry: int, ef: int, 
 def nearest_rows(distances: Iterable[float], limit: int) -> Rows:
     """Rows of the smallest distances."""
     return [row for _, row in heapq.nsmallest(limit, ((value, row) for row, value in enumerate(distances)))]
+
+
+# --- columns of metadata: a column is a list of values, one for each slot --------------------------------------------
+
+Slot = tuple[int, list[int]]
+"""State and keys of a slot: one key of a scalar, those of the elements of a list."""
+
+
+def match_column(column: list[Slot], holds: Callable[[int], bool], candidates: set[int]) -> Rows:
+    """Candidates with a key that holds."""
+    return [slot for slot, (_, keys) in enumerate(column) if slot in candidates and any(map(holds, keys))]
+
+
+def match_sizes(column: list[Slot], low: int, high: int) -> Rows:
+    """Slots that are lists of low..high elements."""
+    return [slot for slot, (state, keys) in enumerate(column) if state == LIST and low <= len(keys) <= high]
+
+
+def copy_states(column: list[Slot], state: int) -> Rows:
+    """Slots in a state."""
+    return [slot for slot, (known, _) in enumerate(column) if known == state]
+
+
+def gather_keys(column: list[Slot], slots: Rows) -> list[tuple[int, int]]:
+    """Key (0 but for scalars) and state of each slot; beyond the column there are none."""
+    found = [column[slot] if slot < len(column) else (0, []) for slot in slots]
+    return [(keys[0] if state == SCALAR else 0, state) for state, keys in found]
+
+
+def copy_list(column: list[Slot], slot: int) -> list[int]:
+    """Elements of a list slot."""
+    state, keys = column[slot] if slot < len(column) else (0, [])
+    return keys if state == LIST else []
+
+
+def list_bits(words: list[int], first: int) -> list[int]:
+    """Positions of the set bits, less `first`."""
+    return [position - first for position in range(64 * len(words)) if words[position // 64] >> position % 64 & 1]
+
+
+def scan_rows(
+    metric: str, vectors: npt.NDArray[Any], slots: npt.NDArray[Any], query: npt.NDArray[Any], limit: int, rows: Rows
+) -> list[tuple[float, int]]:
+    """The nearest of the given rows."""
+    others = sorted(set(range(len(vectors))) - set(rows))
+    return scan_block(metric, vectors, slots, query, limit, others)
+
+
+def search_kept(
+    metric: str, vectors: npt.NDArray[Any], slots: npt.NDArray[Any], query: npt.NDArray[Any], limit: int, kept: set[int]
+) -> list[tuple[float, int]]:
+    """The nearest of the rows whose slots a filter keeps: what a walk approximates."""
+    rows = [row for row, slot in enumerate(slots.tolist()) if slot in kept]
+    return scan_rows(metric, vectors, slots, query, limit, rows)

@@ -1,18 +1,21 @@
 """Measures how recall grows with `ef` on a segment, so that searches can ask for a recall instead of an effort.
 
-Promises: deterministic for a seed. Rows of the segment are the queries, each left out of its own answer, so the figure
-estimates recall on unseen queries of the same kind.
+Promises: recall is deterministic for a seed; the times are not. Rows of the segment are the queries, each left out of
+its own answer, so the figure estimates recall on unseen queries of the same kind.
 Concurrency: pure; one thread.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import CURVE_SAMPLE_DEFAULT
+from vecdb.index.filtered import scan_rows
 from vecdb.index.recall_curve import Points, RecallCurve
 from vecdb.index.search import BatchHits, scan_segment_batch, search_segment_batch
 from vecdb.index.segment import Segment
@@ -25,6 +28,12 @@ EFFORTS_100: Final = (100, 140, 200, 280, 400, 560, 800)
 RECALL_ENOUGH: Final = 0.9995
 """Efforts beyond this recall are not measured."""
 
+TIMED_QUERIES: Final = 50
+TIMED_ROWS: Final = 2_000
+TIMED_EF: Final = 100
+TIMED_PASSES: Final = 3
+"""What is timed for the planner of filtered searches: about 30 ms in all at 384 dimensions."""
+
 
 def measure_curve(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: int = 0, threads: int = 1) -> RecallCurve:
     """Recall@10 and @100 over ef, on `sample` rows of the segment. Cost: an exact scan of them, and the searches."""
@@ -36,7 +45,29 @@ def measure_curve(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: in
     truth = scan_segment_batch(segment, queries, 100, None, threads, rows)
     at_10 = _measure(segment, queries, rows, _head(truth, 10), 10, EFFORTS_10, threads)
     at_100 = _measure(segment, queries, rows, truth, 100, EFFORTS_100, threads)
-    return RecallCurve(at_10, at_100)
+    return RecallCurve(at_10, at_100, *measure_times(segment, queries))
+
+
+def measure_times(segment: Segment, queries: FloatArray) -> tuple[float, float]:
+    """Nanoseconds for each candidate of a search's pool, and for each given row compared by its codes.
+
+    The least of a few passes: noise of the machine only ever adds to a time.
+    """
+    queries = queries[:TIMED_QUERIES]
+    rows = np.random.default_rng(0).integers(0, segment.rows, TIMED_ROWS).astype(np.int32)
+    padded = segment.quantizer.padded
+    walks, scans = [], []
+    for _ in range(TIMED_PASSES):
+        walks.append(_seconds(lambda: search_segment_batch(segment, queries, 10, TIMED_EF)))
+        scans.append(_seconds(lambda: scan_rows(segment.plan, padded, queries, 10, rows, exact=False)))
+    candidates = len(queries) * min(TIMED_EF, segment.rows)
+    return 1e9 * min(walks) / candidates, 1e9 * min(scans) / (len(queries) * TIMED_ROWS)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
 
 
 def _measure(

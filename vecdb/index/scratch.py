@@ -84,6 +84,11 @@ class Scratch:
         self.rows = aligned_empty((limit,), np.int32)
         self.rows_address = int(self.rows.ctypes.data)
 
+    @property
+    def scored(self) -> int:
+        """Rows scored by the last graph search."""
+        return int(self.words[layout.SEEN_COUNT // 8])
+
     def _put(self, place: int, array: npt.NDArray[Any]) -> None:
         self.words[place // 8] = array.ctypes.data
         self._buffers[place] = array

@@ -76,7 +76,7 @@ def search_segment(
     left out and not walked through, as if it were not in the graph: what calibration needs.
     """
     if segment.rows == 0 or limit < 1:
-        return _empty_hits(1, 0).of(0)
+        return empty_hits(1, 0).of(0)
     scratch = thread_scratch()
     ef = _reserve(scratch, segment, limit, ef)
     scratch.query[: segment.dim] = query
@@ -146,7 +146,7 @@ def _search_pass(
     skip_rows: SkipRows | None,
 ) -> BatchHits:
     """One graph search per query, short or not."""
-    hits = _empty_hits(len(queries), limit)
+    hits = empty_hits(len(queries), limit)
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
         return hits
     outputs = [column.ctypes.data for column in hits]
@@ -220,7 +220,7 @@ def scan_planned(
 def _scan(
     plan: Plan, queries: FloatArray, limit: int, dead: DeadBits | None, threads: int, skip_rows: SkipRows | None
 ) -> BatchHits:
-    hits = _empty_hits(len(queries), limit)
+    hits = empty_hits(len(queries), limit)
     if len(queries) == 0 or limit < 1:
         return hits
     outputs = [column.ctypes.data for column in hits]
@@ -237,7 +237,8 @@ def _scan(
     return hits
 
 
-def _empty_hits(count: int, limit: int) -> BatchHits:
+def empty_hits(count: int, limit: int) -> BatchHits:
+    """Room for the hits of `count` queries, with none in it."""
     shape = (count, max(limit, 0))
     return BatchHits(
         slots=np.full(shape, NO_SLOT, dtype=np.uint32),

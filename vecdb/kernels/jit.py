@@ -69,7 +69,14 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def import_kernel_modules() -> None:
     """Fill SOURCES."""
-    from vecdb.kernels import gather, insertion, scan, search  # noqa: F401, PLC0415 - they import this module
+    from vecdb.kernels import (  # noqa: PLC0415 - they import this module
+        columns,  # noqa: F401 - importing registers
+        filtered,  # noqa: F401 - as columns
+        gather,  # noqa: F401 - as columns
+        insertion,  # noqa: F401 - as columns
+        scan,  # noqa: F401 - as columns
+        search,  # noqa: F401 - as columns
+    )
 
 
 def compile_kernel(name: str) -> ObjectCode:

@@ -31,12 +31,20 @@ class Kernels:
     """The kernels as functions of int64 arguments; see the module of each. The first use of any readies all."""
 
     attach_unreached: Kernel
+    copy_list: Kernel
+    copy_states: Kernel
     gather_ids: Kernel
+    gather_keys: Kernel
     insert_rows: Kernel
     link_targets: Kernel
+    list_bits: Kernel
+    match_column: Kernel
+    match_sizes: Kernel
     repair_rows: Kernel
     scan_block: Kernel
+    scan_rows: Kernel
     search_graph: Kernel
+    search_kept: Kernel
     sort_links: Kernel
 
     def __getattr__(self, name: str) -> Kernel:

@@ -4,13 +4,14 @@ A stored value is `crc32 (u32, big-endian) | payload`. The checksum covers the t
 a sound value found under another key or in another table is noticed as well as a flipped bit.
 
     ids      slot u32 (big-endian)
-    records  id key length u16 (big-endian) | id key | metadata as msgpack
+    records  id key length u16 | version u64 | expires i64 (all big-endian) | id key | metadata as msgpack
     tail     the vector's bytes in the field's dtype (little-endian)
     dead     DEAD_BLOCK_SLOTS bits as little-endian u64 words, bit set = dead
     catalog, state, segments, log   msgpack
 
 Promises: what `decode_*` returns passed its checksum; anything else raises CorruptionError that names table and key.
 Invariants: datetimes with a zone come back as the same instant in UTC (metadata rules themselves: `vecdb.engine`).
+`version` is the seq of the commit that wrote the record, `expires` microseconds since 1970 UTC, or NEVER.
 Concurrency: pure functions. Not here: chunks, whose header has its own checksums (`chunks`).
 """
 
@@ -33,15 +34,18 @@ from vecdb.storage.keys import Table, describe_key, id_from_key
 from vecdb.types import Metadata, RecordId
 
 __all__ = [
+    "NEVER",
     "Value",
     "corrupt_value",
     "decode_bitmap",
     "decode_record",
+    "decode_record_heads",
     "decode_record_id",
     "decode_record_ids",
     "decode_slot",
     "decode_struct",
     "decode_vectors",
+    "decode_whole_record",
     "encode_bitmap",
     "encode_record",
     "encode_records",
@@ -55,12 +59,19 @@ __all__ = [
 Value: TypeAlias = bytes | memoryview
 T = TypeVar("T")
 
+NEVER: Final = -(2**63)
+"""`expires` of a record that does not."""
+
+_INSTANTS: Final = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+"""Microseconds since 1970 that a datetime can hold: the years 1 to 9999."""
+
 _CRC_BYTES: Final = 4
 _SEEDS: Final = tuple(zlib.crc32(table.label.encode()) for table in Table)
 _U16 = struct.Struct(">H")
+_RECORD_HEAD = struct.Struct(">HQq")
 _U32 = struct.Struct(">I")
 _BITMAP_BYTES: Final = DEAD_BLOCK_SLOTS // 8
-_METADATA_START: Final = _CRC_BYTES + _U16.size
+_ID_START: Final = _RECORD_HEAD.size
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 _decode_msgpack = msgspec.msgpack.Decoder().decode
 
@@ -118,20 +129,25 @@ def decode_slot(key: bytes, value: Value) -> int:
 # --- records -------------------------------------------------------------------------------------------------------
 
 
-def encode_record(key: bytes, id_key: bytes, metadata: Metadata) -> bytes:
+def encode_record(key: bytes, id_key: bytes, metadata: Metadata, version: int, expires: int = NEVER) -> bytes:
     """Value of the records table. InvalidMetadataError for metadata msgpack cannot hold (a 65-bit int, an odd type)."""
-    return encode_records((key,), (id_key,), (metadata,))[0][1]
+    return encode_records((key,), (id_key,), (metadata,), version, (expires,))[0][1]
 
 
 def encode_records(
-    keys: Sequence[bytes], id_keys: Sequence[bytes], metadata: Sequence[Metadata | msgspec.Raw]
+    keys: Sequence[bytes],
+    id_keys: Sequence[bytes],
+    metadata: Sequence[Metadata | msgspec.Raw],
+    version: int,
+    expires: Sequence[int] | None = None,
 ) -> list[tuple[bytes, bytes]]:
-    """Items of the records table. 1,000 records with five small fields take about 2 ms."""
-    seed, crc32, pack16, pack32 = _SEEDS[Table.RECORDS], zlib.crc32, _U16.pack, _U32.pack
+    """Items of the records table, of one version. 1,000 records with five small fields take about 2 ms."""
+    seed, crc32, pack_head, pack32 = _SEEDS[Table.RECORDS], zlib.crc32, _RECORD_HEAD.pack, _U32.pack
+    ends = (NEVER,) * len(keys) if expires is None else expires
     items = []
     try:
-        for key, id_key, fields in zip(keys, id_keys, metadata, strict=True):
-            payload = pack16(len(id_key)) + id_key + _encode_msgpack(fields)
+        for key, id_key, fields, end in zip(keys, id_keys, metadata, ends, strict=True):
+            payload = pack_head(len(id_key), version, end) + id_key + _encode_msgpack(fields)
             items.append((key, pack32(crc32(payload, crc32(key, seed))) + payload))
     except (TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidMetadataError(f"metadata cannot be stored: {error}") from None
@@ -147,27 +163,51 @@ def decode_record_ids(keys: Sequence[bytes], values: Sequence[Value]) -> list[Re
     """Ids of records found under `keys`; about 0.8 µs each for short metadata."""
     seed, crc32, unpack = _SEEDS[Table.RECORDS], zlib.crc32, _U32.unpack_from
     ids: list[RecordId] = []
+    start = _CRC_BYTES + _ID_START
     for key, value in zip(keys, values, strict=True):
-        if len(value) < _METADATA_START or crc32(value[_CRC_BYTES:], crc32(key, seed)) != unpack(value)[0]:
+        if len(value) < start or crc32(value[_CRC_BYTES:], crc32(key, seed)) != unpack(value)[0]:
             raise corrupt_value(Table.RECORDS, key)
-        end = _METADATA_START + (value[4] << 8 | value[5])
-        ids.append(id_from_key(bytes(value[_METADATA_START:end])))
+        ids.append(id_from_key(bytes(value[start : start + (value[4] << 8 | value[5])])))
     return ids
 
 
 def decode_record(key: bytes, value: Value) -> tuple[RecordId, Metadata]:
-    """Id and metadata of a record."""
+    """Id and metadata of a record: what a hit needs."""
     payload = open_value(Table.RECORDS, key, value)
-    if len(payload) < _U16.size:
+    if len(payload) < _ID_START:
         raise corrupt_value(Table.RECORDS, key, "is too short")
-    end = _U16.size + _U16.unpack_from(payload)[0]
+    end = _ID_START + _U16.unpack_from(payload)[0]
     try:
         metadata = _decode_msgpack(payload[end:])
     except msgspec.MsgspecError:
         raise corrupt_value(Table.RECORDS, key, "holds no metadata") from None
     if not isinstance(metadata, dict):
         raise corrupt_value(Table.RECORDS, key, "holds no metadata")
-    return id_from_key(bytes(payload[_U16.size : end])), metadata
+    return id_from_key(bytes(payload[_ID_START:end])), metadata
+
+
+def decode_whole_record(key: bytes, value: Value) -> tuple[RecordId, Metadata, int, int]:
+    """Id, metadata, version and expiry of a record."""
+    record_id, metadata = decode_record(key, value)
+    return record_id, metadata, *_head(key, value)
+
+
+def decode_record_heads(keys: Sequence[bytes], values: Sequence[Value]) -> list[tuple[int, int]]:
+    """Version and expiry of records found under `keys`; about 0.9 µs each for short metadata."""
+    heads = []
+    for key, value in zip(keys, values, strict=True):
+        if len(open_value(Table.RECORDS, key, value)) < _ID_START:
+            raise corrupt_value(Table.RECORDS, key, "is too short")
+        heads.append(_head(key, value))
+    return heads
+
+
+def _head(key: bytes, value: Value) -> tuple[int, int]:
+    """Version and expiry of a value whose checksum and length are known to be right."""
+    _, version, expires = _RECORD_HEAD.unpack_from(value, _CRC_BYTES)
+    if expires != NEVER and expires not in _INSTANTS:
+        raise corrupt_value(Table.RECORDS, key, "expires at no possible time")
+    return version, expires
 
 
 # --- tail vectors --------------------------------------------------------------------------------------------------

@@ -32,10 +32,12 @@ _OPENING_ORDER: Final = (
     Table.SEGMENTS,
     Table.DEAD,
     Table.CHUNKS,
+    Table.COLUMNS,
     Table.TAIL,
     Table.LOG,
     Table.RECORDS,
     Table.IDS,
+    Table.TERMS,
 )
 
 

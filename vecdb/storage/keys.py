@@ -2,7 +2,7 @@
 
 Promises: keys sort bytewise in the order of their parts; every id has exactly one key and comes back as the type it
 was.
-Invariants: ints sort before strs, strs by code point, UUIDs last; no key is longer than ID_BYTES_MAX + 5 bytes.
+Invariants: ints sort before strs, strs by code point, UUIDs last; no key is longer than ID_BYTES_MAX + 7 bytes.
 Concurrency: pure functions. Not here: the values (`codec`).
 """
 
@@ -24,12 +24,15 @@ __all__ = [
     "catalog_key",
     "chunk_key",
     "collection_prefix",
+    "column_key",
+    "column_prefix",
     "dead_key",
     "describe_key",
     "field_prefix",
     "id_from_key",
     "id_key",
     "id_table_key",
+    "index_prefix",
     "kind_prefix",
     "log_key",
     "prefix_stop",
@@ -41,6 +44,9 @@ __all__ = [
     "slot_from_key",
     "tail_key",
     "tail_keys",
+    "term_code_key",
+    "term_key",
+    "terms_prefix",
 ]
 
 
@@ -56,6 +62,8 @@ class Table(IntEnum):
     SEGMENTS = 6
     CHUNKS = 7
     LOG = 8
+    COLUMNS = 9
+    TERMS = 10
 
     @property
     def label(self) -> str:
@@ -70,6 +78,10 @@ _COLLECTION_FIELD = struct.Struct(">IH")
 _TAIL = struct.Struct(">IHI")
 _CHUNK_KIND = struct.Struct(">IHIB")
 _CHUNK = struct.Struct(">IHIBI")
+_TERMS = struct.Struct(">IHB")
+_COLUMN = struct.Struct(">IHBI")
+_BY_TERM: Final = 0
+_BY_CODE: Final = 1
 
 _INT: Final = 1
 _STR: Final = 2
@@ -188,7 +200,7 @@ def tail_keys(collection: int, field: int, slots: Iterable[int]) -> list[bytes]:
 
 
 def slot_from_key(key: bytes) -> int:
-    """The slot (or block, or segment) that ends a records, tail, dead or segments key."""
+    """The slot (or block, or segment) that ends a records, tail, dead, segments or columns key."""
     return int.from_bytes(key[-4:], "big")
 
 
@@ -205,6 +217,36 @@ def segment_key(collection: int, field: int, segment: int) -> bytes:
 def chunk_key(collection: int, field: int, segment: int, kind: int, chunk: int) -> bytes:
     """Key in the chunks table."""
     return _CHUNK.pack(collection, field, segment, kind, chunk)
+
+
+def column_prefix(collection: int, index: int, part: int) -> bytes:
+    """First part of the keys of one column of a metadata index."""
+    return _TERMS.pack(collection, index, part)
+
+
+def column_key(collection: int, index: int, part: int, block: int) -> bytes:
+    """Key in the columns table: `block` is BLOCK_SLOTS slots."""
+    return _COLUMN.pack(collection, index, part, block)
+
+
+def index_prefix(collection: int, index: int) -> bytes:
+    """First part of the keys of one metadata index in columns and terms."""
+    return _COLLECTION_FIELD.pack(collection, index)
+
+
+def terms_prefix(collection: int, index: int) -> bytes:
+    """First part of the keys of terms of one metadata index, in the order of their UTF-8, which is that of strs."""
+    return _TERMS.pack(collection, index, _BY_TERM)
+
+
+def term_key(collection: int, index: int, term: bytes) -> bytes:
+    """Key in the terms table under which a term has its code."""
+    return terms_prefix(collection, index) + term
+
+
+def term_code_key(collection: int, index: int, code: int) -> bytes:
+    """Key in the terms table under which a code has its term."""
+    return _TERMS.pack(collection, index, _BY_CODE) + _U32.pack(code)
 
 
 def catalog_key(name: str) -> bytes:
@@ -229,6 +271,7 @@ _PARTS: Final[dict[Table, tuple[tuple[str, int], ...]]] = {
     Table.SEGMENTS: (("collection", 4), ("field", 2), ("segment", 4)),
     Table.CHUNKS: (("collection", 4), ("field", 2), ("segment", 4), ("kind", 1), ("chunk", 4)),
     Table.LOG: (("seq", 8),),
+    Table.COLUMNS: (("collection", 4), ("index", 2), ("part", 1), ("block", 4)),
 }
 
 

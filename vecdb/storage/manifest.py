@@ -116,6 +116,13 @@ def read_manifest(directory: Path) -> Manifest:
             path=str(directory),
             format_version=version,
         )
+    if isinstance(version, int) and 0 < version < FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{directory} is in format {version}, of a vecdb before its first release, which this one no longer reads; "
+            "write its records anew, or install the version that wrote it",
+            path=str(directory),
+            format_version=version,
+        )
     return _parse(path, body)
 
 

@@ -46,7 +46,7 @@ def fill(path: Path, rounds: int = 5) -> None:
             ids = [keys.id_key(f"doc-{slot}") for slot in slots]
             texts = ["x" * int(rng.integers(0, 4_000 if slot % 10 == 0 else 200)) for slot in slots]
             with environment.write() as transaction:
-                records = codec.encode_records(keys.record_keys(1, slots), ids, [{"text": text} for text in texts])
+                records = codec.encode_records(keys.record_keys(1, slots), ids, [{"text": text} for text in texts], 1)
                 transaction.put_many(Table.RECORDS, records)
                 transaction.put_many(Table.IDS, codec.encode_slots([keys.id_table_key(1, key) for key in ids], slots))
                 rows = rng.random((len(slots), 16), dtype=np.float32)

@@ -15,6 +15,7 @@ from vecdb.storage.keys import Table
 
 KEY = keys.record_key(3, 9)
 ID_KEY = keys.id_key("doc")
+HEAD = b"\0\x04" + bytes(16)
 
 
 def test_a_sealed_value_opens_without_a_copy() -> None:
@@ -42,29 +43,45 @@ def test_zeros_and_stumps_are_not_values(value: bytes) -> None:
 
 def test_a_record_comes_back_whole() -> None:
     metadata = {"n": None, "b": True, "i": -(2**63), "u": 2**64 - 1, "f": 0.1, "s": "é", "l": [1, {"x": []}]}
-    assert codec.decode_record(KEY, codec.encode_record(KEY, ID_KEY, metadata)) == ("doc", metadata)
+    assert codec.decode_record(KEY, codec.encode_record(KEY, ID_KEY, metadata, 1)) == ("doc", metadata)
 
 
 def test_a_datetime_comes_back_as_the_same_instant_with_a_zone() -> None:
     given = datetime(2024, 2, 29, 23, 59, 59, 123_456, tzinfo=timezone(timedelta(hours=-7)))
-    _, metadata = codec.decode_record(KEY, codec.encode_record(KEY, ID_KEY, {"at": given}))
+    _, metadata = codec.decode_record(KEY, codec.encode_record(KEY, ID_KEY, {"at": given}, 1))
     assert metadata["at"] == given
     assert metadata["at"].tzinfo == UTC
 
 
 def test_the_id_is_read_without_the_metadata() -> None:
-    payload = len(ID_KEY).to_bytes(2, "big") + ID_KEY + b"\xc1 no msgpack"
+    payload = len(ID_KEY).to_bytes(2, "big") + bytes(16) + ID_KEY + b"\xc1 no msgpack"
     assert codec.decode_record_id(KEY, codec.seal(Table.RECORDS, KEY, payload)) == "doc"
+
+
+def test_version_and_expiry_come_back_with_the_record_and_without() -> None:
+    value = codec.encode_record(KEY, ID_KEY, {"n": 1}, 2**63 - 1, -1)
+    assert codec.decode_whole_record(KEY, value) == ("doc", {"n": 1}, 2**63 - 1, -1)
+    never = codec.encode_record(KEY, ID_KEY, {}, 7)
+    assert codec.decode_record_heads([KEY, KEY], [value, never]) == [(2**63 - 1, -1), (7, codec.NEVER)]
+
+
+@pytest.mark.parametrize("expires", [codec.NEVER + 1, 2**63 - 1])
+def test_an_expiry_beyond_all_datetimes_is_corruption(expires: int) -> None:
+    value = codec.encode_record(KEY, ID_KEY, {}, 1, expires)
+    with pytest.raises(CorruptionError, match="no possible time"):
+        codec.decode_whole_record(KEY, value)
+    with pytest.raises(CorruptionError, match="no possible time"):
+        codec.decode_record_heads([KEY], [value])
 
 
 def test_many_ids_are_read_in_order() -> None:
     record_keys = keys.record_keys(1, range(5))
-    items = codec.encode_records(record_keys, [keys.id_key(number) for number in range(5)], [{}] * 5)
+    items = codec.encode_records(record_keys, [keys.id_key(number) for number in range(5)], [{}] * 5, 1)
     assert codec.decode_record_ids(record_keys, [value for _, value in items]) == [0, 1, 2, 3, 4]
 
 
 def test_reading_only_ids_still_checks_the_whole_value() -> None:
-    value = bytearray(codec.encode_record(KEY, ID_KEY, {"text": "sound"}))
+    value = bytearray(codec.encode_record(KEY, ID_KEY, {"text": "sound"}, 1))
     value[-1] ^= 1
     with pytest.raises(CorruptionError):
         codec.decode_record_ids([KEY], [bytes(value)])
@@ -73,17 +90,17 @@ def test_reading_only_ids_still_checks_the_whole_value() -> None:
 @pytest.mark.parametrize("metadata", [{"x": 2**64}, {"x": object()}])
 def test_metadata_that_cannot_be_stored_is_refused(metadata: dict[str, Any]) -> None:
     with pytest.raises(InvalidMetadataError):
-        codec.encode_record(KEY, ID_KEY, metadata)
+        codec.encode_record(KEY, ID_KEY, metadata, 1)
 
 
 def test_metadata_that_contains_itself_is_refused() -> None:
     metadata: dict[str, Any] = {}
     metadata["self"] = metadata
     with pytest.raises(InvalidMetadataError):
-        codec.encode_record(KEY, ID_KEY, metadata)
+        codec.encode_record(KEY, ID_KEY, metadata, 1)
 
 
-@pytest.mark.parametrize("payload", [b"", b"\0", b"\0\x04" + ID_KEY, b"\0\x04" + ID_KEY + b"\x01"])
+@pytest.mark.parametrize("payload", [b"", bytes(17), HEAD + ID_KEY, HEAD + ID_KEY + b"\x01"])
 def test_a_sound_checksum_over_no_record_is_corruption(payload: bytes) -> None:
     with pytest.raises(CorruptionError):
         codec.decode_record(KEY, codec.seal(Table.RECORDS, KEY, payload))

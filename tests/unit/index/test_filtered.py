@@ -1,0 +1,136 @@
+"""Checks searches among the rows that a filter keeps: only kept rows, the nearest of them, whatever their share."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests import oracle
+from tests.unit.index.test_search import ROWS, as_bits, make_segment, random_rows
+from vecdb.index.filtered import Kept, Reach, scan_rows, search_kept
+from vecdb.index.search import BatchHits
+from vecdb.index.segment import Segment
+from vecdb.types import Metric
+
+METRICS: list[Metric] = ["cosine", "dot", "l2"]
+SHARES = [1.0, 0.5, 0.1, 0.02]
+FAR = Reach(ef=120, widen=64, widest=20_000, growth=64)
+
+
+def truth(
+    segment: Segment,
+    vectors: npt.NDArray[np.float32],
+    slots: npt.NDArray[np.uint32],
+    query: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.bool_],
+    limit: int,
+) -> list[int]:
+    """Slots of the nearest kept rows."""
+    kept = set(slots[mask].tolist())
+    return [slot for _, slot in oracle.search_kept(segment.metric, vectors, slots, query, limit, kept)]
+
+
+def found_slots(hits: BatchHits, index: int) -> list[int]:
+    """Slots of the hits of one query."""
+    slots: list[int] = hits.of(index).slots.tolist()
+    return slots
+
+
+def bits_of(slots: npt.NDArray[np.uint32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """A bitmap over slots of the rows that the mask keeps."""
+    kept = np.zeros(int(slots.max()) + 1, dtype=np.bool_)
+    kept[slots[mask]] = True
+    return as_bits(kept)
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_a_walk_finds_the_nearest_kept_rows_and_no_others(
+    metric: Metric, share: float, contiguous: bool, rng: np.random.Generator
+) -> None:
+    vectors, queries = random_rows(rng), random_rows(rng, 12)
+    first = 64_000 if contiguous else -1
+    slots = (np.arange(ROWS) + first if contiguous else rng.permutation(5_000)[:ROWS]).astype(np.uint32)
+    segment, mask = make_segment(vectors, metric, slots), rng.random(ROWS) < share
+    hits, stats = search_kept(segment, queries, 10, FAR, Kept(bits_of(slots, mask), first))
+    recalled = 0
+    for index, query in enumerate(queries):
+        found = found_slots(hits, index)
+        assert set(found) <= set(slots[mask].tolist())
+        recalled += len(set(found) & set(truth(segment, vectors, slots, query, mask, 10)))
+    assert recalled > 0.9 * 10 * len(queries)
+    assert (stats[:, 2] >= hits.counts).all()
+
+
+def test_a_walk_that_may_not_widen_enough_says_so(rng: np.random.Generator) -> None:
+    segment = make_segment(random_rows(rng), "l2")
+    mask = rng.random(ROWS) < 0.02
+    narrow = Reach(ef=30, widen=64, widest=60, growth=64)
+    hits, stats = search_kept(segment, random_rows(rng, 8), 10, narrow, Kept(as_bits(mask)))
+    assert (stats[hits.counts < 10, 3] == 1).all()
+
+
+def test_too_little_widening_is_made_up_for_where_few_rows_are_kept(rng: np.random.Generator) -> None:
+    """The half far from the query is kept: around the query nothing is."""
+    vectors = random_rows(rng)
+    segment = make_segment(vectors, "l2")
+    query = vectors[:1] + 0.01
+    mask = np.linalg.norm(vectors - query, axis=1) > np.median(np.linalg.norm(vectors - query, axis=1))
+    hits, stats = search_kept(segment, query, 10, Reach(40, 20, 20_000, 32), Kept(as_bits(mask)))
+    want = truth(segment, vectors, np.arange(ROWS, dtype=np.uint32), query[0], mask, 10)
+    assert len(set(found_slots(hits, 0)) & set(want)) >= 8
+    assert stats[0, 1] > 40
+
+
+def test_a_filter_that_keeps_nothing_gives_no_hits(rng: np.random.Generator) -> None:
+    segment = make_segment(random_rows(rng, 300), "l2")
+    hits, _ = search_kept(segment, random_rows(rng, 3), 5, FAR, Kept(np.zeros(5, dtype=np.uint64)))
+    assert not hits.counts.any()
+
+
+def test_slots_beyond_the_bitmap_are_not_kept(rng: np.random.Generator) -> None:
+    slots = np.arange(300, dtype=np.uint32) * 10_000_019
+    segment = make_segment(random_rows(rng, 300), "l2", slots)
+    words = np.full(1, 2**64 - 1, dtype=np.uint64)
+    hits, _ = search_kept(segment, random_rows(rng, 3), 5, FAR, Kept(words))
+    assert set(hits.slots[hits.slots != 2**32 - 1].tolist()) <= {0}
+
+
+def test_a_batch_gives_what_its_queries_give_alone_on_any_number_of_threads(rng: np.random.Generator) -> None:
+    segment, queries = make_segment(random_rows(rng), "cosine"), random_rows(rng, 40)
+    kept = Kept(as_bits(rng.random(ROWS) < 0.3))
+    together, _ = search_kept(segment, queries, 7, FAR, kept, threads=3)
+    for index in range(len(queries)):
+        alone, _ = search_kept(segment, queries[index : index + 1], 7, FAR, kept)
+        assert found_slots(alone, 0) == found_slots(together, index)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_scan_of_rows_finds_the_nearest_of_them(
+    metric: Metric, dtype: str, exact: bool, rng: np.random.Generator
+) -> None:
+    vectors = random_rows(rng).astype(dtype)
+    slots = rng.permutation(5_000)[:ROWS].astype(np.uint32)
+    segment, queries = make_segment(vectors, metric, slots), random_rows(rng, 9)
+    for count in (0, 1, 9, 700):
+        mask = np.zeros(ROWS, dtype=np.bool_)
+        mask[rng.permutation(ROWS)[:count]] = True
+        rows = np.flatnonzero(mask).astype(np.int32)
+        hits = scan_rows(segment.plan, segment.quantizer.padded, queries, 10, rows, exact=exact)
+        assert (hits.counts == min(count, 10)).all()
+        for index, query in enumerate(queries):
+            found, want = found_slots(hits, index), truth(segment, vectors, slots, query, mask, 10)
+            assert found == want if exact else len(set(found) & set(want)) >= len(want) - 1
+
+
+def test_equal_distances_are_in_the_order_of_slots(rng: np.random.Generator) -> None:
+    vectors = np.repeat(random_rows(rng, 3), 100, axis=0)
+    slots = rng.permutation(300).astype(np.uint32)
+    segment = make_segment(vectors, "l2", slots)
+    rows = np.arange(300, dtype=np.int32)
+    hits = scan_rows(segment.plan, segment.quantizer.padded, vectors[:1], 20, rows, exact=True)
+    assert found_slots(hits, 0) == sorted(slots[:100].tolist())[:20]

@@ -1,0 +1,144 @@
+"""Searches a segment among the rows that a filter keeps: the Python side of `kernels.filtered`.
+
+Promises: hits are kept rows only, sorted by (distance, slot), with the user's distances. A graph search may come out
+short or say that its pool was full: then its caller scans. A scan of rows misses none of them.
+Concurrency: thread safe; batches run on `threads` threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.config import EF_MAX
+from vecdb.index.scratch import thread_scratch
+from vecdb.index.search import BATCH_QUERIES, RERANK_EXTRA, BatchHits, empty_hits
+from vecdb.index.segment import Plan, Segment
+from vecdb.index.workers import run_ranges
+from vecdb.kernels.native import kernels
+from vecdb.types import FloatArray
+
+STATS: Final = 4
+"""int32 figures of each query, as the kernel names them."""
+
+POOL_MAX: Final = 4 * EF_MAX
+"""Most candidates of a filtered search: a pool of 640 kB still fits the L2 cache."""
+
+
+class Kept(NamedTuple):
+    """What a filter keeps: bits over slots, dead ones clear. `first_slot`: of a segment without gaps, else -1."""
+
+    words: npt.NDArray[np.uint64]
+    first_slot: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far a filtered graph search goes: see `kernels.filtered.search_kept`. `widen` and `growth` are in 1/64."""
+
+    ef: int
+    widen: int
+    widest: int
+    growth: int
+
+
+class KeptHits(NamedTuple):
+    """Hits of many queries, and int32 figures (q, 4): rows scored, links followed, kept in the pool, pool was full."""
+
+    hits: BatchHits
+    stats: npt.NDArray[np.int32]
+
+
+def search_kept(
+    segment: Segment, queries: FloatArray, limit: int, reach: Reach, kept: Kept, threads: int = 1
+) -> KeptHits:
+    """Nearest kept rows of queries (q, dim), as the graph finds them."""
+    queries = np.ascontiguousarray(queries, dtype=np.float32)
+    hits, stats = empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32)
+    if segment.rows == 0 or len(queries) == 0 or limit < 1:
+        return KeptHits(hits, stats)
+    outputs = [column.ctypes.data for column in hits]
+    effort = min(max(reach.ef, limit, 1), EF_MAX)
+    widest = min(max(reach.widest, effort), POOL_MAX)
+    source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
+    words, bits = kept.words.ctypes.data, 64 * len(kept.words)
+
+    def answer(first: int, last: int) -> None:
+        scratch = thread_scratch()
+        scratch.reserve(segment.rows, widest, segment.quantizer.padded, limit)
+        kernels.search_kept(
+            plan,
+            scratch.address,
+            source,
+            first,
+            last,
+            limit,
+            effort,
+            reach.widen,
+            widest,
+            reach.growth,
+            rerank,
+            words,
+            bits,
+            kept.first_slot,
+            *outputs,
+            stats.ctypes.data,
+        )
+
+    _run(len(queries), BATCH_QUERIES, threads, answer)
+    return KeptHits(hits, stats)
+
+
+def scan_rows(
+    plan: Plan,
+    padded: int,
+    queries: FloatArray,
+    limit: int,
+    rows: npt.NDArray[np.int32],
+    *,
+    exact: bool,
+    threads: int = 1,
+) -> BatchHits:
+    """Nearest of the given rows for queries (q, dim).
+
+    By their codes of `padded` components and then, the best 2 * limit + RERANK_EXTRA, exactly; or (`exact`) all of them
+    exactly, the only way for rows without codes. Cost: one code row, or vector, from memory for each row and query.
+    """
+    queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
+    hits = empty_hits(len(queries), limit)
+    if len(rows) == 0 or len(queries) == 0 or limit < 1:
+        return hits
+    outputs = [column.ctypes.data for column in hits]
+    rerank = 0 if exact else 2 * limit + RERANK_EXTRA
+    source, dim = queries.ctypes.data, queries.shape[1]
+
+    def answer(first: int, last: int) -> None:
+        scratch = thread_scratch()
+        scratch.reserve(64, rerank + 1, max(padded, dim), limit)
+        kernels.scan_rows(
+            plan.address,
+            scratch.address,
+            source,
+            first,
+            last,
+            limit,
+            rerank,
+            rows.ctypes.data,
+            len(rows),
+            *outputs,
+        )
+
+    _run(len(queries), 1, threads, answer)
+    return hits
+
+
+def _run(queries: int, size: int, threads: int, answer: Callable[[int, int], None]) -> None:
+    """Answer all queries; one alone needs no pool, which would take longer than many a search."""
+    if queries == 1:
+        answer(0, 1)
+    else:
+        run_ranges(queries, size, threads, answer)

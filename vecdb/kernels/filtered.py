@@ -1,0 +1,277 @@
+"""Searches among the rows that a filter keeps: a graph search that walks through the others, and a scan of given rows.
+
+A filter is a bitmap over slots (uint64 words); a row's slot comes from the segment's slots, or, where they have no
+gaps, from the first of them. The pool of a graph search holds kept and other rows alike. It begins with room for `ef`
+rows and widens with the other rows in it, so that the share of kept rows around the query, not in the whole
+segment, decides how far the search goes (adaptive L, DiskANN RFC 1128).
+Promises: hits are kept rows only, at most `limit`, sorted by (distance, slot).
+Invariants: slots and rows read from a damaged file lead nowhere outside the bitmap and the columns.
+Concurrency: any number of calls, one scratch each.
+"""
+
+from __future__ import annotations
+
+from vecdb.kernels.distance import code_distance
+from vecdb.kernels.intrinsics import load_i32, load_i64, load_u32, prefetch, store_i32, store_i64
+from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.layout import (
+    BEST,
+    BEST_ROWS,
+    CODES,
+    DIM,
+    ENTRY,
+    HALF,
+    LINKS,
+    PADDED,
+    POOL,
+    QUERY,
+    QUERY_CODES,
+    ROW_BITS,
+    SEEN,
+    SLOTS,
+    VECTORS,
+    VISITED,
+)
+from vecdb.kernels.rank import encode_query, offer_row, prepare_query, write_hits
+from vecdb.kernels.search import rank_pool
+from vecdb.kernels.traverse import (
+    AHEAD,
+    clear_visited,
+    column_row,
+    descend,
+    expand_next,
+    fetch_row,
+    insert_key,
+    row_address,
+    set_bit,
+    test_bit,
+)
+
+AHEAD_GIVEN = 8
+"""Rows of a scan asked for ahead: they are known beforehand, so more fetches can be in flight than in a walk."""
+
+WIDEN_UNIT = 64
+"""`widen` counts rows per 64 admitted rows that the filter does not keep."""
+
+STATS = 4
+"""int32 figures of each query: rows scored, rows whose links were followed, kept rows in the pool, pool was full."""
+
+
+@device
+def is_kept(plan: int, row: int, kept: int, slots: int, first_slot: int) -> int:
+    """Whether the filter keeps a row; `slots` is how many bits the bitmap has."""
+    slot = first_slot + row if first_slot >= 0 else load_u32(column_row(plan + SLOTS, row))
+    return test_bit(kept, slot) if slot < slots else 0
+
+
+@device
+def score_filtered(
+    plan: int,
+    scratch: int,
+    first: int,
+    count: int,
+    size: int,
+    capacity: int,
+    others: int,
+    ef: int,
+    widen: int,
+    widest: int,
+    kept: int,
+    slots: int,
+    first_slot: int,
+) -> tuple[int, int, int, int]:
+    """Score seen[first:count] into the pool; returns (lowest position inserted, pool size, capacity, others in it)."""
+    table, shift, stride = load_i64(plan + CODES), load_i64(plan + CODES + 8), load_i64(plan + CODES + 16)
+    padded, query = load_i64(plan + PADDED), load_i64(scratch + QUERY_CODES)
+    seen, pool = load_i64(scratch + SEEN), load_i64(scratch + POOL)
+    worst = load_i64(pool + 8 * (size - 1))
+    lowest = size
+    for position in range(first, min(first + AHEAD, count)):
+        fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * position)), padded)
+    for position in range(first, count):
+        if position + AHEAD < count:
+            fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * (position + AHEAD))), padded)
+        row = load_i32(seen + 4 * position)
+        key = code_distance(row_address(table, shift, stride, row), query, padded) << 32 | row << 1
+        if size < capacity or key < worst:
+            if is_kept(plan, row, kept, slots, first_slot) == 0:
+                others += 1
+                capacity = min(max(capacity, ef + (others * widen) // WIDEN_UNIT), widest)
+            if size == capacity and is_kept(plan, (worst & ROW_BITS) >> 1, kept, slots, first_slot) == 0:
+                others -= 1
+            place = insert_key(pool, size, capacity, key)
+            size += 1 if size < capacity else 0
+            worst = load_i64(pool + 8 * (size - 1))
+            if place < lowest:
+                lowest = place
+                links = column_row(plan + LINKS, row)
+                prefetch(links)
+                prefetch(links + 64)
+    return lowest, size, capacity, others
+
+
+@device
+def walk(
+    plan: int, scratch: int, entry: int, ef: int, widen: int, widest: int, kept: int, slots: int, first_slot: int
+) -> tuple[int, int, int]:
+    """Best-first search of level 0, as `traverse.beam_search`; returns (pool size, rows seen, capacity)."""
+    query, pool = load_i64(scratch + QUERY_CODES), load_i64(scratch + POOL)
+    distance = code_distance(column_row(plan + CODES, entry), query, load_i64(plan + PADDED))
+    store_i64(pool, distance << 32 | entry << 1)
+    store_i32(load_i64(scratch + SEEN), entry)
+    set_bit(load_i64(scratch + VISITED), entry)
+    size, count, cursor, others = 1, 1, 0, 0
+    capacity = ef
+    if is_kept(plan, entry, kept, slots, first_slot) == 0:
+        others = 1
+        capacity = min(ef + widen // WIDEN_UNIT, widest)
+    while cursor < size:
+        first = count
+        cursor, count = expand_next(plan, scratch, cursor, size, count)
+        lowest, size, capacity, others = score_filtered(
+            plan, scratch, first, count, size, capacity, others, ef, widen, widest, kept, slots, first_slot
+        )
+        cursor = min(cursor, lowest)
+    return size, count, capacity
+
+
+@device
+def keep_kept(plan: int, scratch: int, size: int, kept: int, slots: int, first_slot: int) -> int:
+    """Move the kept rows of the pool to its front, in order; returns how many there are."""
+    pool = load_i64(scratch + POOL)
+    found = 0
+    for position in range(size):
+        key = load_i64(pool + 8 * position)
+        if is_kept(plan, (key & ROW_BITS) >> 1, kept, slots, first_slot):
+            store_i64(pool + 8 * found, key)
+            found += 1
+    return found
+
+
+@device
+def pool_wanted(ef: int, size: int, found: int, growth: int) -> float:
+    """Pool in which the share of kept rows that was met holds as many near ones as `ef` does without a filter.
+
+    To find the best k of kept rows among a share s is to find the best k / s of all; measured on segments, the pool for
+    that grows as the `growth`/64-th power of 1 / s.
+    """
+    if found == 0:
+        return 1e18
+    return float(ef * (size / found) ** (growth / 64.0))
+
+
+@kernel
+def search_kept(
+    plan: int,
+    scratch: int,
+    queries: int,
+    first: int,
+    last: int,
+    limit: int,
+    ef: int,
+    widen: int,
+    widest: int,
+    growth: int,
+    rerank: int,
+    kept: int,
+    kept_slots: int,
+    first_slot: int,
+    slots: int,
+    distances: int,
+    rows: int,
+    counts: int,
+    stats: int,
+) -> int:
+    """Answer queries [first, last) of the float32 matrix at `queries` among the rows that the bitmap at `kept` keeps.
+
+    `widen`: rows by which the pool grows per WIDEN_UNIT admitted others, up to `widest` rows in all. When the others
+    are so many around a query that this was too little (see `pool_wanted`), it searches again with one row for each.
+    Hits go to row i of `slots`, `distances` and `rows`, all (q, limit), their number to counts[i], STATS int32 figures
+    to row i of `stats`. Returns rows scored.
+    """
+    dim = load_i64(plan + DIM)
+    query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
+    scored = 0
+    for index in range(first, last):
+        figures = stats + 4 * STATS * index
+        for position in range(STATS):
+            store_i32(figures + 4 * position, 0)
+        store_i32(counts + 4 * index, 0)
+        if load_i64(plan + ENTRY) < 0:
+            continue
+        norm = prepare_query(plan, queries + 4 * dim * index, query)
+        encode_query(plan, query, norm, codes)
+        entry = descend(plan, codes)
+        size, seen, capacity = walk(plan, scratch, entry, ef, widen, widest, kept, kept_slots, first_slot)
+        clear_visited(scratch, seen)
+        followed, total = size, seen
+        found = keep_kept(plan, scratch, size, kept, kept_slots, first_slot)
+        short = found < ef and (found < limit or size < pool_wanted(ef, size, found, growth) * 0.9)
+        if widen < WIDEN_UNIT and short and capacity < widest:
+            size, seen, capacity = walk(plan, scratch, entry, ef, WIDEN_UNIT, widest, kept, kept_slots, first_slot)
+            clear_visited(scratch, seen)
+            followed, total = followed + size, total + seen
+            found = keep_kept(plan, scratch, size, kept, kept_slots, first_slot)
+            short = found < ef and (found < limit or size < pool_wanted(ef, size, found, growth) * 0.9)
+        ranked = rank_pool(plan, scratch, found, limit, rerank, 0, -1)
+        place = 4 * limit * index
+        best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
+        write_hits(best, best_rows, ranked, slots + place, distances + place, rows + place)
+        store_i32(counts + 4 * index, ranked)
+        store_i32(figures, total)
+        store_i32(figures + 4, followed)
+        store_i32(figures + 8, found)
+        store_i32(figures + 12, 1 if short and capacity >= widest else 0)
+        scored += total
+    return scored
+
+
+@kernel
+def scan_rows(
+    plan: int,
+    scratch: int,
+    queries: int,
+    first: int,
+    last: int,
+    limit: int,
+    rerank: int,
+    given: int,
+    count: int,
+    slots: int,
+    distances: int,
+    rows: int,
+    counts: int,
+) -> int:
+    """Best of `count` given rows (int32 at `given`, all rows of the segment) for queries [first, last).
+
+    With `rerank` > 0 rows are compared by their codes, and that many of the best exactly; with 0 all are so.
+    """
+    dim, width = load_i64(plan + DIM), load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
+    query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
+    padded, pool = load_i64(plan + PADDED), load_i64(scratch + POOL)
+    for index in range(first, last):
+        norm = prepare_query(plan, queries + 4 * dim * index, query)
+        best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
+        size, ranked = 0, 0
+        if rerank > 0:
+            encode_query(plan, query, norm, codes)
+            for position in range(min(AHEAD_GIVEN, count)):
+                fetch_row(column_row(plan + CODES, load_i32(given + 4 * position)), padded)
+            for position in range(count):
+                if position + AHEAD_GIVEN < count:
+                    fetch_row(column_row(plan + CODES, load_i32(given + 4 * (position + AHEAD_GIVEN))), padded)
+                row = load_i32(given + 4 * position)
+                key = code_distance(column_row(plan + CODES, row), codes, padded) << 32 | row << 1
+                if size < rerank or key < load_i64(pool + 8 * (size - 1)):
+                    insert_key(pool, size, rerank, key)
+                    size += 1 if size < rerank else 0
+            ranked = rank_pool(plan, scratch, size, limit, rerank, 0, -1)
+        else:
+            for position in range(count):
+                if position + AHEAD_GIVEN < count:
+                    fetch_row(column_row(plan + VECTORS, load_i32(given + 4 * (position + AHEAD_GIVEN))), width)
+                ranked = offer_row(plan, load_i32(given + 4 * position), query, best, best_rows, ranked, limit)
+        place = 4 * limit * index
+        write_hits(best, best_rows, ranked, slots + place, distances + place, rows + place)
+        store_i32(counts + 4 * index, ranked)
+    return count * (last - first)
