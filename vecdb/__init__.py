@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING
 from vecdb import errors
 from vecdb.config import EngineConfig
 from vecdb.errors import VecDBError
+from vecdb.filters import F, Filter
 from vecdb.types import (
+    Aggregate,
     BatchResult,
     CollectionStats,
+    Explain,
     Field,
     Hit,
+    IndexInfo,
     Page,
     RecallReport,
     Record,
@@ -34,22 +38,29 @@ if TYPE_CHECKING:
 
     from vecdb.engine.collection import Collection
     from vecdb.engine.database import Database
+    from vecdb.engine.transaction import Transaction
     from vecdb.types import Durability, Mode
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Aggregate",
     "BatchResult",
     "Collection",
     "CollectionStats",
     "Database",
     "EngineConfig",
+    "Explain",
+    "F",
     "Field",
+    "Filter",
     "Hit",
+    "IndexInfo",
     "Page",
     "RecallReport",
     "Record",
     "SearchResult",
+    "Transaction",
     "VecDBError",
     "VerifyReport",
     "WriteResult",
@@ -88,4 +99,8 @@ def __getattr__(name: str) -> object:
         from vecdb.engine.collection import Collection  # noqa: PLC0415 - see open
 
         return Collection
+    if name == "Transaction":
+        from vecdb.engine.transaction import Transaction  # noqa: PLC0415 - see open
+
+        return Transaction
     raise AttributeError(f"module 'vecdb' has no attribute {name!r}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,17 @@ import pytest
 
 from tests.conformance.conftest import DIM
 from tests.conformance.fronts import CollectionLike, DatabaseLike
-from vecdb.errors import RecordExistsError, RecordNotFoundError
+from vecdb.errors import (
+    InvalidMetadataError,
+    InvalidRequestError,
+    RecordExistsError,
+    RecordNotFoundError,
+    TransactionEndedError,
+    VersionConflictError,
+)
 from vecdb.types import Field, RecordId
+
+PAST, FUTURE = datetime(2000, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, 12, tzinfo=UTC)
 
 
 def rows(rng: np.random.Generator, count: int) -> Any:
@@ -270,3 +281,216 @@ def test_update_can_add_a_field_the_record_lacked(db: DatabaseLike, rng: np.rand
     both.update("b", vectors={"image": image})
     assert both.search(image, field="image", limit=1).ids == ["b"]
     assert both.get("b").metadata == {"n": 1}
+
+
+# --- versions and conditions ------------------------------------------------------------------------------------------
+
+
+def test_the_version_of_a_record_is_the_seq_of_its_last_write(docs: CollectionLike, rng: np.random.Generator) -> None:
+    first = docs.upsert(["a", "b"], rows(rng, 2)).seq
+    second = docs.update("a", metadata={"n": 1}).seq
+    third = docs.insert(["c"], rows(rng, 1)).seq
+    fourth = docs.update("b", vector=rows(rng, 1)[0]).seq
+    assert [record.version for record in docs.get(list("abc"))] == [second, fourth, third]
+    assert [record.version for record in docs.iterate()] == [second, fourth, third]
+    assert first < second < third < fourth
+
+
+def test_a_write_under_the_version_that_is_stored_succeeds(docs: CollectionLike, rng: np.random.Generator) -> None:
+    version = docs.upsert(["a"], rows(rng, 1), if_version=0).seq
+    version = docs.upsert(["a"], rows(rng, 1), if_version=version).seq
+    version = docs.update("a", metadata={"n": 1}, if_version=version).seq
+    assert docs.delete("a", if_version=version).count == 1
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_write_under_another_version_changes_nothing(
+    docs: CollectionLike, rng: np.random.Generator, wrong: int
+) -> None:
+    seq = docs.upsert(["a"], rows(rng, 1), [{"n": 1}]).seq
+    writes: list[Callable[[], Any]] = [
+        lambda: docs.upsert(["new", "a"], rows(rng, 2), if_version=[None, wrong]),
+        lambda: docs.update("a", metadata={"n": 2}, if_version=wrong),
+        lambda: docs.delete(["a"], if_version=wrong),
+    ]
+    for write in writes:
+        with pytest.raises(VersionConflictError, match=f"'a' expected {wrong}, found {seq}"):
+            write()
+    assert (docs.count(), docs.get("a").version, docs.get("a").metadata) == (1, seq, {"n": 1})
+
+
+def test_a_missing_record_conflicts_with_every_version_but_none(docs: CollectionLike, rng: np.random.Generator) -> None:
+    writes: list[Callable[[], Any]] = [
+        lambda: docs.upsert(["a"], rows(rng, 1), if_version=7),
+        lambda: docs.update("a", metadata={}, if_version=7),
+        lambda: docs.delete("a", if_version=7),
+    ]
+    for write in writes:
+        with pytest.raises(VersionConflictError, match="'a' expected 7, found 0"):
+            write()
+
+
+def test_a_conflict_names_five_ids_and_counts_all(docs: CollectionLike, rng: np.random.Generator) -> None:
+    with pytest.raises(VersionConflictError) as caught:
+        docs.upsert(list(range(9)), rows(rng, 9), if_version=[None, *[3] * 8])
+    assert (caught.value.details["ids"], caught.value.details["count"]) == ([1, 2, 3, 4, 5], 8)
+
+
+def test_records_may_carry_their_conditions(docs: CollectionLike, rng: np.random.Generator) -> None:
+    x = rows(rng, 2)
+    seq = docs.upsert(["a"], x[:1]).seq
+    batch = [{"id": "a", "vector": x[1], "if_version": seq}, {"id": "b", "vector": x[0], "if_version": 0}]
+    assert docs.upsert(batch).count == 2
+    with pytest.raises(VersionConflictError, match="2 of 2"):
+        docs.upsert(batch)
+
+
+@pytest.mark.parametrize("wrong", [-1, True, "1", 1.5, [1, 2], [None, None], {"a": 1}])
+def test_a_condition_that_is_no_version_is_refused(docs: CollectionLike, rng: np.random.Generator, wrong: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="if_version"):
+        docs.upsert(["a"], rows(rng, 1), if_version=wrong)
+    with pytest.raises(InvalidRequestError, match="if_version"):
+        docs.delete(["a"], if_version=wrong)
+
+
+def test_insert_takes_no_condition(docs: CollectionLike, rng: np.random.Generator) -> None:
+    with pytest.raises(InvalidRequestError, match="use upsert"):
+        docs.insert([{"id": "a", "vector": rows(rng, 1)[0], "if_version": 0}])
+
+
+# --- transactions -----------------------------------------------------------------------------------------------------
+
+
+def test_a_transaction_over_collections_is_one_commit(
+    db: DatabaseLike, docs: CollectionLike, rng: np.random.Generator
+) -> None:
+    other = db.create_collection("other", dim=DIM)
+    docs.upsert(["old"], rows(rng, 1))
+    with db.transaction() as tx:
+        tx.collection("docs").insert(["a"], rows(rng, 1))
+        tx.collection("other").upsert([1, 2], rows(rng, 2))
+        tx.collection("docs").update("a", metadata={"n": 1})
+        tx.collection("docs").delete("old")
+        assert (docs.count(), other.count()) == (1, 0)
+    assert tx.result.count == 5
+    versions = {docs.get("a").version, other.get(1).version, other.get(2).version}
+    assert versions == {tx.result.seq}
+    assert (docs.get("a").metadata, docs.get("old"), other.count()) == ({"n": 1}, None, 2)
+
+
+def test_an_exception_in_the_block_discards_all_of_it(
+    db: DatabaseLike, docs: CollectionLike, rng: np.random.Generator
+) -> None:
+    seq, tx = db.seq, db.transaction()
+
+    def fail_inside() -> None:
+        with tx:
+            tx.collection("docs").upsert(["a"], rows(rng, 1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
+    assert (docs.count(), db.seq) == (0, seq)
+    with pytest.raises(TransactionEndedError, match="no result"):
+        _ = tx.result
+
+
+@pytest.mark.parametrize("error", [RecordExistsError, RecordNotFoundError, VersionConflictError])
+def test_an_error_at_the_commit_stores_nothing_of_any_collection(
+    db: DatabaseLike, docs: CollectionLike, rng: np.random.Generator, error: type[Exception]
+) -> None:
+    other = db.create_collection("other", dim=DIM)
+    seq = docs.upsert(["kept"], rows(rng, 1), [{"n": 1}]).seq
+    failing: dict[type[Exception], Callable[[Any], Any]] = {
+        RecordExistsError: lambda c: c.insert(["kept"], rows(rng, 1)),
+        RecordNotFoundError: lambda c: c.update("ghost", metadata={}),
+        VersionConflictError: lambda c: c.delete("kept", if_version=seq),  # its own update came before
+    }
+
+    def write_all() -> None:
+        with db.transaction() as tx:
+            tx.collection("other").upsert([1], rows(rng, 1))
+            tx.collection("docs").update("kept", metadata={"n": 2}, vector=rows(rng, 1)[0])
+            failing[error](tx.collection("docs"))
+
+    with pytest.raises(error):
+        write_all()
+    assert (other.count(), docs.count(), docs.get("kept").metadata, db.seq) == (0, 1, {"n": 1}, seq)
+    assert db.verify().problems == ()
+
+
+# --- expiry -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_expired_record_is_absent_for_reads_by_id(docs: CollectionLike, rng: np.random.Generator) -> None:
+    docs.upsert(list("abcd"), rows(rng, 4), expires_at=[PAST, FUTURE, "never", None])
+    assert [record and record.expires_at for record in docs.get(list("abcd"))] == [None, FUTURE, None, None]
+    assert ["a" in docs, "b" in docs] == [False, True]
+    assert [record.id for record in docs.iterate()] == list("bcd")
+    page = docs.scroll(limit=2)
+    assert ([record.id for record in page], docs.scroll(limit=2, cursor=page.cursor).records[0].id) == (["b", "c"], "d")
+
+
+def test_a_scroll_over_expired_records_only_ends(docs: CollectionLike, rng: np.random.Generator) -> None:
+    docs.upsert(list(range(5)), rows(rng, 5), expires_at=PAST)
+    assert (docs.scroll(limit=2).records, docs.scroll(limit=2).cursor) == ((), None)
+
+
+def test_writes_treat_an_expired_record_as_absent(docs: CollectionLike, rng: np.random.Generator) -> None:
+    seq = docs.upsert(["a", "b"], rows(rng, 2), expires_at=PAST).seq
+    with pytest.raises(RecordNotFoundError):
+        docs.update("a", metadata={"n": 1})
+    with pytest.raises(VersionConflictError, match=f"expected {seq}, found 0"):
+        docs.upsert(["a"], rows(rng, 1), if_version=seq)
+    assert docs.delete(["b"]).count == 0
+    assert docs.insert(["a"], rows(rng, 1)).count == 1
+    assert ("a" in docs, docs.count()) == (True, 1)
+
+
+def test_update_sets_keeps_and_clears_the_expiry(docs: CollectionLike, rng: np.random.Generator) -> None:
+    docs.upsert(["a"], rows(rng, 1))
+    docs.update("a", expires_at=FUTURE)
+    docs.update("a", metadata={"n": 1})
+    docs.update("a", vector=rows(rng, 1)[0])
+    assert docs.get("a").expires_at == FUTURE
+    docs.update("a", expires_at="never")
+    assert docs.get("a").expires_at is None
+    docs.update("a", expires_at=PAST)
+    assert docs.get("a") is None
+
+
+def test_upsert_without_expiry_clears_the_old_one(docs: CollectionLike, rng: np.random.Generator) -> None:
+    docs.upsert(["a"], rows(rng, 1), expires_at=FUTURE)
+    docs.upsert(["a"], rows(rng, 1))
+    assert docs.get("a").expires_at is None
+
+
+@pytest.mark.parametrize("given", [FUTURE.replace(tzinfo=None), FUTURE.isoformat(), FUTURE - timedelta(0)])
+def test_a_ttl_field_in_the_metadata_is_the_expiry(db: DatabaseLike, rng: np.random.Generator, given: Any) -> None:
+    news = db.create_collection("news", dim=DIM, ttl_field="life.until")
+    news.upsert(["a", "b"], rows(rng, 2), [{"life": {"until": given}}, {"life": 3}])
+    assert [record.expires_at for record in news.get(["a", "b"])] == [FUTURE, None]
+    news.update("a", metadata={"life": {"until": None}})
+    assert news.get("a").expires_at is None
+    news.update("b", metadata={"life": {"until": given}}, expires_at=FUTURE + timedelta(days=1))
+    assert news.get("b").expires_at == FUTURE + timedelta(days=1)
+    news.update("b", metadata={"n": 1})
+    assert news.get("b").expires_at == FUTURE
+
+
+@pytest.mark.parametrize("wrong", [5, "soon", [], True, "9999-12-31T23:59:59-01:00"])
+def test_a_ttl_value_that_is_no_instant_is_refused(db: DatabaseLike, rng: np.random.Generator, wrong: Any) -> None:
+    news = db.create_collection("news", dim=DIM, ttl_field="until")
+    with pytest.raises(InvalidMetadataError, match="record 1, key 'until'"):
+        news.upsert(["a", "b"], rows(rng, 2), [{}, {"until": wrong}])
+    news.upsert(["a"], rows(rng, 1))
+    with pytest.raises(InvalidMetadataError, match="key 'until'"):
+        news.update("a", metadata={"until": wrong})
+    assert news.get("a").metadata == {}
+
+
+@pytest.mark.parametrize("wrong", [5, "soon", [5], [PAST, PAST], PAST.date(), {}])
+def test_an_expiry_that_is_no_instant_is_refused(docs: CollectionLike, rng: np.random.Generator, wrong: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="expires_at"):
+        docs.upsert(["a"], rows(rng, 1), expires_at=wrong)
+    assert docs.count() == 0

@@ -53,28 +53,49 @@ def score_of(metric: str, distance: npt.NDArray[np.float32]) -> npt.NDArray[np.f
 
 @dataclass
 class Entry:
-    """One live record of the model; vectors are as stored."""
+    """One stored record of the model; vectors are as stored. `expires` is in microseconds since 1970, None: never."""
 
     metadata: Metadata
     vectors: dict[str, FloatArray]
+    version: int = 0
+    expires: int | None = None
 
 
 @dataclass
 class Model:
-    """The records of one collection as a dict, with brute-force search."""
+    """The records of one collection as a dict, with brute-force search. `now` decides what has expired."""
 
     fields: Mapping[str, Field]
     entries: dict[RecordId, Entry] = field(default_factory=dict)
+    now: int = 0
 
     @classmethod
     def single(cls, dim: int, metric: Any = "cosine", dtype: Any = "float32") -> Model:
         """A model of a collection with one unnamed field."""
         return cls({DEFAULT_FIELD: Field(dim=dim, metric=metric, dtype=dtype)})
 
-    def put(self, record_id: RecordId, metadata: Metadata | None, **vectors: npt.ArrayLike) -> None:
+    def put(
+        self,
+        record_id: RecordId,
+        metadata: Metadata | None,
+        *,
+        version: int = 0,
+        expires: int | None = None,
+        **vectors: npt.ArrayLike,
+    ) -> None:
         """Store or replace a whole record; vectors are given by field name."""
         kept = {name: stored(vector, self.fields[name].dtype) for name, vector in vectors.items()}
-        self.entries[record_id] = Entry(metadata or {}, kept)
+        self.entries[record_id] = Entry(metadata or {}, kept, version, expires)
+
+    def alive(self, record_id: RecordId) -> Entry | None:
+        """The record, None where there is none or it has expired."""
+        entry = self.entries.get(record_id)
+        return None if entry is None or (entry.expires is not None and entry.expires <= self.now) else entry
+
+    def version(self, record_id: RecordId) -> int:
+        """Version of the record, 0 where there is none or it has expired."""
+        entry = self.alive(record_id)
+        return 0 if entry is None else entry.version
 
     def put_columns(
         self, ids: Sequence[RecordId], rows: npt.ArrayLike, metadata: Sequence[Metadata] | None = None
@@ -85,12 +106,20 @@ class Model:
             self.put(record_id, metadata[position] if metadata else None, **{DEFAULT_FIELD: matrix[position]})
 
     def delete(self, ids: Iterable[RecordId]) -> int:
-        """Remove what exists of `ids`; returns how many did."""
-        return sum(self.entries.pop(record_id, None) is not None for record_id in ids)
+        """Remove what is stored of `ids`; returns how many had not expired."""
+        count = 0
+        for record_id in ids:
+            count += self.alive(record_id) is not None
+            self.entries.pop(record_id, None)
+        return count
+
+    def living(self) -> dict[RecordId, Entry]:
+        """The records that have not expired."""
+        return {record_id: entry for record_id, entry in self.entries.items() if self.alive(record_id) is not None}
 
     def ids_of(self, name: str = DEFAULT_FIELD) -> list[RecordId]:
-        """Ids of the records that have a vector in the field."""
-        return [record_id for record_id, entry in self.entries.items() if name in entry.vectors]
+        """Ids of the records that have a vector in the field and have not expired."""
+        return [record_id for record_id, entry in self.living().items() if name in entry.vectors]
 
     def rows_of(self, ids: Sequence[RecordId], name: str = DEFAULT_FIELD) -> FloatArray:
         """The stored vectors of `ids` as (n, dim)."""
@@ -106,7 +135,7 @@ def assert_hits(
     metric = model.fields[name].metric
     assert len(result) == min(limit, len(live)), f"{len(result)} hits of {min(limit, len(live))} possible"
     assert len(set(result.ids)) == len(result), "an id occurs twice"
-    dead = [i for i in result.ids if i not in model.entries or name not in model.entries[i].vectors]
+    dead = sorted(set(map(str, result.ids)) - set(map(str, live)))
     assert not dead, f"hits that are not live: {dead[:5]}"
     distances, tolerance = true_distances(metric, query, model.rows_of(result.ids, name))
     np.testing.assert_allclose(result.distances, distances, rtol=0, atol=tolerance, err_msg="wrong distances")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from vecdb.config import SLOTS_MAX
+from vecdb.engine.expiry import micros
 from vecdb.errors import CorruptionError
 from vecdb.storage import codec, keys
 from vecdb.storage.chunks import ChunkKind, check_chunk, encode_chunk
@@ -32,11 +33,16 @@ ids = st.one_of(st.integers(0, 2**64 - 1), texts.filter(bool), st.uuids())
 slots = st.integers(0, SLOTS_MAX)
 
 
-@given(slots, ids, metadata)
-def test_a_record_survives_the_way_through_its_value(slot: int, record_id: Any, fields: dict[str, Any]) -> None:
+@given(slots, ids, metadata, st.integers(1, 2**63 - 1), instants | st.none())
+def test_a_record_survives_the_way_through_its_value(
+    slot: int, record_id: Any, fields: dict[str, Any], version: int, expires_at: datetime | None
+) -> None:
     key = keys.record_key(1, slot)
-    value = codec.encode_record(key, keys.id_key(record_id), fields)
+    expires = codec.NEVER if expires_at is None else micros(expires_at)
+    value = codec.encode_record(key, keys.id_key(record_id), fields, version, expires)
     assert codec.decode_record(key, value) == (record_id, fields)
+    assert codec.decode_whole_record(key, value) == (record_id, fields, version, expires)
+    assert codec.decode_record_heads([key], [memoryview(value)]) == [(version, expires)]
     assert codec.decode_record_id(key, value) == record_id
     assert codec.decode_record_ids([key], [memoryview(value)]) == [record_id]
 
@@ -44,7 +50,7 @@ def test_a_record_survives_the_way_through_its_value(slot: int, record_id: Any, 
 @given(instants)
 def test_an_instant_comes_back_with_a_zone(instant: datetime) -> None:
     key = keys.record_key(1, 1)
-    _, fields = codec.decode_record(key, codec.encode_record(key, keys.id_key(1), {"at": instant}))
+    _, fields = codec.decode_record(key, codec.encode_record(key, keys.id_key(1), {"at": instant}, 1))
     assert fields["at"] == instant
     assert fields["at"].utcoffset() == UTC.utcoffset(None)
 
@@ -73,6 +79,8 @@ def test_random_bytes_are_corruption_for_every_reader(table: Table, value: bytes
         lambda: codec.open_value(table, key, value),
         lambda: codec.decode_slot(key, value),
         lambda: codec.decode_record(key, value),
+        lambda: codec.decode_whole_record(key, value),
+        lambda: codec.decode_record_heads([key], [value]),
         lambda: codec.decode_record_id(key, value),
         lambda: codec.decode_record_ids([key], [value]),
         lambda: codec.decode_vectors([key], [value], 3, np.float32),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import assert_type
 
@@ -30,7 +31,7 @@ def creating(db: vecdb.Database) -> None:
     assert_type(
         db.create_collection("shop", fields={"text": vecdb.Field(dim=3), "image": vecdb.Field(dim=4)}), vecdb.Collection
     )
-    assert_type(db.create_collection("l2", dim=3, metric="l2", dtype="float16", exist_ok=True), vecdb.Collection)
+    assert_type(db.create_collection("l2", dim=3, metric="l2", ttl_field="until", exist_ok=True), vecdb.Collection)
     assert_type(db.collection("docs").fields, dict[str, vecdb.Field])
     db.drop_collection("docs")
 
@@ -43,6 +44,24 @@ def writing(docs: vecdb.Collection, vectors: FloatArray) -> None:
     docs.insert(["a", 1], vectors)
     docs.update("a", vector=vectors[0], metadata={"page": 2})
     assert_type(docs.delete(ids=["a", 1]).count, int)
+    docs.upsert(["a", "b"], vectors, if_version=[3, None], expires_at=[datetime(2030, 1, 1, tzinfo=UTC), "never"])
+    docs.insert(["c"], vectors, expires_at="never")
+    docs.update("a", expires_at=datetime(2030, 1, 1, tzinfo=UTC), if_version=7)
+    docs.delete("a", if_version=8)
+
+
+def writing_together(db: vecdb.Database, vectors: FloatArray) -> None:
+    with db.transaction() as tx:
+        assert_type(tx, vecdb.Transaction)
+        tx.collection("docs").upsert(["a"], vectors, if_version=0)
+        tx.collection("shop").update("a", metadata={"page": 2})
+    assert_type(tx.result, vecdb.WriteResult)
+
+
+def versions(record: vecdb.Record, docs: vecdb.Collection) -> None:
+    assert_type(record.version, int)
+    assert_type(record.expires_at, datetime | None)
+    assert_type(docs.ttl_field, str | None)
 
 
 def reading(docs: vecdb.Collection) -> None:

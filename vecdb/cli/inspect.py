@@ -11,7 +11,16 @@ import typer
 
 import vecdb
 from vecdb.cli.ids import find_record
-from vecdb.cli.options import AnyCollectionName, AsJson, CollectionName, Directory, IdType, IdTypeOption
+from vecdb.cli.options import (
+    AnyCollectionName,
+    AsJson,
+    CollectionName,
+    Directory,
+    FilterText,
+    IdType,
+    IdTypeOption,
+    read_filter_text,
+)
 from vecdb.cli.output import compact_json, format_bytes, print_json, print_line, print_tables, table
 from vecdb.storage.manifest import read_manifest
 
@@ -68,11 +77,18 @@ def get(
         raise typer.Exit(1)
 
 
-def count(directory: Directory, collection: AnyCollectionName = None, *, as_json: AsJson = False) -> None:
-    """Count the records of a collection, or of each."""
+def count(
+    directory: Directory,
+    collection: AnyCollectionName = None,
+    *,
+    filter_text: FilterText = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count the records of a collection, or of each; all, or those that match a filter."""
+    wanted = read_filter_text(filter_text)
     with vecdb.open(directory, mode="r") as db:
         names = db.list_collections() if collection is None else [collection]
-        counts = {name: db.collection(name).count() for name in names}
+        counts = {name: db.collection(name).count(wanted) for name in names}
     if as_json:
         print_json({"counts": counts, "total": sum(counts.values())})
     elif collection is not None:
@@ -87,7 +103,8 @@ def describe_collection(collection: Collection) -> dict[str, Any]:
     fields = [
         {"name": name, **asdict(collection.fields[name]), **asdict(state)} for name, state in stats.fields.items()
     ]
-    return {"name": stats.name, "records": stats.records, "fields": fields}
+    indexes = [asdict(index) for index in collection.indexes]
+    return {"name": stats.name, "records": stats.records, "fields": fields, "indexes": indexes}
 
 
 def collection_table(entry: dict[str, Any]) -> Table:
@@ -102,7 +119,9 @@ def collection_table(entry: dict[str, Any]) -> Table:
         )
         for field in entry["fields"]
     ]
-    return table(f"{entry['name']}: {entry['records']:,} record(s)", FIELD_COLUMNS, rows)
+    indexes = ", ".join(f"{index['path']} ({index['kind']})" for index in entry["indexes"])
+    title = f"{entry['name']}: {entry['records']:,} record(s)" + (f", indexes: {indexes}" if indexes else "")
+    return table(title, FIELD_COLUMNS, rows)
 
 
 def directory_bytes(directory: Path) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
+
+from vecdb.errors import InvalidFilterError
 
 Directory: TypeAlias = Annotated[
     Path, typer.Argument(metavar="DIR", help="Directory of the database.", show_default=False)
@@ -30,7 +33,30 @@ TargetRecall: TypeAlias = Annotated[
     float | None,
     typer.Option("--target-recall", help="Choose ef to reach this recall, for example 0.98.", show_default=False),
 ]
+FilterText: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON",
+        help="""Only records that match, for example '{"year": {"$gte": 2020}}'.""",
+        show_default=False,
+    ),
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document, errors included.")]
+
+
+def read_filter_text(text: str | None) -> dict[str, Any] | None:
+    """The dict that a filter on the command line spells."""
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        example = '{"year": {"$gte": 2020}}'
+        raise InvalidFilterError(f"--filter is no JSON: {error}; write for example {example}") from error
+    if not isinstance(found, dict):
+        raise InvalidFilterError(f"--filter is a JSON {type(found).__name__}; write an object of path to condition")
+    return found
 
 
 class IdType(StrEnum):

@@ -17,9 +17,11 @@ from vecdb.cli.options import (
     Directory,
     Ef,
     FieldName,
+    FilterText,
     IdType,
     IdTypeOption,
     TargetRecall,
+    read_filter_text,
 )
 from vecdb.cli.output import compact_json, print_json, print_line, print_tables, table
 from vecdb.config import LIMIT_MAX
@@ -46,6 +48,7 @@ def search(
     ef: Ef = None,
     target_recall: TargetRecall = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every record; slow and complete.")] = False,
+    filter_text: FilterText = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say how the search was answered.")] = False,
     id_type: IdTypeOption = IdType.AUTO,
     as_json: AsJson = False,
@@ -63,6 +66,7 @@ def search(
             ef=ef,
             target_recall=target_recall,
             exact=exact,
+            filter=read_filter_text(filter_text),
             explain=explain,
         )
     hits = [hit for hit in result if itself is None or hit.id != itself][:limit]

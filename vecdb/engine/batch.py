@@ -1,7 +1,7 @@
 """Reads the two spellings of a batch, columns and records, into one PutRecords operation.
 
 Columns: `upsert(ids, vectors, metadata)`, vectors being (n, dim) or {field: (n, dim)}, None where a record has none.
-Records: `upsert([{"id": ..., "vector" or "vectors": ..., "metadata": ...}])`.
+Records: `upsert([{"id": ..., "vector" or "vectors": ..., "metadata": ..., "expires_at": ..., "if_version": ...}])`.
 Promises: every id, vector and metadata is checked before anything is returned.
 """
 
@@ -13,28 +13,46 @@ from typing import Any, Literal
 import numpy as np
 
 from vecdb.config import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from vecdb.engine.conditions import read_conditions
+from vecdb.engine.expiry import batch_expiries, read_expiries
 from vecdb.engine.metadata import EMPTY_METADATA, Packed, encode_metadata
 from vecdb.engine.operations import FieldVectors, PutRecords
 from vecdb.engine.schema import CollectionSchema, FieldSchema
 from vecdb.engine.validate import check_ids, check_vectors
 from vecdb.errors import InvalidMetadataError, InvalidRequestError, InvalidVectorError, LimitExceededError
 
-RECORD_KEYS = frozenset({"id", "vector", "vectors", "metadata"})
+RECORD_KEYS = frozenset({"id", "vector", "vectors", "metadata", "expires_at", "if_version"})
 WriteMode = Literal["upsert", "insert"]
 
 
-def read_batch(schema: CollectionSchema, ids: object, vectors: object, metadata: object, mode: WriteMode) -> PutRecords:
+def read_batch(
+    schema: CollectionSchema,
+    ids: object,
+    vectors: object,
+    metadata: object,
+    mode: WriteMode,
+    *,
+    if_version: object = None,
+    expires_at: object = None,
+) -> PutRecords:
     """Check a batch in either spelling and return the operation that stores it."""
     if vectors is None and _is_records(ids):
+        if_version = _option_of(ids, "if_version", if_version)
+        expires_at = _option_of(ids, "expires_at", expires_at)
         ids, vectors, metadata = _columns_of(schema, ids)
     _check_count(schema, ids)
     listed, keys = check_ids(ids)
+    if mode == "insert" and if_version is not None:
+        raise InvalidRequestError("insert takes no if_version, as it only stores ids that are new; use upsert")
+    packed = read_metadata(metadata, len(listed))
     return PutRecords(
         schema=schema,
         keys=keys,
-        metadata=read_metadata(metadata, len(listed)),
+        metadata=packed,
         vectors=_read_vectors(schema, vectors, len(listed)),
         mode=mode,
+        expires=batch_expiries(schema, read_expiries(expires_at, len(listed)), packed),
+        if_version=read_conditions(if_version, len(listed)),
     )
 
 
@@ -64,12 +82,24 @@ def _columns_of(schema: CollectionSchema, records: Any) -> tuple[list[Any], dict
         unknown = set(record) - RECORD_KEYS
         if unknown or "id" not in record:
             wrong = f"has the unknown key {min(map(str, unknown))!r:.60}" if unknown else "has no 'id'"
-            raise InvalidRequestError(f"record {position} {wrong}; a record has id, vector or vectors, and metadata")
+            raise InvalidRequestError(
+                f"record {position} {wrong}; a record has id, vector or vectors, metadata, expires_at and if_version"
+            )
         ids.append(record["id"])
         metadata.append(record.get("metadata"))
         for name, value in _named_vectors(schema, record.get("vector"), record.get("vectors")).items():
             columns[schema.field(name).name][position] = value
     return ids, columns, metadata
+
+
+def _option_of(records: Any, name: str, argument: object) -> object:
+    """Values of an option that each record may carry or the call may give for all; None when nobody names it."""
+    named = [record.get(name) for record in records]
+    if all(value is None for value in named):
+        return argument
+    if argument is not None:
+        raise InvalidRequestError(f"give {name} either in the records or as {name}=, not both")
+    return named
 
 
 def _named_vectors(schema: CollectionSchema, vector: object, vectors: object) -> Mapping[str, Any]:

@@ -6,46 +6,46 @@ Concurrency: all methods may be called from any thread.
 
 from __future__ import annotations
 
-import base64
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from vecdb.config import ITERATE_PAGE_ROWS, SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
-from vecdb.engine import batch, hit_results, records, search
+from vecdb.config import SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
+from vecdb.engine import hit_results, search
+from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.effort import SearchEffort
+from vecdb.engine.explaining import Stopwatch, explained
+from vecdb.engine.filtered_search import search_matches
+from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
+from vecdb.engine.filtering import visible
+from vecdb.engine.index_operations import check_index
 from vecdb.engine.indexer import Effort as IndexEffort
-from vecdb.engine.metadata import encode_metadata
-from vecdb.engine.operations import DeleteRecords, Operation, UpdateRecord
+from vecdb.engine.reading import RecordReads
 from vecdb.engine.recall import measure_field_recall
 from vecdb.engine.validate import (
     check_count,
     check_ef,
-    check_lookup,
     check_queries,
     check_query,
     check_seed,
     check_target_recall,
     check_timeout,
-    is_single_id,
 )
-from vecdb.errors import CorruptionError, InvalidRequestError, LimitExceededError
+from vecdb.engine.writing import RecordWrites
+from vecdb.errors import InvalidRequestError, LimitExceededError
+from vecdb.filters import FilterLike
 from vecdb.kernels.native import load_kernels
-from vecdb.storage.keys import id_from_key, id_key
 from vecdb.types import (
     BatchResult,
     CollectionStats,
-    Explain,
     Field,
     FieldStats,
-    Metadata,
-    Page,
+    IndexInfo,
+    IndexKind,
     RecallReport,
-    Record,
     RecordId,
     SearchResult,
+    SegmentPlan,
     VectorLike,
     WriteResult,
 )
@@ -53,13 +53,14 @@ from vecdb.types import (
 if TYPE_CHECKING:
     import os
 
+    from vecdb.engine.commit import RecordOperation
     from vecdb.engine.database import Database
     from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.view import CollectionView, FieldView, View
     from vecdb.index.graph import GraphReport
 
 
-class Collection:
+class Collection(RecordWrites[WriteResult], RecordReads):
     """Records with vectors and metadata. Get one from `Database.collection` or `Database.create_collection`."""
 
     def __init__(self, database: Database, schema: CollectionSchema) -> None:
@@ -80,110 +81,17 @@ class Collection:
         """Vector fields by name; a single unnamed field is called "default"."""
         return {field.name: field.public() for field in self._schema.fields}
 
-    # --- writing ---------------------------------------------------------------------------------------------------
+    @property
+    def ttl_field(self) -> str | None:
+        """Path in the metadata that says when a record expires, None when there is none."""
+        return self._schema.ttl_field
 
-    def upsert(
-        self,
-        ids: Sequence[RecordId | Mapping[str, Any]],
-        vectors: VectorLike | Mapping[str, Any] | None = None,
-        metadata: Sequence[Metadata | None] | None = None,
-    ) -> WriteResult:
-        """Store records, replacing those whose ids exist. All of the batch or nothing is stored.
-
-        Columns: `upsert(ids, X, metadata)` with X (n, dim), or {field: (n, dim)} for named fields (None: no vector).
-        Records: `upsert([{"id": "a", "vector": v, "metadata": {...}}])`, or "vectors": {field: v}.
-        """
-        return self._submit(batch.read_batch(self._schema, ids, vectors, metadata, "upsert"))
-
-    def insert(
-        self,
-        ids: Sequence[RecordId | Mapping[str, Any]],
-        vectors: VectorLike | Mapping[str, Any] | None = None,
-        metadata: Sequence[Metadata | None] | None = None,
-    ) -> WriteResult:
-        """Like `upsert`, but RecordExistsError (and nothing stored) when any of the ids exists."""
-        return self._submit(batch.read_batch(self._schema, ids, vectors, metadata, "insert"))
-
-    def update(
-        self,
-        id: RecordId,  # noqa: A002 - the field is called id everywhere
-        *,
-        vector: VectorLike | None = None,
-        vectors: Mapping[str, VectorLike] | None = None,
-        metadata: Metadata | None = None,
-    ) -> WriteResult:
-        """Change one record: metadata keys given replace those stored, vectors given replace those of their field.
-
-        What is not named stays. RecordNotFoundError when the id does not exist.
-        """
-        if vector is None and vectors is None and metadata is None:
-            raise InvalidRequestError("update needs vector=, vectors= or metadata=")
-        read = batch.read_vector(self._schema, vector, vectors)
-        # A copy in plain types: the caller's dict may change before, or fail while, the commit reads it.
-        given = None if metadata is None else msgspec.msgpack.decode(encode_metadata(metadata, 0))
-        return self._submit(UpdateRecord(self._schema, id_key(id), given, read))
-
-    def delete(self, ids: RecordId | Sequence[RecordId]) -> WriteResult:
-        """Delete records by id; ids that do not exist are passed over. `count` of the result is how many existed."""
-        return self._submit(DeleteRecords(self._schema, list(dict.fromkeys(check_lookup(ids)))))
-
-    def _submit(self, operation: Operation) -> WriteResult:
+    def _submit(self, operation: RecordOperation) -> WriteResult:
+        if isinstance(operation, (DeleteMatching, UpdateMatching)):
+            # In a commit of its own: what it finds must not depend on who else writes at the moment.
+            self._load_kernels()
+            return self._database.submit(AllOrNothing([operation]))
         return self._database.submit(operation)
-
-    # --- reading by id -----------------------------------------------------------------------------------------------
-
-    @overload  # str is a Sequence of str to the type checker; at run time a str is one id
-    def get(  # type: ignore[overload-overlap]
-        self, ids: RecordId, *, with_vectors: bool = False, min_seq: int | None = None
-    ) -> Record | None: ...
-    @overload
-    def get(
-        self, ids: Sequence[RecordId], *, with_vectors: bool = False, min_seq: int | None = None
-    ) -> list[Record | None]: ...
-    def get(
-        self, ids: RecordId | Sequence[RecordId], *, with_vectors: bool = False, min_seq: int | None = None
-    ) -> Record | list[Record | None] | None:
-        """Return the record of an id, or a list for a list of ids; None where an id does not exist."""
-        single = is_single_id(ids)
-        wanted = check_lookup(ids)
-        with self._database.reading(min_seq) as view:
-            found = records.get_records(view, self._view(view), wanted, with_vectors=with_vectors)
-        return found[0] if single else found
-
-    def __contains__(self, record_id: object) -> bool:
-        key = id_key(record_id)  # type: ignore[arg-type]  # any object is checked there
-        with self._database.reading() as view:
-            return records.exists(view, self._view(view), key)
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def count(self) -> int:
-        """Return the number of records. Costs nothing: it is kept with every commit."""
-        with self._database.reading() as view:
-            return self._view(view).state.live
-
-    def scroll(self, limit: int = 100, cursor: str | None = None, *, with_vectors: bool = False) -> Page:
-        """Return a page of records in id order (ints, then strs by code point, then UUIDs).
-
-        Pass `page.cursor` to continue. Records that exist during the whole scroll appear exactly once, whatever is
-        written meanwhile.
-        """
-        limit = check_count("limit", limit)
-        after = _decode_cursor(cursor)
-        with self._database.reading() as view:
-            found, last = records.page(view, self._view(view), after, limit, with_vectors=with_vectors)
-        return Page(records=tuple(found), cursor=None if last is None else base64.urlsafe_b64encode(last).decode())
-
-    def iterate(self, *, with_vectors: bool = False) -> Iterator[Record]:
-        """Iterate over all records in id order, a page at a time; no snapshot is held between pages."""
-        cursor: str | None = None
-        while True:
-            page = self.scroll(ITERATE_PAGE_ROWS, cursor, with_vectors=with_vectors)
-            yield from page
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     # --- searching -------------------------------------------------------------------------------------------------
 
@@ -196,32 +104,46 @@ class Collection:
         ef: int | None = None,
         target_recall: float | None = None,
         exact: bool = False,
+        filter: FilterLike | None = None,  # noqa: A002 - the word for it everywhere
+        strict: bool = False,
         with_metadata: bool = True,
         with_vectors: bool = False,
         min_seq: int | None = None,
         explain: bool = False,
     ) -> SearchResult:
-        """Return the records nearest to `query` (dim,), best first; never fewer than min(limit, records of the field).
+        """Return the records nearest to `query` (dim,), best first; never fewer than min(limit, matching records).
 
-        `ef` fixes the effort; `target_recall` asks each segment for the effort that reached it when it was measured;
-        `exact` compares with every record. `min_seq` waits until the reader sees that commit.
+        `filter`: only records that match it (see `vecdb.F`); `strict` refuses one with a condition that no index
+        answers. `ef` fixes the effort; `target_recall` asks each segment for the effort that reached it when it was
+        measured; `exact` compares with every (matching) record. `min_seq` waits until the reader sees that commit.
+        `explain`: the result says how it was found.
         """
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
+        wanted = self._filter(filter)
         self._load_kernels()
-        started = time.perf_counter()
+        clock = Stopwatch() if explain else None
         with self._database.reading(min_seq) as view:
-            found = self._view(view).field(field)
+            collection = self._view(view)
+            found = collection.field(field)
             vector = check_query(found.schema, query)
-            hits = search.search_field(found, vector, limit, effort)
-            searched = time.perf_counter()
-            number = self._schema.number
+            matches = visible(view, collection, wanted, strict=strict)
+            if clock is not None:
+                clock.lap("filter")
+            parts: tuple[SegmentPlan, ...] = ()
+            if matches is not None:
+                listed, parts = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
+                hits = listed[0]
+            elif clock is not None:
+                hits, parts = search.explained_search(found, vector, limit, effort)
+            else:
+                hits = search.search_field(found, vector, limit, effort)
+            if clock is not None:
+                clock.lap("search")
             result = hit_results.search_result(
-                view, found, number, hits, with_metadata=with_metadata, with_vectors=with_vectors
+                view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
-        if explain:
-            return hit_results.explained(result, _explain(found, effort, limit, started, searched))
-        return result
+        return result if clock is None else replace(result, explain=explained(parts, matches, clock))
 
     def search_batch(
         self,
@@ -232,25 +154,34 @@ class Collection:
         ef: int | None = None,
         target_recall: float | None = None,
         exact: bool = False,
+        filter: FilterLike | None = None,  # noqa: A002 - see search
+        strict: bool = False,
         with_metadata: bool = False,
         with_vectors: bool = False,
         min_seq: int | None = None,
     ) -> BatchResult:
-        """Search for each row of `queries` (n, dim), on all cores, against one snapshot.
+        """Search for each row of `queries` (n, dim), on all cores, against one snapshot; one filter for all.
 
         Metadata is left out unless asked for.
         """
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
+        wanted = self._filter(filter)
         self._load_kernels()
         with self._database.reading(min_seq) as view:
-            found = self._view(view).field(field)
+            collection = self._view(view)
+            found = collection.field(field)
             matrix = check_queries(found.schema, queries)
             if len(matrix) > SEARCH_BATCH_MAX:
                 raise LimitExceededError(
                     f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it"
                 )
-            hits = search.search_field_batch(found, matrix, limit, effort, self._database.threads)
+            matches = visible(view, collection, wanted, strict=strict)
+            threads = self._database.threads
+            if matches is None:
+                hits = search.search_field_batch(found, matrix, limit, effort, threads)
+            else:
+                hits, _ = search_matches(found, matrix, limit, effort, matches, threads)
             results = hit_results.batch_results(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
@@ -262,6 +193,38 @@ class Collection:
         checked_ef = None if ef is None else check_ef(ef)
         target = TARGET_RECALL_DEFAULT if target_recall is None else check_target_recall(target_recall)
         return SearchEffort(exact=bool(exact), ef=checked_ef, target_recall=target)
+
+    # --- metadata indexes ------------------------------------------------------------------------------------------
+
+    @property
+    def indexes(self) -> tuple[IndexInfo, ...]:
+        """The metadata indexes, in the order in which they were created."""
+        with self._database.reading() as view:
+            return tuple(IndexInfo(one.path, one.kind, one.ready) for one in self._view(view).state.indexes)
+
+    def create_index(
+        self,
+        path: str,
+        kind: IndexKind,
+        *,
+        exist_ok: bool = False,
+        wait: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Index the values at a path, so that filters on it need not look at records.
+
+        keyword: whole strs; int, float, bool, datetime; text: words (for `match`); geo: {"lat": .., "lon": ..}. Lists
+        are indexed by element. Records already stored are added while writes and searches go on: `progress(done,
+        total)` follows that, `wait=False` leaves it to the background. IndexExistsError, unless `exist_ok`, when there
+        is one.
+        """
+        checked = check_index(path, kind)
+        self._database.create_index(self._schema, *checked, exist_ok=exist_ok, wait=wait, progress=progress)
+
+    def drop_index(self, path: str, kind: IndexKind | None = None) -> None:
+        """Drop the index of a path (of every kind, if none is named). IndexNotFoundError names those that exist."""
+        checked, _ = check_index(path, "keyword" if kind is None else kind)
+        self._database.drop_index(self._schema, checked, kind)
 
     # --- upkeep ----------------------------------------------------------------------------------------------------
 
@@ -346,26 +309,3 @@ def _field_stats(field: FieldView) -> FieldStats:
         dead_rows=sum(segment.dead_count for segment in field.segments),
         index_bytes=sum(segment.entry.bytes for segment in field.segments),
     )
-
-
-def _explain(field: FieldView, effort: SearchEffort, limit: int, started: float, searched: float) -> Explain:
-    now = time.perf_counter()
-    plan = "exact scan" if effort.exact or not field.segments else "graph search"
-    return Explain(
-        plan=plan,
-        ef=max((effort.ef_for(segment, limit) for segment in field.segments), default=0),
-        tail_rows=field.tail.live,
-        segments=len(field.segments),
-        microseconds={"search": (searched - started) * 1e6, "records": (now - searched) * 1e6},
-    )
-
-
-def _decode_cursor(cursor: str | None) -> bytes | None:
-    if cursor is None:
-        return None
-    try:
-        key = base64.b64decode(cursor, altchars=b"-_", validate=True)
-        id_from_key(key)
-    except (TypeError, ValueError, CorruptionError) as error:
-        raise InvalidRequestError("the cursor is not one that scroll returned; pass page.cursor as it is") from error
-    return key

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from vecdb.config import DEAD_RATIO_REBUILD, FIT_ROWS_MAX, SATURATION_REFIT
 from vecdb.engine.columns import gather_rows, read_column
+from vecdb.engine.commit import Commit
 from vecdb.engine.ids import encode_id_rows
-from vecdb.engine.operations import Commit
 from vecdb.engine.segments import ColumnData, calibrated, column_bytes, open_segment, write_segment_columns
 from vecdb.engine.state import SegmentEntry
 from vecdb.engine.tail import Slots, Tail

@@ -8,7 +8,6 @@ Concurrency: all methods may be called from any thread.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import threading
@@ -19,19 +18,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vecdb.config import FOLLOW_INTERVAL_S, MIN_SEQ_WAIT_S, EngineConfig
+from vecdb.config import MIN_SEQ_WAIT_S, EngineConfig
 from vecdb.engine.collection import Collection
+from vecdb.engine.commit import Operation
+from vecdb.engine.index_operations import CreateIndex, DropIndex
 from vecdb.engine.indexer import Effort, Indexer
-from vecdb.engine.operations import CreateCollection, DropCollection, Operation
+from vecdb.engine.lifecycle import Reading, follow, open_databases
+from vecdb.engine.operations import CreateCollection, DropCollection
 from vecdb.engine.prefault import prefault
 from vecdb.engine.publisher import Publisher
 from vecdb.engine.schema import CollectionSchema, build_schema, check_name, declared_fields
+from vecdb.engine.transaction import Transaction
 from vecdb.engine.validate import check_seq
 from vecdb.engine.writer import Ticket, Writer
 from vecdb.errors import (
     ClosedError,
     CollectionExistsError,
     CollectionNotFoundError,
+    IndexExistsError,
     InvalidRequestError,
     ReadOnlyError,
     StorageFullError,
@@ -40,7 +44,18 @@ from vecdb.errors import (
 )
 from vecdb.kernels.native import load_kernels
 from vecdb.storage.environment import Environment
-from vecdb.types import Builder, Durability, Field, Metadata, Metric, Mode, VectorDtype, VerifyReport, WriteResult
+from vecdb.types import (
+    Builder,
+    Durability,
+    Field,
+    IndexKind,
+    Metadata,
+    Metric,
+    Mode,
+    VectorDtype,
+    VerifyReport,
+    WriteResult,
+)
 
 if TYPE_CHECKING:
     from vecdb.engine.view import View
@@ -74,12 +89,12 @@ class Database:
             self._indexer.start()
         elif config.background:
             self._follower = threading.Thread(
-                target=_follow, args=(weakref.ref(self), self._stop_following), name="vecdb-follower", daemon=True
+                target=follow, args=(weakref.ref(self), self._stop_following), name="vecdb-follower", daemon=True
             )
             self._follower.start()
         if config.background:
             threading.Thread(target=self._prefault, name="vecdb-prefault", daemon=True).start()
-        _open_databases.add(self)
+        open_databases.add(self)
 
     @classmethod
     def open(
@@ -154,10 +169,13 @@ class Database:
         ef_construction: int = 200,
         builder: Builder = "vecdb",
         fields: Mapping[str, Field] | None = None,
+        ttl_field: str | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection with one unnamed field (`dim=...`) or named ones (`fields={"text": Field(dim=384)}`).
 
+        `ttl_field` names the metadata key ("a.b" for a nested one) whose datetime or ISO 8601 str says when a record
+        expires; it is read whenever metadata is written.
         CollectionExistsError when the name is taken; with exist_ok=True an existing collection of the same
         declaration is returned instead.
         """
@@ -165,11 +183,11 @@ class Database:
         if dim is not None:
             single = Field(dim=dim, metric=metric, dtype=dtype, m=m, ef_construction=ef_construction, builder=builder)
         declared = declared_fields(fields, single)
-        wanted = build_schema(0, name, declared)
+        wanted = build_schema(0, name, declared, ttl_field)
         if exist_ok and name in self:
             return self._same(self.collection(name), wanted)
         try:
-            self.submit(CreateCollection(lambda number: build_schema(number, name, declared), name))
+            self.submit(CreateCollection(lambda number: build_schema(number, name, declared, ttl_field), name))
         except CollectionExistsError:
             if not exist_ok:
                 raise
@@ -177,20 +195,18 @@ class Database:
         return self.collection(name)
 
     def _same(self, existing: Collection, wanted: CollectionSchema) -> Collection:
-        if existing.fields != {field.name: field.public() for field in wanted.fields}:
+        fields = {field.name: field.public() for field in wanted.fields}
+        if (existing.fields, existing.ttl_field) != (fields, wanted.ttl_field):
             raise CollectionExistsError(
-                f"collection {wanted.name!r} exists with other fields: {existing.fields}", collection=wanted.name
+                f"collection {wanted.name!r} exists with other fields or ttl_field: {existing.fields}, "
+                f"ttl_field {existing.ttl_field!r}",
+                collection=wanted.name,
             )
         return existing
 
     def collection(self, name: str) -> Collection:
         """Return the handle of a collection. CollectionNotFoundError names those that exist."""
-        with self.reading() as view:
-            number = view.names.get(check_name("collection", name))
-            if number is None:
-                known = ", ".join(map(repr, sorted(view.names)[:10])) or "none yet"
-                raise CollectionNotFoundError(f"no collection {name!r}; there are: {known}", collection=name)
-            return Collection(self, view.collections[number].schema)
+        return Collection(self, self.schema_of(name))
 
     def list_collections(self) -> list[str]:
         """Return the names of all collections, sorted."""
@@ -208,6 +224,18 @@ class Database:
         if self._indexer is not None:
             self._indexer.sweep_dropped()
 
+    def transaction(self) -> Transaction:
+        """Begin writes to several collections that are stored together: `with db.transaction() as tx: ...`.
+
+        `tx.collection(name)` has upsert, insert, update and delete as a Collection. Each is checked at the call; all
+        are committed when the block ends, with one seq and one sync; an error there, or any exception in the block,
+        stores nothing of it. Later writes of the transaction build on earlier ones, but reads inside the block see the
+        state before it. `tx.result` tells the seq and the count. The limits of one write hold for all of them together.
+        """
+        with self._using():
+            self._check_writable()
+        return Transaction(self)
+
     def import_hnswlib(
         self,
         name: str,
@@ -219,7 +247,8 @@ class Database:
     ) -> Collection:
         """Create a collection from an hnswlib index (object, or path of a file you trust), reusing its graph.
 
-        Labels become int ids; deleted labels are left out. All or nothing: a crash leaves no collection.
+        Labels become int ids; deleted labels are left out. `metadata` has one entry for each label, deleted ones too,
+        in ascending order of the labels. All or nothing: a crash leaves no collection.
         """
         from vecdb.engine.interop import import_index  # noqa: PLC0415 - optional path
 
@@ -236,6 +265,35 @@ class Database:
                     self._indexer.sweep_dropped()
                 raise
         return self.collection(name)
+
+    def create_index(
+        self,
+        schema: CollectionSchema,
+        path: str,
+        kind: IndexKind,
+        *,
+        exist_ok: bool,
+        wait: bool,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        """See `Collection.create_index`, which has checked the arguments."""
+        with self._using():
+            self._check_writable()
+            assert self._writer is not None and self._indexer is not None  # noqa: PT018 - a writable database
+            try:
+                number = self._submit(self._writer, CreateIndex(schema, path, kind)).count
+            except IndexExistsError:
+                if not exist_ok:
+                    raise
+                number = None
+            if wait:
+                self._indexer.build_indexes(schema, number, progress)
+
+    def drop_index(self, schema: CollectionSchema, path: str, kind: IndexKind | None) -> None:
+        """See `Collection.drop_index`."""
+        self.submit(DropIndex(schema, path, kind))
+        if self._indexer is not None:
+            self._indexer.sweep_indexes(schema.number)
 
     # --- upkeep ----------------------------------------------------------------------------------------------------
 
@@ -302,7 +360,16 @@ class Database:
         self._publisher.view.txn.close()
         self._environment.close()
 
-    # --- the gate (used by Collection) -----------------------------------------------------------------------------
+    # --- the gate (used by Collection and Transaction) --------------------------------------------------------------
+
+    def schema_of(self, name: str) -> CollectionSchema:
+        """Look up a collection's schema. CollectionNotFoundError names those that exist."""
+        with self.reading() as view:
+            number = view.names.get(check_name("collection", name))
+            if number is None:
+                known = ", ".join(map(repr, sorted(view.names)[:10])) or "none yet"
+                raise CollectionNotFoundError(f"no collection {name!r}; there are: {known}", collection=name)
+            return view.collections[number].schema
 
     def submit(self, operation: Operation) -> WriteResult:
         """Commit one operation."""
@@ -385,57 +452,6 @@ class Database:
             prefault(view, self._using)
 
 
-class Reading:
-    """The gate as a context manager; a class because a generator would cost more than the gate itself."""
-
-    __slots__ = ("_database", "_min_seq")
-
-    def __init__(self, database: Database, min_seq: int | None) -> None:
-        self._database = database
-        self._min_seq = min_seq
-
-    def __enter__(self) -> View:
-        self._database._enter()  # noqa: SLF001 - part of the gate
-        try:
-            return self._database._current(self._min_seq)  # noqa: SLF001
-        except BaseException:
-            self._database._leave()  # noqa: SLF001
-            raise
-
-    def __exit__(self, *exc: object) -> None:
-        self._database._leave()  # noqa: SLF001
-
-
-def _follow(reference: weakref.ref[Database], stop: threading.Event) -> None:
-    """Keep an idle reader from pinning old pages of the writer's file, and from being kept alive by this thread."""
-    while not stop.wait(FOLLOW_INTERVAL_S) and (database := reference()) is not None:
-        with contextlib.suppress(Exception):
-            database.refresh()
-        del database
-
-
-_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
-
-
-def _close_in_child() -> None:
-    """After a fork, the child's copies of all databases are unusable: LMDB forbids it, and the parent owns the lock."""
-    for database in list(_open_databases):
-        database._closed = (  # noqa: SLF001
-            "this process was forked from the one that opened the database; open it again here with vecdb.open"
-        )
-
-
 def _usable_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _close_at_exit() -> None:
-    """Databases left open are closed before the interpreter takes their threads and maps apart under them."""
-    for database in list(_open_databases):
-        with contextlib.suppress(Exception):
-            database.close()
-
-
-os.register_at_fork(after_in_child=_close_in_child)
-atexit.register(_close_at_exit)

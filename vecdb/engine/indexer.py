@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from vecdb.config import (
     DEAD_RATIO_COMPACT,
+    EXPIRY_SWEEP_RECORDS,
+    EXPIRY_SWEEP_S,
     INDEX_RETRY_LONG_S,
     INDEX_RETRY_S,
     MERGE_RATIO,
@@ -29,6 +31,8 @@ from vecdb.config import (
     TAIL_ROWS_SETTLE,
 )
 from vecdb.engine.compaction import Compactor, Job
+from vecdb.engine.expired import RemoveExpired, expired_slots
+from vecdb.engine.index_operations import build_index
 from vecdb.engine.scrub import Scrubber
 from vecdb.engine.sweep import Sweeper
 from vecdb.errors import (
@@ -43,6 +47,7 @@ from vecdb.errors import (
 if TYPE_CHECKING:
     from vecdb.config import EngineConfig
     from vecdb.engine.publisher import Publisher
+    from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.view import CollectionView, FieldView, SegmentView
     from vecdb.engine.writer import Writer
     from vecdb.storage.environment import Environment
@@ -144,6 +149,28 @@ class Indexer:
         )
         while self._step(request):
             pass
+
+    def build_indexes(
+        self, schema: CollectionSchema, number: int | None, progress: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Build one metadata index of a collection to the end, or (None) all that are not ready."""
+        view = self._publisher.view.collections.get(schema.number)
+        waiting = [] if view is None else [index.number for index in view.state.indexes if not index.ready]
+        for one in waiting if number is None else [number]:
+            build_index(
+                self._writer,
+                schema,
+                one,
+                lambda: self._publisher.view.collections.get(schema.number),
+                stopped=self._closing.is_set,
+                progress=progress,
+            )
+        self._check_open()
+
+    def sweep_indexes(self, number: int) -> None:
+        """Remove what dropped metadata indexes of a collection left behind."""
+        with self._job_lock:
+            self._sweeper.sweep_indexes(number)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -260,8 +287,9 @@ class Indexer:
 
     def _loop(self) -> None:
         next_check = next_scrub = time.monotonic() + SCRUB_INTERVAL_S
+        next_expiry = time.monotonic() + EXPIRY_SWEEP_S
         while not self._closing.is_set():
-            at_rest = not self._wake.wait(SCRUB_INTERVAL_S)
+            at_rest = not self._wake.wait(SCRUB_INTERVAL_S if not self._any_expiring() else EXPIRY_SWEEP_S)
             self._wake.clear()
             try:
                 now = time.monotonic()
@@ -271,6 +299,9 @@ class Indexer:
                 if self._config.scrub and now >= next_scrub:
                     self.scrubber.step()
                     next_scrub = now + SCRUB_INTERVAL_S
+                if now >= next_expiry:
+                    self._remove_expired()
+                    next_expiry = time.monotonic() + EXPIRY_SWEEP_S
                 self._work()
                 if at_rest:
                     self.sweep_all()
@@ -283,11 +314,27 @@ class Indexer:
                 log.exception("indexing failed")
                 self._pause()
 
+    def _any_expiring(self) -> bool:
+        return any(view.expiry is not None for view in self._publisher.view.collections.values())
+
+    def _remove_expired(self) -> None:
+        """Delete records that have expired, a few at a time."""
+        for number in list(self._publisher.view.collections):
+            while not self._closing.is_set():
+                view = self._publisher.view.collections.get(number)
+                due = None if view is None else expired_slots(view, EXPIRY_SWEEP_RECORDS)
+                if view is None or due is None or not len(due):
+                    break
+                self._writer.submit(RemoveExpired(view.schema, due))
+
     def _pause(self) -> None:
         self._closing.wait(INDEX_RETRY_S)
         self._wake.set()
 
     def _work(self) -> None:
+        for view in list(self._publisher.view.collections.values()):
+            if not all(index.ready for index in view.state.indexes):
+                self.build_indexes(view.schema, None)
         # One core stays free for searches while a build runs in the background.
         threads = max(1, self._threads - 1)
         request = Request(list(self._publisher.view.collections), Effort.BACKGROUND, threads)

@@ -16,10 +16,11 @@ import numpy as np
 
 from vecdb.engine.batch import read_metadata
 from vecdb.engine.columns import gather_rows
+from vecdb.engine.commit import Commit
 from vecdb.engine.compaction import read_graph, segment_entry
 from vecdb.engine.ids import encode_id_rows
 from vecdb.engine.metadata import Packed
-from vecdb.engine.operations import Commit, check_room, put_records
+from vecdb.engine.operations import check_room, put_records
 from vecdb.engine.records import fetch_records
 from vecdb.engine.schema import CollectionSchema, build_schema
 from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
@@ -109,11 +110,16 @@ def import_index(
 
     build_schema(0, name, {DEFAULT_FIELD: Field(dim=dim, metric=metric)})
     read = read_hnswlib(index, dim=dim, metric=metric)
-    packed = read_metadata(metadata, len(read.labels))
-    number = writer.submit(ReserveNumber(name)).count
+    given = read_metadata(metadata, len(read.labels))
+    # By label and not by row: rows added by several threads are in no order that a caller could know.
+    ranks = np.argsort(np.argsort(read.labels, kind="stable"))
+    packed = [given[rank] for rank in ranks.tolist()]
+    reserved = writer.submit(ReserveNumber(name))
+    number = reserved.count
     declared = Field(dim=dim, metric=metric, m=read.m, ef_construction=max(read.ef_construction, read.m))
     schema = build_schema(number, name, {DEFAULT_FIELD: declared})
-    _store_records(writer, number, read, packed)
+    # The seq of FinishImport is not known yet, as others may commit before; this one is not above it, and not 0.
+    _store_records(writer, number, read, packed, reserved.seq + 1)
     entry = _store_segment(environment, writer, schema, read)
     deleted = np.flatnonzero(read.deleted).astype(np.uint32)
     writer.submit(FinishImport(schema, entry, len(read.labels), deleted))
@@ -164,13 +170,14 @@ def _labels(rows: int, live: Any, ids: list[RecordId]) -> Any:
     return labels
 
 
-def _store_records(writer: Writer, number: int, read: HnswlibIndex, packed: list[Packed]) -> None:
+def _store_records(writer: Writer, number: int, read: HnswlibIndex, packed: list[Packed], version: int) -> None:
     live = np.flatnonzero(~read.deleted)
     for start in range(0, len(live), IMPORT_ROWS):
         rows = live[start : start + IMPORT_ROWS]
         id_keys = [keys.id_key(int(label)) for label in read.labels[rows]]
         with writer.transaction() as txn:
-            put_records(txn, number, rows.astype(np.uint32), id_keys, [packed[row] for row in rows.tolist()])
+            mine = [packed[row] for row in rows.tolist()]
+            put_records(txn, number, rows.astype(np.uint32), id_keys, mine, version, None)
 
 
 def _store_segment(

@@ -14,6 +14,7 @@ import numpy as np
 
 from vecdb.config import DEAD_BLOCK_SLOTS
 from vecdb.engine import bitmap
+from vecdb.engine.index_view import load_expiry, load_indexes
 from vecdb.engine.schema import CollectionSchema, FieldSchema
 from vecdb.engine.segments import open_ids, open_segment
 from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters, SegmentEntry, collection_key
@@ -93,7 +94,14 @@ def load_collection(txn: ReadTransaction, schema: CollectionSchema) -> Collectio
         segments = tuple(load_segment(txn, schema.number, field, number, dead) for number in stored.segments)
         slots, vectors = load_tail_rows(txn, schema.number, field, stored.indexed_upto)
         fields.append(FieldView(field, segments, Tail(field, from_slot=stored.indexed_upto).appended(slots, vectors)))
-    return CollectionView(schema=schema, state=state, dead=dead, fields=tuple(fields))
+    return CollectionView(
+        schema=schema,
+        state=state,
+        dead=dead,
+        fields=tuple(fields),
+        indexes=load_indexes(txn, schema.number, state),
+        expiry=load_expiry(txn, schema.number, state),
+    )
 
 
 def load_dead(txn: ReadTransaction, number: int, next_slot: int) -> bitmap.Words:

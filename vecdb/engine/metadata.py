@@ -49,6 +49,15 @@ def encode_metadata(metadata: object, position: int) -> Packed:
     return msgspec.Raw(packed)
 
 
+def plain_utc(value: datetime) -> datetime:
+    """Return the same instant as a plain datetime in UTC; no zone means UTC.
+
+    OverflowError, TypeError or ValueError when it is no instant of the years 1 to 9999.
+    """
+    utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, UTC)
+
+
 def _sound_size(value: Any, depth: int) -> int:
     """Settle the common case without building messages: a lower bound of the packed size, -1 for "look carefully".
 
@@ -149,8 +158,7 @@ class _Normaliser:
     def _datetime(self, value: datetime) -> datetime:
         """The same instant as a plain datetime in UTC: subclasses (pandas has one) cannot be packed."""
         try:
-            utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-            return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, UTC)
+            return plain_utc(value)
         except (OverflowError, TypeError, ValueError):
             raise self._error("is no instant of the years 1 to 9999 in UTC; store it as str") from None
 

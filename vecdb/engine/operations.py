@@ -10,96 +10,35 @@ Concurrency: run by one thread at a time, the one that holds the write lock.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import COLLECTIONS_MAX, SLOTS_MAX
+from vecdb.engine.commit import Commit, Operation
+from vecdb.engine.conditions import IDS_IN_MESSAGE, check_versions
+from vecdb.engine.expiry import has_expired, read_ttl
 from vecdb.engine.metadata import Packed, encode_metadata
+from vecdb.engine.records import present
 from vecdb.engine.schema import CollectionSchema
-from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters, FieldState, collection_key
+from vecdb.engine.state import CollectionState, FieldState, collection_key
 from vecdb.engine.validate import VectorArray
 from vecdb.errors import (
     CollectionExistsError,
-    CollectionNotFoundError,
     LimitExceededError,
     RecordExistsError,
     RecordNotFoundError,
 )
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
+from vecdb.types import Metadata
 
 if TYPE_CHECKING:
     from vecdb.engine.tail import Slots
-    from vecdb.engine.view import View
     from vecdb.storage.transactions import WriteTransaction
-
-IDS_IN_MESSAGE = 5
-
-
-@dataclass(slots=True)
-class Change:
-    """What one commit did to one collection, gathered for the log and for the next View."""
-
-    killed: list[Slots] = field(default_factory=list)
-    appended: dict[int, list[tuple[Slots, VectorArray]]] = field(default_factory=dict)
-
-    def killed_slots(self) -> Slots:
-        """All slots killed, ascending."""
-        return np.sort(np.concatenate(self.killed)) if self.killed else np.zeros(0, dtype=np.uint32)
-
-
-@dataclass(slots=True)
-class Commit:
-    """The transaction being filled: what operations read from and write to."""
-
-    txn: WriteTransaction
-    view: View
-    states: dict[int, CollectionState]
-    schemas: dict[int, CollectionSchema]
-    changes: dict[int, Change] = field(default_factory=dict)
-    catalog_changed: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether an operation changed what a View shows; without, the commit takes no seq."""
-        return bool(self.changes) or self.catalog_changed
-
-    @property
-    def seq(self) -> int:
-        """Seq of the commit."""
-        return self.view.seq + self.changed
-
-    def state(self, collection: int, name: str) -> CollectionState:
-        """State of a collection as of the operations before this one."""
-        found = self.states.get(collection)
-        if found is None:
-            raise CollectionNotFoundError(f"collection {name!r} does not exist (any more)", collection=name)
-        return found
-
-    def change(self, collection: int) -> Change:
-        """Change record of a collection, made on first use."""
-        return self.changes.setdefault(collection, Change())
-
-    def counters(self) -> Counters:
-        """Database-wide counters."""
-        value = self.txn.get(Table.STATE, COUNTERS_KEY)
-        return Counters() if value is None else codec.decode_struct(Table.STATE, COUNTERS_KEY, value, Counters)
-
-    def put_counters(self, counters: Counters) -> None:
-        """Store the database-wide counters."""
-        self.txn.put(Table.STATE, COUNTERS_KEY, codec.encode_struct(Table.STATE, COUNTERS_KEY, counters))
-
-
-class Operation(Protocol):
-    """One caller's write."""
-
-    def apply(self, commit: Commit) -> int:
-        """Do it inside `commit`; returns the number of records concerned."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +51,41 @@ class FieldVectors:
 
 @dataclass(frozen=True, slots=True)
 class PutRecords:
-    """Upsert or insert of a batch: `keys[i]` with `metadata[i]` (packed), vectors by field number."""
+    """Upsert or insert of a batch: `keys[i]` with `metadata[i]` (packed), vectors by field number.
+
+    `expires[i]` is its expiry (None: none expires), `if_version[i]` the version it must have (None: any).
+    """
 
     schema: CollectionSchema
     keys: Sequence[bytes]
     metadata: Sequence[Packed]
     vectors: Mapping[int, FieldVectors]
     mode: Literal["upsert", "insert"]
+    expires: Sequence[int] | None = None
+    if_version: Sequence[int | None] | None = None
+
+    @property
+    def records(self) -> int:
+        """Number of ids named."""
+        return len(self.keys)
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the vectors given."""
+        return sum(rows.vectors.nbytes for rows in self.vectors.values())
+
+    def detached(self) -> PutRecords:
+        """Return the operation with copies of all that the caller may still change."""
+        copies = {number: replace(rows, vectors=rows.vectors.copy()) for number, rows in self.vectors.items()}
+        return replace(self, vectors=copies)
 
     def apply(self, commit: Commit) -> int:
         """Give every record a new slot; kill the slots of those that were there."""
         state = commit.state(self.schema.number, self.schema.name)
-        old = find_slots(commit, self.schema.number, self.keys)
-        if self.mode == "insert" and len(old):
-            self._refuse(commit)
+        found = look_up(commit, self.schema.number, self.keys)
+        old = known_slots(found)
+        if self.if_version is not None or (self.mode == "insert" and len(old)):
+            self._check(found_versions(commit, self.schema.number, found))
         slots = new_slots(self.schema, state, len(self.keys))
         kill_slots(commit, self.schema, old)
         self._put(commit, slots)
@@ -134,12 +94,12 @@ class PutRecords:
         )
         return len(slots)
 
-    def _refuse(self, commit: Commit) -> None:
-        there = [
-            repr(keys.id_from_key(key))
-            for key in self.keys
-            if commit.txn.get(Table.IDS, keys.id_table_key(self.schema.number, key))
-        ]
+    def _check(self, versions: Sequence[int]) -> None:
+        if self.if_version is not None:
+            check_versions(self.schema, self.keys, self.if_version, versions)
+        there = [repr(keys.id_from_key(key)) for key, version in zip(self.keys, versions, strict=True) if version]
+        if self.mode == "upsert" or not there:
+            return
         raise RecordExistsError(
             f"insert into {self.schema.name!r}: {len(there)} of {len(self.keys)} ids exist already "
             f"({', '.join(there[:IDS_IN_MESSAGE])}{', …' if len(there) > IDS_IN_MESSAGE else ''}); "
@@ -149,7 +109,12 @@ class PutRecords:
         )
 
     def _put(self, commit: Commit, slots: Slots) -> None:
-        put_records(commit.txn, self.schema.number, slots, self.keys, self.metadata)
+        number = self.schema.number
+        put_records(commit.txn, number, slots, self.keys, self.metadata, commit.version, self.expires)
+        commit.change(number).records.append((slots, self.metadata))
+        if self.expires is not None:
+            expires = np.array(self.expires, dtype=np.int64)
+            note_expiring(commit, number, slots[expires != codec.NEVER], expires[expires != codec.NEVER])
         for number, rows in self.vectors.items():
             mine = slots if rows.positions is None else slots[rows.positions]
             put_tail(commit, self.schema.number, number, mine, rows.vectors)
@@ -157,44 +122,80 @@ class PutRecords:
 
 @dataclass(frozen=True, slots=True)
 class UpdateRecord:
-    """Update of one record: metadata keys given replace those stored; vectors given replace those of their field."""
+    """Update of one record: metadata keys given replace those stored; vectors given replace those of their field.
+
+    `expires` is its new expiry; None: what its metadata says where that is written and decides, else the one it has.
+    """
 
     schema: CollectionSchema
     key: bytes
     metadata: Mapping[str, Any] | None
     vectors: Mapping[int, VectorArray]
+    expires: int | None = None
+    if_version: int | None = None
+
+    @property
+    def records(self) -> int:
+        """Number of ids named."""
+        return 1
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the vectors given."""
+        return sum(vector.nbytes for vector in self.vectors.values())
+
+    def detached(self) -> UpdateRecord:
+        """Return the operation with copies of all that the caller may still change."""
+        return replace(self, vectors={number: vector.copy() for number, vector in self.vectors.items()})
 
     def apply(self, commit: Commit) -> int:
         """Rewrite the record in place, or move it to a new slot when a vector changes."""
         number = self.schema.number
         state = commit.state(number, self.schema.name)
-        old = find_slots(commit, number, [self.key])
-        if not len(old):
-            raise RecordNotFoundError(
-                f"collection {self.schema.name!r} has no record {keys.id_from_key(self.key)!r:.80}; upsert creates it",
-                collection=self.schema.name,
-            )
-        packed = self._merged(commit, int(old[0]))
+        old, stored, before = self._find(commit)
+        packed = encode_metadata({**stored, **(self.metadata or {})}, 0)
+        expires = self._expires(stored, before)
         if not self.vectors:
-            put_records(commit.txn, number, old, [self.key], [packed])
-            commit.change(number)
+            put_records(commit.txn, number, old, [self.key], [packed], commit.version, [expires])
+            commit.change(number).records.append((old, [packed]))
+            commit.change(number).rewritten.append(old)
+            if expires != before:
+                note_expiring(commit, number, old, np.array([expires], dtype=np.int64))
             return 1
         vectors = self._kept_vectors(commit, old) | dict(self.vectors)
         slots = new_slots(self.schema, state, 1)
         kill_slots(commit, self.schema, old)
-        put_records(commit.txn, number, slots, [self.key], [packed])
+        put_records(commit.txn, number, slots, [self.key], [packed], commit.version, [expires])
+        commit.change(number).records.append((slots, [packed]))
+        if expires != codec.NEVER:
+            note_expiring(commit, number, slots, np.array([expires], dtype=np.int64))
         for field_number, vector in vectors.items():
             put_tail(commit, number, field_number, slots, vector)
         commit.states[number] = msgspec.structs.replace(state, next_slot=state.next_slot + 1)
         return 1
 
-    def _merged(self, commit: Commit, slot: int) -> Packed:
-        key = keys.record_key(self.schema.number, slot)
-        value = commit.txn.get(Table.RECORDS, key)
-        if value is None:
-            raise codec.corrupt_value(Table.RECORDS, key, "is missing")
-        _, stored = codec.decode_record(key, value)
-        return encode_metadata({**stored, **(self.metadata or {})}, 0)
+    def _find(self, commit: Commit) -> tuple[Slots, Metadata, int]:
+        """Slot (as an array), metadata and expiry of the record; its errors when it is not there or not as expected."""
+        old = known_slots(look_up(commit, self.schema.number, [self.key]))
+        metadata, version, expires = Metadata(), 0, codec.NEVER
+        if len(old):
+            [key], [value] = stored_records(commit, self.schema.number, old)
+            _, metadata, version, expires = codec.decode_whole_record(key, value)
+            version = 0 if has_expired(expires, commit.now) else version
+        check_versions(self.schema, [self.key], [self.if_version], [version])
+        if version:
+            return old, metadata, expires
+        raise RecordNotFoundError(
+            f"collection {self.schema.name!r} has no record {keys.id_from_key(self.key)!r:.80}; upsert creates it",
+            collection=self.schema.name,
+        )
+
+    def _expires(self, stored: Metadata, before: int) -> int:
+        if self.expires is not None:
+            return self.expires
+        if self.metadata is None or self.schema.ttl_field is None:
+            return before
+        return read_ttl(self.schema.ttl_field, {**stored, **self.metadata}, 0)
 
     def _kept_vectors(self, commit: Commit, old: Slots) -> dict[int, VectorArray]:
         kept = {}
@@ -217,21 +218,40 @@ class UpdateRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRecords:
-    """Deletion by id; ids that do not exist are passed over."""
+    """Deletion by id; ids that do not exist are passed over. `if_version` as in PutRecords."""
 
     schema: CollectionSchema
     keys: Sequence[bytes]
+    if_version: Sequence[int | None] | None = None
+
+    @property
+    def records(self) -> int:
+        """Number of ids named."""
+        return len(self.keys)
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the vectors given: none."""
+        return 0
+
+    def detached(self) -> DeleteRecords:
+        """Return the operation itself: the caller holds nothing of it."""
+        return self
 
     def apply(self, commit: Commit) -> int:
-        """Remove ids and records, kill their slots; returns how many existed."""
+        """Remove ids and records, kill their slots; returns how many existed, those that had expired left out."""
         number = self.schema.number
         state = commit.state(number, self.schema.name)
-        old = find_slots(commit, number, self.keys)
+        found = look_up(commit, number, self.keys)
+        versions = found_versions(commit, number, found)
+        if self.if_version is not None:
+            check_versions(self.schema, self.keys, self.if_version, versions)
+        old = known_slots(found)
         for key in self.keys:
             commit.txn.delete(Table.IDS, keys.id_table_key(number, key))
         kill_slots(commit, self.schema, old)
         commit.states[number] = msgspec.structs.replace(state, live=state.live - len(old))
-        return len(old)
+        return sum(version > 0 for version in versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,18 +302,51 @@ class DropCollection:
         return state.live
 
 
+def put_ids(operation: Operation) -> set[tuple[int, bytes]]:
+    """Records that an operation stores, by collection number and id key; deleted ones have no version to mistake."""
+    if isinstance(operation, PutRecords):
+        return {(operation.schema.number, key) for key in operation.keys}
+    return {(operation.schema.number, operation.key)} if isinstance(operation, UpdateRecord) else set()
+
+
 def check_room(commit: Commit) -> None:
     """LimitExceededError when the database holds as many collections as are possible."""
     if len(commit.schemas) >= COLLECTIONS_MAX:
         raise LimitExceededError(f"the database holds {COLLECTIONS_MAX} collections, the most possible")
 
 
-def find_slots(commit: Commit, collection: int, id_keys: Sequence[bytes]) -> Slots:
-    """Return the slots of those ids that exist, in the order given."""
+def look_up(commit: Commit, collection: int, id_keys: Sequence[bytes]) -> list[int | None]:
+    """Return the slot of each id, None where there is none. Records that have expired still have one."""
     wanted = [keys.id_table_key(collection, key) for key in id_keys]
     values = commit.txn.get_many(Table.IDS, wanted)
-    found = [codec.decode_slot(key, value) for key, value in zip(wanted, values, strict=True) if value is not None]
-    return np.array(found, dtype=np.uint32)
+    return [None if value is None else codec.decode_slot(key, value) for key, value in zip(wanted, values, strict=True)]
+
+
+def known_slots(found: Sequence[int | None]) -> Slots:
+    """Return the slots of `look_up` without the gaps."""
+    return np.array([slot for slot in found if slot is not None], dtype=np.uint32)
+
+
+def stored_records(commit: Commit, collection: int, slots: Slots) -> tuple[list[bytes], list[memoryview]]:
+    """Return the keys and values of the records of live slots."""
+    record_keys = keys.record_keys(collection, slots.tolist())
+    return record_keys, present(record_keys, commit.txn.get_many(Table.RECORDS, record_keys))
+
+
+def found_versions(commit: Commit, collection: int, found: Sequence[int | None]) -> list[int]:
+    """Return the version of the record at each slot of `look_up`; 0 where there is none or it has expired."""
+    heads = iter(codec.decode_record_heads(*stored_records(commit, collection, known_slots(found))))
+    versions = []
+    for slot in found:
+        version, expires = (0, codec.NEVER) if slot is None else next(heads)
+        versions.append(0 if has_expired(expires, commit.now) else version)
+    return versions
+
+
+def note_expiring(commit: Commit, collection: int, slots: Slots, expires: npt.NDArray[np.int64]) -> None:
+    """Tell the next View when slots expire."""
+    if len(slots):
+        commit.change(collection).expiring.append((slots, expires))
 
 
 def new_slots(schema: CollectionSchema, state: CollectionState, count: int) -> Slots:
@@ -321,13 +374,20 @@ def kill_slots(commit: Commit, schema: CollectionSchema, slots: Slots) -> None:
 
 
 def put_records(
-    txn: WriteTransaction, collection: int, slots: Slots, id_keys: Sequence[bytes], metadata: Sequence[Packed]
+    txn: WriteTransaction,
+    collection: int,
+    slots: Slots,
+    id_keys: Sequence[bytes],
+    metadata: Sequence[Packed],
+    version: int,
+    expires: Sequence[int] | None,
 ) -> None:
-    """Store the id and record rows of a batch."""
+    """Store the id and record rows of a batch. `expires` None: none of them does."""
     listed = slots.tolist()
     ids = [keys.id_table_key(collection, key) for key in id_keys]
     txn.put_many(Table.IDS, sorted(codec.encode_slots(ids, listed)))
-    _put_newest(txn, Table.RECORDS, codec.encode_records(keys.record_keys(collection, listed), id_keys, metadata))
+    record_keys = keys.record_keys(collection, listed)
+    _put_newest(txn, Table.RECORDS, codec.encode_records(record_keys, id_keys, metadata, version, expires))
 
 
 def put_tail(commit: Commit, collection: int, field_number: int, slots: Slots, vectors: VectorArray) -> None:

@@ -9,12 +9,14 @@ Concurrency: `publish` is called under the writer's lock; `follow` locks itself;
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecdb.config import LOG_ENTRIES_KEPT
+from vecdb.config import BLOCK_SLOTS, LOG_ENTRIES_KEPT
 from vecdb.engine import bitmap
+from vecdb.engine.index_view import advanced_expiry, advanced_indexes, block_count, load_expiry, load_indexes
 from vecdb.engine.loading import (
     load_collection_state,
     load_dead,
@@ -35,7 +37,7 @@ from vecdb.storage.keys import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vecdb.engine.operations import Commit
+    from vecdb.engine.commit import Commit
     from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.state import CollectionState
     from vecdb.storage.environment import Environment
@@ -62,6 +64,7 @@ class Publisher:
                 commit.states[number],
                 change.killed_slots(),
                 change.appended,
+                change.rewritten_slots(),
             )
         self.view = View(seq=seq, txn=txn, collections=collections, names=_names(collections))
 
@@ -84,7 +87,7 @@ class Publisher:
         before, seq = self.view, newest_seq(txn)
         if seq - before.seq >= LOG_ENTRIES_KEPT:
             return load_view(self._environment)
-        killed, catalog = self._read_log(txn, before.seq, seq)
+        killed, rewritten, catalog = self._read_log(txn, before.seq, seq)
         schemas = load_schemas(txn) if catalog else {n: view.schema for n, view in before.collections.items()}
         collections = {number: view for number, view in before.collections.items() if number in schemas}
         for number, parts in killed.items():
@@ -93,12 +96,16 @@ class Publisher:
             state = load_collection_state(txn, number)
             known = collections.get(number)
             appended = _tail_news(txn, known, schemas[number], state)
-            slots = np.sort(np.concatenate(parts))
-            collections[number] = advanced(txn, known, schemas[number], state, slots, appended)
+            slots, changed = np.sort(np.concatenate(parts)), np.concatenate(rewritten[number])
+            collections[number] = advanced(txn, known, schemas[number], state, slots, appended, changed)
         return View(seq=seq, txn=txn, collections=collections, names=_names(collections))
 
-    def _read_log(self, txn: ReadTransaction, after: int, upto: int) -> tuple[dict[int, list[Slots]], bool]:
+    def _read_log(
+        self, txn: ReadTransaction, after: int, upto: int
+    ) -> tuple[dict[int, list[Slots]], dict[int, list[Slots]], bool]:
+        """Slots killed and slots rewritten of every changed collection, and whether the catalog changed."""
         killed: dict[int, list[Slots]] = {}
+        rewritten: dict[int, list[Slots]] = {}
         catalog = False
         for seq in range(after + 1, upto + 1):
             key = keys.log_key(seq)
@@ -106,7 +113,9 @@ class Publisher:
             catalog |= entry.catalog
             for number, slots in entry.collections.items():
                 killed.setdefault(number, []).append(np.frombuffer(slots, dtype="<u4"))
-        return killed, catalog
+                in_place = entry.rewritten.get(number, b"")
+                rewritten.setdefault(number, []).append(np.frombuffer(in_place, dtype="<u4"))
+        return killed, rewritten, catalog
 
 
 def advanced(
@@ -116,8 +125,9 @@ def advanced(
     state: CollectionState,
     killed: Slots,
     appended: Mapping[int, list[tuple[Slots, VectorArray]]],
+    rewritten: Slots,
 ) -> CollectionView:
-    """Return the collection after rows were appended, slots killed, or segments exchanged."""
+    """Return the collection after rows were appended, slots killed or rewritten, or segments exchanged."""
     dead = before.dead if before is not None else load_dead(txn, schema.number, state.next_slot)
     dead = bitmap.resized(dead, state.next_slot)
     if len(killed) and before is not None:
@@ -132,7 +142,24 @@ def advanced(
         if len(killed):
             changed = changed.killed(killed)
         fields.append(_with_segments(txn, schema.number, changed, state, dead))
-    return CollectionView(schema=schema, state=state, dead=dead, fields=tuple(fields))
+    view = CollectionView(schema=schema, state=state, dead=dead, fields=tuple(fields))
+    return _with_columns(txn, before, view, rewritten) if state.indexes or state.expiring else view
+
+
+def _with_columns(
+    txn: ReadTransaction, before: CollectionView | None, view: CollectionView, rewritten: Slots
+) -> CollectionView:
+    """Add indexes and expiries: a commit may have written the blocks of new slots and of slots rewritten in place."""
+    number, state = view.schema.number, view.state
+    if before is None:
+        return replace(view, indexes=load_indexes(txn, number, state), expiry=load_expiry(txn, number, state))
+    touched = set(range(before.state.next_slot // BLOCK_SLOTS, block_count(state.next_slot)))
+    touched.update((rewritten // BLOCK_SLOTS).tolist())
+    return replace(
+        view,
+        indexes=advanced_indexes(txn, number, before.indexes, state, touched),
+        expiry=advanced_expiry(txn, number, before.expiry, state, touched),
+    )
 
 
 def _with_segments(

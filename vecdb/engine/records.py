@@ -1,6 +1,7 @@
 """Fetches records of a View: by id and by page.
 
-Promises: ids, metadata and vectors returned are those of the View's seq. Damaged values raise CorruptionError.
+Promises: what has expired is absent, whether it was removed yet or not. Ids, metadata and vectors returned are those of
+the View's seq. Damaged values raise CorruptionError.
 Concurrency: LMDB allows a read transaction to one thread at a time, so each fetch holds the View's lock to read.
 """
 
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vecdb.engine import clock
+from vecdb.engine.expiry import has_expired, instant, micros
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import Record
@@ -24,8 +27,15 @@ if TYPE_CHECKING:
 
 def exists(view: View, collection: CollectionView, key: bytes) -> bool:
     """Return whether a record with this id key exists."""
+    id_key = keys.id_table_key(collection.schema.number, key)
     with view.lock:
-        return view.txn.get(Table.IDS, keys.id_table_key(collection.schema.number, key)) is not None
+        value = view.txn.get(Table.IDS, id_key)
+        if value is None:
+            return False
+        record_keys = [keys.record_key(collection.schema.number, codec.decode_slot(id_key, value))]
+        values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
+        [(_, expires)] = codec.decode_record_heads(record_keys, values)
+    return not has_expired(expires, clock.now_micros())
 
 
 def get_records(
@@ -40,14 +50,28 @@ def get_records(
         ]
         known = np.array([slot for slot in slots if slot is not None], dtype=np.uint32)
         stored = fetch_records(view, collection.schema.number, known)
-    found = iter(_with_vectors(collection, known, stored) if with_vectors else stored)
-    return [None if slot is None else next(found) for slot in slots]
+    found = iter(with_vectors_of(collection, known, stored) if with_vectors else stored)
+    records = [None if slot is None else next(found) for slot in slots]
+    now = clock.now_micros()
+    return [None if record is None or _is_expired(record, now) else record for record in records]
 
 
 def page(
     view: View, collection: CollectionView, after: bytes | None, limit: int, *, with_vectors: bool
 ) -> tuple[list[Record], bytes | None]:
     """Return up to `limit` records after an id key, in id order, and the key to continue from (None at the end)."""
+    now, found = clock.now_micros(), list[Record]()
+    while True:
+        part, after = _stored_page(view, collection, after, limit - len(found), with_vectors=with_vectors)
+        found += [record for record in part if not _is_expired(record, now)]
+        if after is None or len(found) == limit:
+            return found, after
+
+
+def _stored_page(
+    view: View, collection: CollectionView, after: bytes | None, limit: int, *, with_vectors: bool
+) -> tuple[list[Record], bytes | None]:
+    """As `page`, with those that have expired."""
     prefix = keys.collection_prefix(collection.schema.number)
     # The smallest key after `after` is `after` with a zero byte appended.
     start = prefix if after is None else keys.id_table_key(collection.schema.number, after) + b"\x00"
@@ -60,14 +84,19 @@ def page(
         slots = np.array([slot for _, slot in taken[:limit]], dtype=np.uint32)
         found = fetch_records(view, collection.schema.number, slots)
     last = taken[limit - 1][0][len(prefix) :] if len(taken) > limit else None
-    return _with_vectors(collection, slots, found) if with_vectors else found, last
+    return with_vectors_of(collection, slots, found) if with_vectors else found, last
 
 
 def fetch_records(view: View, number: int, slots: Slots) -> list[Record]:
-    """Return the records of live slots; the caller holds the View's lock."""
+    """Return the records of live slots, those that have expired too; the caller holds the View's lock."""
     record_keys = keys.record_keys(number, slots.tolist())
     values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
-    return [Record(*codec.decode_record(key, value)) for key, value in zip(record_keys, values, strict=True)]
+    decoded = [codec.decode_whole_record(key, value) for key, value in zip(record_keys, values, strict=True)]
+    return [Record(record_id, metadata, version, instant(expires)) for record_id, metadata, version, expires in decoded]
+
+
+def _is_expired(record: Record, now: int) -> bool:
+    return record.expires_at is not None and has_expired(micros(record.expires_at), now)
 
 
 def present(record_keys: Sequence[bytes], values: Sequence[memoryview | None]) -> list[memoryview]:
@@ -79,7 +108,8 @@ def present(record_keys: Sequence[bytes], values: Sequence[memoryview | None]) -
     return found
 
 
-def _with_vectors(collection: CollectionView, slots: Slots, found: list[Record]) -> list[Record]:
+def with_vectors_of(collection: CollectionView, slots: Slots, found: list[Record]) -> list[Record]:
+    """Return the records, found at `slots`, with their vectors."""
     vectors: list[dict[str, FloatArray]] = [{} for _ in found]
     for field in collection.fields:
         has, rows = field.vectors_of(slots)

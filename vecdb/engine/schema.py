@@ -15,7 +15,9 @@ from vecdb.config import (
     FIELDS_MAX,
     M_MAX,
     M_MIN,
+    METADATA_DEPTH_MAX,
     NAME_PATTERN,
+    TTL_FIELD_BYTES_MAX,
 )
 from vecdb.errors import FieldNotFoundError, InvalidNameError, InvalidRequestError, LimitExceededError
 from vecdb.types import DEFAULT_FIELD, Builder, Field, Metric, VectorDtype
@@ -50,11 +52,15 @@ class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CollectionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One collection: its number (the prefix of all its keys), name and fields."""
+    """One collection: its number (the prefix of all its keys), name and fields.
+
+    `ttl_field` is the path in the metadata, its keys joined by dots, that says when a record expires.
+    """
 
     number: int
     name: str
     fields: tuple[FieldSchema, ...]
+    ttl_field: str | None = None
 
     def field(self, name: str | None) -> FieldSchema:
         """Look up a field; None means the only one."""
@@ -85,7 +91,7 @@ def check_name(kind: str, name: object) -> str:
     )
 
 
-def build_schema(number: int, name: str, fields: Mapping[str, Field]) -> CollectionSchema:
+def build_schema(number: int, name: str, fields: Mapping[str, Field], ttl_field: str | None = None) -> CollectionSchema:
     """Check the declaration of a collection and number its fields."""
     check_name("collection", name)
     if not 1 <= len(fields) <= FIELDS_MAX:
@@ -94,7 +100,7 @@ def build_schema(number: int, name: str, fields: Mapping[str, Field]) -> Collect
             collection=name,
         )
     schemas = tuple(_field_schema(index, *item) for index, item in enumerate(fields.items()))
-    return CollectionSchema(number=number, name=name, fields=schemas)
+    return CollectionSchema(number=number, name=name, fields=schemas, ttl_field=_check_ttl_field(name, ttl_field))
 
 
 def declared_fields(fields: Mapping[str, Field] | None, single: Field | None) -> dict[str, Field]:
@@ -110,6 +116,30 @@ def declared_fields(fields: Mapping[str, Field] | None, single: Field | None) ->
     if not fields:
         raise InvalidRequestError("a collection needs dim= (one unnamed field) or fields={name: Field(dim=...)}")
     return dict(fields)
+
+
+def _check_ttl_field(collection: str, path: object) -> str | None:
+    if path is None:
+        return None
+    if not isinstance(path, str) or not path or not all(path.split(".")):
+        raise InvalidRequestError(
+            f"ttl_field of collection {collection!r} is {path!r:.80}; "
+            "give a key of the metadata, 'a.b' for a nested one",
+            collection=collection,
+        )
+    plain = str.__str__(path)
+    if len(plain.encode(errors="replace")) > TTL_FIELD_BYTES_MAX or plain.count(".") >= METADATA_DEPTH_MAX:
+        raise LimitExceededError(
+            f"ttl_field of collection {collection!r} has {len(plain)} characters and {plain.count('.') + 1} keys; at "
+            f"most {TTL_FIELD_BYTES_MAX} bytes and {METADATA_DEPTH_MAX} keys are possible",
+            collection=collection,
+        )
+    if not plain.isprintable():
+        raise InvalidRequestError(
+            f"ttl_field of collection {collection!r} holds unprintable characters; name a key of the metadata",
+            collection=collection,
+        )
+    return plain
 
 
 def _field_schema(number: int, name: str, field: Field) -> FieldSchema:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.engine.effort import SearchEffort
+from vecdb.index.scratch import thread_scratch
 from vecdb.index.search import (
     BatchHits,
     Hits,
@@ -22,7 +23,7 @@ from vecdb.index.search import (
     search_segment,
     search_segment_batch,
 )
-from vecdb.types import FloatArray
+from vecdb.types import FloatArray, SegmentPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +61,24 @@ def search_field(field: FieldView, query: FloatArray, limit: int, effort: Search
     if field.tail.live:
         parts.append(scan_planned(field.tail.plan, query.reshape(1, -1), limit, field.tail.dead).of(0))
     return merged(parts, limit)
+
+
+def explained_search(
+    field: FieldView, query: FloatArray, limit: int, effort: SearchEffort
+) -> tuple[FieldHits, tuple[SegmentPlan, ...]]:
+    """As `search_field`, place by place, with what was done in each."""
+    plans, wanted = [], min(limit, field.live)
+    for view in field.segments:
+        ef = effort.ef_for(view, wanted)
+        search_segment(view.segment, query, wanted, max(ef, 1), view.dead)
+        scored = view.live if effort.exact else thread_scratch().scored
+        name = "exact scan" if effort.exact else "graph"
+        where = f"segment {view.entry.number}"
+        plans.append(SegmentPlan(where, name, view.live, view.live, view.live, ef, scored, 0 if effort.exact else ef))
+    if field.tail.live:
+        rows = field.tail.live
+        plans.append(SegmentPlan("tail", "exact scan", rows, rows, rows, 0, rows, 0))
+    return search_field(field, query, limit, effort), tuple(plans)
 
 
 def search_field_batch(

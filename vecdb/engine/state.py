@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from vecdb.types import IndexKind
+
 
 class FieldState(msgspec.Struct, frozen=True):
     """Which segments answer for a field, and from which slot on the tail does."""
@@ -20,17 +22,42 @@ class FieldState(msgspec.Struct, frozen=True):
     next_segment: int = 0
 
 
+class IndexState(msgspec.Struct, frozen=True):
+    """One metadata index: its blocks below `built` hold the records; it answers once it is `ready`, when all do.
+
+    `next_code` is the code that its next new term gets.
+    """
+
+    number: int
+    path: str
+    kind: IndexKind
+    ready: bool = False
+    built: int = 0
+    next_code: int = 0
+
+
 class CollectionState(msgspec.Struct, frozen=True):
-    """Counters of a collection and the state of each field, by field number."""
+    """Counters of a collection, the state of each field, by field number, and its metadata indexes.
+
+    `expiring` says that some record has had an expiry, so that there are blocks of them.
+    """
 
     next_slot: int
     live: int
     fields: tuple[FieldState, ...]
+    indexes: tuple[IndexState, ...] = ()
+    next_index: int = 0
+    expiring: bool = False
 
     def with_field(self, number: int, field: FieldState) -> CollectionState:
         """Return the state with one field replaced."""
         fields = (*self.fields[:number], field, *self.fields[number + 1 :])
         return msgspec.structs.replace(self, fields=fields)
+
+    def with_index(self, index: IndexState) -> CollectionState:
+        """Return the state with one metadata index replaced."""
+        indexes = tuple(index if known.number == index.number else known for known in self.indexes)
+        return msgspec.structs.replace(self, indexes=indexes)
 
 
 class SegmentEntry(msgspec.Struct, frozen=True):
@@ -57,11 +84,13 @@ class SegmentEntry(msgspec.Struct, frozen=True):
 class LogEntry(msgspec.Struct, frozen=True):
     """What one commit changed: collections by number, each with the slots it killed (u32 little-endian).
 
-    `catalog` says that collections were created or dropped.
+    `rewritten` has, of the same form, slots whose metadata changed in place; `catalog` says that collections were
+    created or dropped.
     """
 
     catalog: bool
     collections: dict[int, bytes]
+    rewritten: dict[int, bytes] = {}
 
 
 class Counters(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from vecdb.config import FOLLOW_INTERVAL_S, FOLLOW_WAIT_S, INDEX_COMMIT_BYTES
+from vecdb.config import EXPIRY_INDEX, FOLLOW_INTERVAL_S, FOLLOW_WAIT_S, INDEX_COMMIT_BYTES
 from vecdb.engine.loading import load_counters
 from vecdb.engine.state import COUNTERS_KEY, FieldState, SegmentEntry
 from vecdb.errors import CorruptionError
@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from vecdb.storage.environment import Environment
     from vecdb.storage.transactions import ReadTransaction
 
-COLLECTION_TABLES = (Table.IDS, Table.RECORDS, Table.TAIL, Table.DEAD, Table.SEGMENTS, Table.CHUNKS)
+COLLECTION_TABLES = (
+    Table.IDS,
+    Table.RECORDS,
+    Table.TAIL,
+    Table.DEAD,
+    Table.SEGMENTS,
+    Table.CHUNKS,
+    Table.COLUMNS,
+    Table.TERMS,
+)
 
 
 class Sweeper:
@@ -48,9 +57,31 @@ class Sweeper:
         self.sweep_dropped()
         found = False
         for number, collection in view.collections.items():
+            self.sweep_indexes(number)
             for field in range(len(collection.fields)):
                 found |= self.sweep_field(number, field)
         return found
+
+    def sweep_indexes(self, number: int) -> None:
+        """Remove the blocks and terms of metadata indexes that the collection no longer has."""
+        prefix = keys.collection_prefix(number)
+        stored = {index for table in (Table.COLUMNS, Table.TERMS) for index in self._indexes_in(table, prefix)}
+        view = self._publisher.view.collections.get(number)
+        if view is None:
+            return
+        listed = {EXPIRY_INDEX, *(index.number for index in view.state.indexes)}
+        # An index created since the View was taken has a number that no View so far has listed.
+        gone = [index for index in sorted(stored - listed) if index < view.state.next_index]
+        for index in gone:
+            start = keys.index_prefix(number, index)
+            for table in (Table.COLUMNS, Table.TERMS):
+                self._delete(table, start, keys.prefix_stop(start))
+        if gone:
+            self._writer.renew_view()
+
+    def _indexes_in(self, table: Table, prefix: bytes) -> list[int]:
+        """Numbers of the metadata indexes that have keys in a table."""
+        return [int.from_bytes(part[-2:], "big") for part in self._prefixes_in(table, prefix, len(prefix) + 2)]
 
     def sweep_field(self, number: int, field: int) -> bool:
         """Remove the unlisted segments and the sealed tail rows of one field; tell whether there was a segment."""
@@ -148,15 +179,18 @@ class Sweeper:
             self._writer.renew_view()
 
     def _segments_in(self, table: Table, prefix: bytes) -> list[int]:
-        """Numbers of the segments that have keys in a table: one seek each."""
-        found: list[int] = []
+        """Numbers of the segments that have keys in a table."""
+        return [int.from_bytes(part[-4:], "big") for part in self._prefixes_in(table, prefix, len(prefix) + 4)]
+
+    def _prefixes_in(self, table: Table, prefix: bytes, length: int) -> list[bytes]:
+        """The different first `length` bytes of the keys under a prefix: one seek each."""
+        found: list[bytes] = []
         txn = self._environment.begin_read()
         try:
             start, stop = prefix, keys.prefix_stop(prefix)
             while (key := _first_key(txn, table, start, stop)) is not None:
-                segment_prefix = key[: len(prefix) + 4]
-                found.append(int.from_bytes(segment_prefix[-4:], "big"))
-                following = keys.prefix_stop(segment_prefix)
+                found.append(key[:length])
+                following = keys.prefix_stop(found[-1])
                 if following is None:
                     break
                 start = following

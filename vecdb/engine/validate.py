@@ -234,6 +234,11 @@ def check_seq(min_seq: object) -> int:
     return _check_int("min_seq", min_seq, 0, SEQ_MAX)
 
 
+def check_version(if_version: object) -> int:
+    """Check one `if_version`: the version of a record, 0 for none."""
+    return _check_int("if_version", if_version, 0, SEQ_MAX)
+
+
 def check_timeout(timeout_s: object) -> float:
     """Check `timeout_s`: a number of seconds, 0 or more."""
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:

@@ -17,10 +17,12 @@ import numpy as np
 from vecdb.config import PROBLEMS_MAX
 from vecdb.engine import bitmap
 from vecdb.engine.compaction import read_graph
-from vecdb.engine.loading import items_under, load_collection, load_schemas
+from vecdb.engine.loading import items_under, load_collection, load_schemas, newest_seq
+from vecdb.engine.verify_indexes import index_problems
 from vecdb.errors import StorageError, VecDBError
 from vecdb.index.graph import validate_graph
 from vecdb.storage import codec, keys
+from vecdb.storage.blocks import check_block
 from vecdb.storage.chunks import check_chunk
 from vecdb.storage.keys import Table
 from vecdb.types import VerifyReport
@@ -89,6 +91,8 @@ def _check_values(txn: ReadTransaction, table: Table, findings: Findings) -> Non
             if table is Table.CHUNKS:
                 check_chunk(key, value)
                 findings.chunks += 1
+            elif table is Table.COLUMNS:
+                check_block(key, value)
             else:
                 codec.open_value(table, key, value)
         except StorageError as error:
@@ -114,17 +118,25 @@ def _check_collection(txn: ReadTransaction, schema: CollectionSchema, findings: 
         findings.note(f"collection {schema.name!r}: slot {dead[0]} has a record but is marked dead ({len(dead)} such)")
     _check_rows(view, slots, findings)
     _check_graphs(view, findings)
+    for problem in index_problems(txn, view):
+        findings.note(problem)
 
 
 def _check_records(txn: ReadTransaction, schema: CollectionSchema, findings: Findings) -> Slots:
-    """Every id names a record and every record is named by its id; returns the slots of all records."""
+    """Every id names a record, every record is named by its id and of some commit; returns the slots of all records."""
+    newest = newest_seq(txn)
     prefix = keys.collection_prefix(schema.number)
     by_id = {key[len(prefix) :]: codec.decode_slot(key, value) for key, value in items_under(txn, Table.IDS, prefix)}
     slots = []
     for key, value in items_under(txn, Table.RECORDS, prefix):
         slot = keys.slot_from_key(key)
         slots.append(slot)
-        record_id, _ = codec.decode_record(key, value)
+        record_id, _, version, _ = codec.decode_whole_record(key, value)
+        if not 0 < version <= newest:
+            findings.note(
+                f"collection {schema.name!r}: the record at slot {slot} has version {version}, "
+                f"but the newest commit is {newest}"
+            )
         if by_id.pop(keys.id_key(record_id), None) != slot:
             findings.note(f"collection {schema.name!r}: the record at slot {slot} is not the one its id names")
     if by_id:

@@ -29,7 +29,10 @@ from vecdb.errors import CollectionNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from vecdb.engine.filtering import Matches
+    from vecdb.engine.index_view import IndexView
     from vecdb.engine.validate import VectorArray
+    from vecdb.index.columns import ColumnTable
     from vecdb.index.segment import Segment
     from vecdb.kernels.column import Column
     from vecdb.storage.transactions import ReadTransaction
@@ -42,6 +45,11 @@ class SlotMap:
         self._column = column
         # Rows bulk-loaded and never replaced are numbered without gaps: then no search is needed.
         self._first = entry.first_slot if entry.last_slot - entry.first_slot + 1 == entry.rows else None
+
+    @cached_property
+    def is_contiguous(self) -> bool:
+        """Whether row r is slot first + r."""
+        return self._first is not None and self._order is None
 
     @cached_property
     def slots(self) -> Slots:
@@ -58,7 +66,7 @@ class SlotMap:
 
     def rows_of(self, slots: Slots) -> npt.NDArray[np.int64]:
         """Return the row of each slot; all of them must be in the segment."""
-        if self._first is not None and self._order is None:
+        if self._first is not None and self.is_contiguous:
             return slots.astype(np.int64) - self._first
         return self.find(slots)
 
@@ -143,12 +151,19 @@ class FieldView:
 
 @dataclass(frozen=True, slots=True)
 class CollectionView:
-    """One collection: schema, counters, tombstones by slot, and its fields in the order of the schema."""
+    """One collection: schema, counters, tombstones by slot, its fields in the order of the schema, its ready indexes.
+
+    `expiry` tells when records expire, None when none ever has had an expiry. `remembered` keeps what filters matched,
+    by the filter as it is printed: the one thing that grows.
+    """
 
     schema: CollectionSchema
     state: CollectionState
     dead: bitmap.Words
     fields: tuple[FieldView, ...]
+    indexes: tuple[IndexView, ...] = ()
+    expiry: ColumnTable | None = None
+    remembered: dict[str, Matches] = field(default_factory=dict, compare=False, repr=False)
 
     def field(self, name: str | None) -> FieldView:
         """Look up a field view; None means the only field."""

@@ -4,7 +4,9 @@ Promises: `submit` returns when the operation is committed (fsynced under durabi
 search of the process; it raises when the operation has left no trace. Callers that wait while a commit is under way
 share the next one. An interrupt (Ctrl-C) concerns the interrupted caller alone: its operation is stored whole or not at
 all, and what is stored is visible.
+A transaction of several operations commits alone, since it is aborted when one of them fails.
 Invariants: one commit = one seq = one log entry; the View published is the state just committed, never an older one.
+In one commit one caller at most puts a record, so `if_version` never mistakes another's record for the caller's own.
 Concurrency: any number of callers; the one holding the write lock commits for all that queued before it took it.
 """
 
@@ -20,8 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecdb.config import DEAD_BLOCK_SLOTS, GROUP_OPERATIONS_MAX, LOG_ENTRIES_KEPT
-from vecdb.engine import bitmap
-from vecdb.engine.operations import Commit, Operation
+from vecdb.engine import bitmap, clock
+from vecdb.engine.commit import AllOrNothing, Commit, Operation
+from vecdb.engine.index_writing import write_expiry, write_indexes
+from vecdb.engine.operations import put_ids
 from vecdb.engine.state import LogEntry, collection_key
 from vecdb.errors import StorageError, StoragePoisonedError, VecDBError
 from vecdb.storage import codec, keys
@@ -64,7 +68,7 @@ class Writer:
         try:
             with self._lock:
                 while not ticket.done:
-                    self._commit([self._queue.popleft() for _ in range(min(len(self._queue), GROUP_OPERATIONS_MAX))])
+                    self._commit(self._take())
         except BaseException:
             # Interrupted: what nobody took up is withdrawn, else a later commit would store it.
             with suppress(ValueError):
@@ -91,6 +95,26 @@ class Writer:
         """Wait for the commit under way; later submits fail in the storage layer."""
         with self._lock:
             pass
+
+    def _take(self) -> list[Ticket]:
+        """Take the next group from the queue, in order; it ends before an operation that must not be part of it."""
+        taken: list[Ticket] = []
+        put: set[tuple[int, bytes]] = set()
+        try:
+            while self._queue and len(taken) < GROUP_OPERATIONS_MAX:
+                taken.append(self._queue.popleft())
+                alone = isinstance(taken[-1].operation, AllOrNothing)
+                if len(taken) == 1 and (alone or not self._queue):
+                    break
+                puts = put_ids(taken[-1].operation)
+                if len(taken) > 1 and (alone or not put.isdisjoint(puts)):
+                    self._queue.appendleft(taken.pop())
+                    break
+                put |= puts
+        except BaseException:
+            self._queue.extendleft(reversed(taken))
+            raise
+        return taken
 
     def _commit(self, tickets: list[Ticket]) -> None:
         if not tickets:
@@ -134,6 +158,7 @@ class Writer:
             view=view,
             states={number: collection.state for number, collection in view.collections.items()},
             schemas={number: collection.schema for number, collection in view.collections.items()},
+            now=clock.now_micros(),
         )
 
     def _finish(self, commit: Commit, tickets: list[Ticket]) -> None:
@@ -149,28 +174,37 @@ class Writer:
 
 
 def _run(ticket: Ticket, commit: Commit) -> None:
-    """Apply one operation; its own refusal concerns it alone, a failing store concerns the whole commit."""
+    """Apply one operation; its own refusal concerns it alone, a failing store concerns the whole commit.
+
+    A refused transaction may have changed something by then, so it fails its commit, in which it is alone.
+    """
     ticket.error = None
     try:
         ticket.count = ticket.operation.apply(commit)
     except StorageError:
         raise
     except VecDBError as error:
+        if isinstance(ticket.operation, AllOrNothing):
+            raise
         ticket.error = error
 
 
 def _write_changes(commit: Commit) -> None:
-    """Store counters, tombstones and the log entry of a commit."""
-    killed, seq = {}, commit.seq
+    """Store metadata indexes, counters, tombstones and the log entry of a commit."""
+    killed, rewritten, seq = {}, {}, commit.seq
     for number, change in commit.changes.items():
+        write_indexes(commit, number, change)
+        write_expiry(commit, number, change)
         key = collection_key(number)
         commit.txn.put(Table.STATE, key, codec.encode_struct(Table.STATE, key, commit.states[number]))
         slots = change.killed_slots()
         killed[number] = slots.astype("<u4").tobytes()
+        if change.rewritten:
+            rewritten[number] = change.rewritten_slots().astype("<u4").tobytes()
         if len(slots):
             _write_tombstones(commit, number, slots)
     key = keys.log_key(seq)
-    entry = LogEntry(catalog=commit.catalog_changed, collections=killed)
+    entry = LogEntry(catalog=commit.catalog_changed, collections=killed, rewritten=rewritten)
     commit.txn.put(Table.LOG, key, codec.encode_struct(Table.LOG, key, entry))
     if seq > LOG_ENTRIES_KEPT:
         commit.txn.delete(Table.LOG, keys.log_key(seq - LOG_ENTRIES_KEPT))

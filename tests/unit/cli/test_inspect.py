@@ -8,6 +8,7 @@ import pytest
 
 import vecdb
 from tests.unit.cli.conftest import DIM, ROWS, SHARED_UUID, Shell
+from vecdb.config import FORMAT_VERSION
 
 
 def test_info_lists_every_collection_and_field(shell: Shell, directory: Path) -> None:
@@ -15,7 +16,7 @@ def test_info_lists_every_collection_and_field(shell: Shell, directory: Path) ->
     assert [entry["name"] for entry in document["collections"]] == ["docs", "shop"]
     assert {field["name"]: field["dim"] for field in document["collections"][1]["fields"]} == {"text": 3, "image": 2}
     assert document["collections"][0]["records"] == ROWS
-    assert document["format_version"] == 1
+    assert document["format_version"] == FORMAT_VERSION
     assert document["file_bytes"] > 0
 
 
@@ -96,3 +97,22 @@ def test_count_of_all_collections_has_a_total(shell: Shell, directory: Path) -> 
 
 def test_count_of_one_collection_is_a_bare_number(shell: Shell, directory: Path) -> None:
     assert shell("count", directory, "docs").out == f"{ROWS}\n"
+
+
+def test_count_takes_a_filter(shell: Shell, directory: Path) -> None:
+    assert shell("count", directory, "docs", "--filter", '{"row": {"$gte": 15}}').out == "5\n"
+
+
+@pytest.mark.parametrize("text", ["row > 3", "[1]", '{"row": {"$gtee": 1}}'])
+def test_a_filter_that_is_none_is_a_wrong_request(shell: Shell, directory: Path, text: str) -> None:
+    outcome = shell("count", directory, "docs", "--filter", text)
+    assert outcome.code == 2
+    assert "filter" in outcome.err
+
+
+def test_info_names_the_indexes(shell: Shell, directory: Path) -> None:
+    with vecdb.open(directory) as db:
+        db.collection("docs").create_index("row", "int")
+    assert "row (int)" in shell("info", directory).out
+    [docs, _] = shell("info", directory, "--json").document["collections"]
+    assert docs["indexes"] == [{"path": "row", "kind": "int", "ready": True}]

@@ -115,3 +115,9 @@ def test_recall_prints_one_line_for_people(shell: Shell, directory: Path) -> Non
     outcome = shell("recall", directory, "docs", "--k", "3")
     assert outcome.out.startswith("recall@3 1.0000")
     assert outcome.out.count("\n") == 1
+
+
+def test_search_takes_a_filter(shell: Shell, directory: Path) -> None:
+    outcome = shell("search", directory, "docs", "--like", "0", "--filter", '{"row": {"$lt": 3}}', "--json")
+    hits = outcome.document["hits"]
+    assert sorted(hit["metadata"]["row"] for hit in hits) == [1, 2]

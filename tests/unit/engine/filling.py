@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 import vecdb
-from vecdb.config import EngineConfig
+from vecdb.config import BLOCK_SLOTS, EngineConfig
 from vecdb.engine.loading import load_counters
 from vecdb.engine.schema import CollectionSchema, FieldSchema, build_schema
 from vecdb.engine.view import CollectionView, FieldView, SegmentView, View
+from vecdb.index.columns import ColumnTable
 from vecdb.storage.keys import Table
 from vecdb.types import Field, FloatArray, Metric, VectorDtype
 
@@ -83,7 +84,15 @@ def _collection_picture(view: CollectionView) -> dict[str, Any]:
         "state": view.state,
         "dead": set_bits(view.dead),
         "fields": [_field_picture(field) for field in view.fields],
+        "indexes": [(index.state, *map(_column_picture, index.tables)) for index in view.indexes],
+        "expiry": None if view.expiry is None else _column_picture(view.expiry),
     }
+
+
+def _column_picture(table: ColumnTable) -> list[Any]:
+    slots = np.arange(len(table.addresses) * BLOCK_SLOTS, dtype=np.uint32)
+    keys, states = table.gather(slots)
+    return [keys.tolist(), states.tolist()]
 
 
 def _field_picture(field: FieldView) -> dict[str, Any]:

@@ -39,6 +39,8 @@ def plain(put: PutRecords) -> dict[str, Any]:
         "metadata": [bytes(packed) for packed in put.metadata],
         "columns": columns,
         "mode": put.mode,
+        "expires": put.expires,
+        "if_version": put.if_version,
     }
 
 

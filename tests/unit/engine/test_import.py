@@ -51,6 +51,7 @@ def test_an_import_keeps_labels_vectors_metadata_and_graph(db: vecdb.Database) -
     assert found is not None
     assert found.vector is not None
     assert (found.metadata, found.vector.tolist()) == ({"n": 5}, rows(40)[5].tolist())
+    assert 0 < found.version <= db.seq
     assert docs.search(rows(40)[7], limit=1).ids == [107]
     assert 100 not in docs.search(rows(40)[0], limit=40).ids
     assert db.verify().problems == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ IDS = 40
 SMALL = replace(CONFIG, tail_rows_index=6)  # so that most histories have segments
 
 KINDS = ["upsert"] * 4 + ["settle"] * 3 + ["delete", "move", "describe", "create", "drop", "optimize"]
+KINDS += ["index", "index", "unindex", "expire"]
 
 Step = tuple[str, str, int]
 
@@ -53,9 +55,16 @@ def do(db: vecdb.Database, step: Step) -> None:
     docs = db.collection(name)
     if kind == "upsert":
         images: Any = [vector if number % 3 else None for number, vector in enumerate(rows(len(chosen), seed, dim=2))]
-        docs.upsert(chosen, {"text": rows(len(chosen), seed), "image": images})
+        metadata: list[Any] = [{"seed": number % 7, "tags": ["a", "b"][: number % 3]} for number in chosen]
+        docs.upsert(chosen, {"text": rows(len(chosen), seed), "image": images}, metadata)
     elif kind == "delete":
         docs.delete(chosen)
+    elif kind == "index":
+        docs.create_index(*(("seed", "int"), ("tags", "keyword"))[seed % 2])
+    elif kind == "unindex":
+        docs.drop_index(("seed", "tags")[seed % 2])
+    elif kind == "expire":
+        docs.update(chosen[0], expires_at=datetime(2999, 1, 1, tzinfo=UTC) if seed % 3 else "never")
     elif kind == "move":
         docs.update(chosen[0], vectors={"image": rows(1, seed, dim=2)[0]})
     elif kind == "describe":

@@ -15,11 +15,13 @@ import pytest
 import vecdb
 from tests.unit.engine.filling import CONFIG, fill, picture, rows
 from vecdb.engine.batch import read_batch
+from vecdb.engine.commit import Commit, Operation
 from vecdb.engine.loading import load_view
-from vecdb.engine.operations import Commit, DeleteRecords, Operation
+from vecdb.engine.operations import DeleteRecords
 from vecdb.engine.writer import Ticket
 from vecdb.errors import RecordExistsError, StorageError, StorageFullError, StoragePoisonedError
-from vecdb.storage.keys import id_key
+from vecdb.storage import codec, keys
+from vecdb.storage.keys import Table, id_key
 from vecdb.storage.transactions import WriteTransaction
 
 CALLERS = 6
@@ -276,3 +278,12 @@ def test_an_operation_lost_by_an_interrupt_is_told_so_and_does_not_wait_for_ever
     writer._lock = threading.Lock()
     fill(docs, 1)
     assert docs.count() == 1
+
+
+def test_a_version_of_a_commit_to_come_is_found_by_verify(db: vecdb.Database, docs: vecdb.Collection) -> None:
+    fill(docs, 2)
+    key = keys.record_key(docs._schema.number, 1)
+    with db._environment.write() as txn:
+        txn.put(Table.RECORDS, key, codec.encode_record(key, id_key(1), {}, db.seq + 1))
+    [problem] = db.verify().problems
+    assert f"slot 1 has version {db.seq + 1}" in problem

@@ -1,0 +1,151 @@
+"""Answers searches among the records that a filter matches, place by place: each segment as planned, the tail by a
+scan.
+
+Promises: hits match the filter, sorted by (distance, slot), never fewer than min(limit, matching records of the field):
+a walk that came out short, or whose pool was full before it had met enough matches, is followed by a scan of the
+matches.
+Invariants: the caller keeps the View alive during the call. Concurrency: pure over immutable views.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.engine import bitmap
+from vecdb.engine.filtering import Matches, PlaceMatches
+from vecdb.engine.planner import Choice, choose
+from vecdb.engine.search import FieldHits, merged
+from vecdb.index.columns import bits_from
+from vecdb.index.filtered import Kept, scan_rows, search_kept
+from vecdb.index.search import BatchHits
+from vecdb.types import FloatArray, SegmentPlan
+
+if TYPE_CHECKING:
+    from vecdb.engine.effort import SearchEffort
+    from vecdb.engine.view import FieldView, SegmentView
+
+Rows = npt.NDArray[np.int32]
+TAIL = -1
+"""Number of the tail among the places of a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Hits of one place, and what was done there."""
+
+    hits: BatchHits
+    plan: SegmentPlan
+
+
+def search_matches(
+    field: FieldView, queries: FloatArray, limit: int, effort: SearchEffort, matches: Matches, threads: int = 1
+) -> tuple[list[FieldHits], tuple[SegmentPlan, ...]]:
+    """Return the hits of each query (q, dim) among the records that match, and how they were found."""
+    parts = []
+    for view in field.segments:
+        known = _place(matches, field.schema.number, view.entry.number, view)
+        parts.append(SegmentSearch(view, queries, limit, effort, matches.words, known, threads).part())
+    if field.tail.live or not parts:
+        parts.append(_scan_tail(field, queries, limit, matches, threads))
+    hits = [merged([part.hits.of(index) for part in parts], limit) for index in range(len(queries))]
+    return hits, tuple(part.plan for part in parts)
+
+
+def _place(matches: Matches, field: int, segment: int, view: SegmentView) -> PlaceMatches:
+    known = matches.places.get((field, segment))
+    if known is None:
+        # At most what its range of slots holds: exact where the segment is alone in it.
+        estimated = bitmap.count(matches.words[view.entry.first_slot >> 6 : (view.entry.last_slot >> 6) + 1])
+        known = matches.places[field, segment] = PlaceMatches(min(estimated, view.live))
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSearch:
+    """The search of one segment."""
+
+    view: SegmentView
+    queries: FloatArray
+    limit: int
+    effort: SearchEffort
+    words: bitmap.Words
+    known: PlaceMatches
+    threads: int
+
+    def part(self) -> Part:
+        """Walk or scan, as planned; scan after all what the walk has left short."""
+        choice = self._choice()
+        if choice.reach is None:
+            name = "exact scan of the matches" if self.effort.exact else "scan of the matches"
+            return Part(self._scan(self.queries), self._plan(name, len(self._rows()) * len(self.queries)))
+        kept = Kept(self.words, self.view.entry.first_slot if self.view.slot_map.is_contiguous else -1)
+        hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, kept, self.threads)
+        name, scored = "graph", int(stats[:, 0].sum())
+        short = np.flatnonzero((hits.counts < self.limit) | (stats[:, 3] > 0))
+        if len(short):
+            short = short[(hits.counts[short] < min(self.limit, len(self._rows()))) | (stats[short, 3] > 0)]
+        if len(short):
+            for column, scanned in zip(hits, self._scan(self.queries[short]), strict=True):
+                column[short] = scanned
+            name, scored = "graph, then scan of the matches", scored + len(self._rows()) * len(short)
+        return Part(hits, self._plan(name, scored, choice.reach.ef, int(stats[:, 1].sum())))
+
+    def _choice(self) -> Choice:
+        key = (self.limit, self.effort)
+        choice = self.known.choices.get(key)
+        if choice is None:
+            view, effort = self.view, self.effort
+            ef = effort.ef_for(view, self.limit)
+            choice = choose(view.live, self.known.estimated, self.limit, effort, ef, view.segment.curve)
+            self.known.choices[key] = choice
+        return choice
+
+    def _rows(self) -> Rows:
+        if self.known.rows is None:
+            self.known.rows = matching_rows(self.view, self.words)
+        return self.known.rows
+
+    def _scan(self, queries: FloatArray) -> BatchHits:
+        segment, exact = self.view.segment, self.effort.exact
+        padded = segment.quantizer.padded
+        return scan_rows(segment.plan, padded, queries, self.limit, self._rows(), exact=exact, threads=self.threads)
+
+    def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan:
+        matches = self.known.estimated if self.known.rows is None else len(self.known.rows)
+        where = f"segment {self.view.entry.number}"
+        return SegmentPlan(where, name, self.view.live, matches, self.known.estimated, ef, scored, hops)
+
+
+def _scan_tail(field: FieldView, queries: FloatArray, limit: int, matches: Matches, threads: int) -> Part:
+    """Rows of the tail have no codes: the matching ones are compared exactly."""
+    known = matches.places.get((field.schema.number, TAIL))
+    if known is None or known.rows is None:
+        live = field.tail.live_rows()
+        rows = live[bitmap.test_bits(matches.words, field.tail.all_slots()[live])].astype(np.int32)
+        matches.places[field.schema.number, TAIL] = PlaceMatches(len(rows), rows)
+    else:
+        rows = known.rows
+    hits = scan_rows(field.tail.plan, field.schema.dim, queries, limit, rows, exact=True, threads=threads)
+    count, name = len(rows), "exact scan of the matches"
+    return Part(hits, SegmentPlan("tail", name, field.tail.live, count, count, 0, count * len(queries), 0))
+
+
+def matching_rows(view: SegmentView, words: bitmap.Words) -> Rows:
+    """Rows of a segment whose slots have their bits set, ascending by slot; about 2 ns each without gaps, else 20."""
+    first, last = view.entry.first_slot, view.entry.last_slot
+    start = first >> 6
+    part = words[start : (last >> 6) + 1].copy()
+    if not len(part):
+        return np.zeros(0, dtype=np.int32)
+    part[0] &= ~np.uint64(0) << np.uint64(first & 63)
+    if (last >> 6) - start < len(part):
+        part[-1] &= ~np.uint64(0) >> np.uint64(63 - (last & 63))
+    slots = bits_from(part, -64 * start)
+    if view.slot_map.is_contiguous:
+        return slots - np.int32(first)
+    rows = view.slot_map.find(slots.view(np.uint32))
+    return rows[rows >= 0].astype(np.int32)

@@ -1,0 +1,275 @@
+"""Finds the records that a filter matches: indexes first, and the records themselves where no index answers.
+
+The result is a bitmap over slots, so its count is exact and a search needs to ask nothing else of a row.
+Promises: the answer is that of looking at every live record of the View. A condition without an index is looked at in
+the records that the others leave, once for all such conditions; `strict` refuses it instead.
+Concurrency: any number of threads; reading records takes the View's lock for SCAN_RECORDS at a time.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.config import FILTER_CACHE_BYTES_MAX, SCAN_RECORDS
+from vecdb.engine import bitmap, clock
+from vecdb.engine.index_answers import answer
+from vecdb.engine.index_values import LEAST_KEY
+from vecdb.engine.index_view import block_count
+from vecdb.engine.records import present
+from vecdb.engine.terms import TermReader
+from vecdb.errors import UnindexedFilterError
+from vecdb.filters.nodes import And, Compare, Filter, HasId, HasVector, In, Not, Or, Slice
+from vecdb.filters.predicate import is_metadata_only, metadata_predicate
+from vecdb.index.columns import slots_of_bits
+from vecdb.storage import codec, keys
+from vecdb.storage.keys import Table
+from vecdb.types import FilterStep
+
+if TYPE_CHECKING:
+    from vecdb.engine.effort import SearchEffort
+    from vecdb.engine.index_view import IndexView
+    from vecdb.engine.planner import Choice
+    from vecdb.engine.tail import Slots
+    from vecdb.engine.view import CollectionView, View
+
+Words = bitmap.Words
+BLOCK_WORDS = 32
+
+
+@dataclass(slots=True)
+class PlaceMatches:
+    """What a search has found out about the matches in one segment (or tail), for the next one with the same filter."""
+
+    estimated: int
+    rows: npt.NDArray[np.int32] | None = None
+    choices: dict[tuple[int, SearchEffort], Choice] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The live slots that a filter matches, how many, and how they were found; `remembered`: for an earlier search.
+
+    `places`, by field and segment number (-1: tail), grows with the searches; what is in it never changes an answer.
+    """
+
+    words: Words
+    count: int
+    steps: tuple[FilterStep, ...]
+    remembered: bool = False
+    places: dict[tuple[int, int], PlaceMatches] = field(default_factory=dict, compare=False, repr=False)
+
+    def slots(self) -> Slots:
+        """The matching slots, ascending."""
+        return slots_of_bits(self.words)
+
+
+def matching(view: View, collection: CollectionView, wanted: Filter, *, strict: bool = False) -> Matches:
+    """Return what a filter matches in a collection. The View remembers it for the next search with the same filter.
+
+    UnindexedFilterError under `strict` when some condition has no index.
+    """
+    spelled = str(wanted)  # not the filter itself: True, 1 and 1.0 are equal to Python, not to a filter
+    known = collection.remembered.get(spelled)
+    if known is None or strict:
+        evaluator = Evaluator(view, collection, strict)
+        words = evaluator.bits(_plain(wanted), live_words(collection))
+        known = Matches(words, bitmap.count(words), tuple(evaluator.steps))
+        if (len(collection.remembered) + 1) * words.nbytes <= FILTER_CACHE_BYTES_MAX:
+            collection.remembered[spelled] = replace(known, remembered=True)
+    return known
+
+
+def visible(view: View, collection: CollectionView, wanted: Filter | None, *, strict: bool = False) -> Matches | None:
+    """What a read may return: the matches of a filter, or all, less what has expired. None: every live record."""
+    found = None if wanted is None else matching(view, collection, wanted, strict=strict)
+    if collection.expiry is None:
+        return found
+    words = live_words(collection) if found is None else found.words
+    expired = collection.expiry.match_range(LEAST_KEY, clock.now_micros(), words)
+    if not expired.any():
+        return found
+    words = words & ~expired
+    return Matches(words, bitmap.count(words), () if found is None else found.steps)
+
+
+def live_words(collection: CollectionView) -> Words:
+    """A bit for each live slot, in as many words as the blocks of an index have."""
+    next_slot = collection.state.next_slot
+    words = np.zeros(block_count(next_slot) * BLOCK_WORDS, dtype=np.uint64)
+    full = next_slot >> 6
+    words[:full] = ~np.uint64(0)
+    if next_slot & 63:
+        words[full] = np.uint64((1 << (next_slot & 63)) - 1)
+    dead = collection.dead[: len(words)]
+    words[: len(dead)] &= ~dead
+    return words
+
+
+def _plain(node: Filter) -> Filter:
+    """The same filter with negated conditions spelled as negations."""
+    if isinstance(node, Compare) and node.op == "ne":
+        return Not(Compare(node.path, "eq", node.value))
+    if isinstance(node, In) and node.negated:
+        return Not(In(node.path, node.values))
+    if isinstance(node, And):
+        return And(tuple(map(_plain, node.parts)))
+    if isinstance(node, Or):
+        return Or(tuple(map(_plain, node.parts)))
+    return Not(_plain(node.part)) if isinstance(node, Not) else node
+
+
+@dataclass(slots=True)
+class Evaluator:
+    """One evaluation of one filter; `steps` tells what was done."""
+
+    view: View
+    collection: CollectionView
+    strict: bool
+    steps: list[FilterStep] = field(default_factory=list)
+
+    def bits(self, node: Filter, candidates: Words) -> Words:
+        """Those of the candidates that a filter (see `_plain`) matches."""
+        if isinstance(node, And):
+            for part in self._ordered(node.parts, And):
+                if not candidates.any():
+                    break
+                candidates = self.bits(part, candidates)
+            return candidates
+        if isinstance(node, Or):
+            found = np.zeros_like(candidates)
+            for part in self._ordered(node.parts, Or):
+                found |= self.bits(part, candidates & ~found)
+            return found
+        if isinstance(node, Not):
+            return candidates & ~self.bits(node.part, candidates)
+        begin = time.perf_counter()
+        found, how = self._leaf(node, candidates)
+        self._note(node, how, found, begin)
+        return found
+
+    def _note(self, node: Filter, how: str, found: Words, begin: float) -> None:
+        taken = 1e6 * (time.perf_counter() - begin)
+        self.steps.append(FilterStep(str(node), how, bitmap.count(found), taken))
+
+    def _ordered(self, parts: Sequence[Filter], join: type[And | Or]) -> Iterator[Filter]:
+        """Cheap parts first; those that need records last, and as one."""
+        scanned = [part for part in parts if self._needs_records(part)]
+        yield from sorted((part for part in parts if part not in scanned), key=_cost)
+        if len(scanned) == 1:
+            yield scanned[0]
+        elif scanned:
+            yield _Scanned(join(tuple(scanned)))
+
+    def _needs_records(self, node: Filter) -> bool:
+        """Whether no part of a filter on metadata has an index."""
+        return is_metadata_only(node) and not any(self._indexes(leaf) for leaf in _leaves(node))
+
+    def _indexes(self, leaf: Filter) -> list[IndexView]:
+        path = getattr(leaf, "path", None)
+        return [index for index in self.collection.indexes if index.state.path == path]
+
+    def _leaf(self, node: Filter, candidates: Words) -> tuple[Words, str]:
+        if isinstance(node, _Scanned):
+            return self._scan(node.filter, candidates)
+        if isinstance(node, HasId):
+            return self._ids(node, candidates), "ids"
+        if isinstance(node, HasVector):
+            return self._field(node, candidates), "rows of the field"
+        if isinstance(node, Slice):
+            return self._slice(node, candidates), f"ids of {bitmap.count(candidates):,} records"
+        for index in self._indexes(node):
+            terms = TermReader(self.view.txn, self.view.lock, self.collection.schema.number, index.state.number)
+            found = answer(index, terms, node, candidates)
+            if found is not None:
+                return self._decided(node, found.bits, found.doubtful, f"{index.state.kind} index")
+        return self._scan(node, candidates)
+
+    def _decided(self, node: Filter, bits: Words, doubtful: Words | None, how: str) -> tuple[Words, str]:
+        """An index's answer, completed by a look at the records that it cannot decide."""
+        count = 0 if doubtful is None else bitmap.count(doubtful)
+        if doubtful is None or not count:
+            return bits, how
+        return bits | self._looked_at(node, doubtful), f"{how} and {count:,} records it cannot decide"
+
+    def _scan(self, node: Filter, candidates: Words) -> tuple[Words, str]:
+        if self.strict:
+            paths = sorted({str(getattr(leaf, "path", "")) for leaf in _leaves(node)})
+            raise UnindexedFilterError(
+                f"strict=True, and no index answers {node}; create_index on {', '.join(map(repr, paths))}, or leave "
+                "strict out to look at every record",
+                paths=paths,
+            )
+        return self._looked_at(node, candidates), f"scan of {bitmap.count(candidates):,} records, for want of an index"
+
+    def _looked_at(self, node: Filter, candidates: Words) -> Words:
+        holds = metadata_predicate(node)
+        return self._kept(candidates, lambda key, value: holds(codec.decode_record(key, value)[1]))
+
+    def _slice(self, node: Slice, candidates: Words) -> Words:
+        def holds(key: bytes, value: memoryview) -> bool:
+            id_key = keys.id_key(codec.decode_record_id(key, value))
+            return zlib.crc32(id_key) % node.count == node.index
+
+        return self._kept(candidates, holds)
+
+    def _kept(self, candidates: Words, holds: Callable[[bytes, memoryview], bool]) -> Words:
+        """Those of the candidates whose stored records pass; 2 to 5 µs each."""
+        slots = slots_of_bits(candidates)
+        kept: list[int] = []
+        for start in range(0, len(slots), SCAN_RECORDS):
+            mine = slots[start : start + SCAN_RECORDS].tolist()
+            record_keys = keys.record_keys(self.collection.schema.number, mine)
+            with self.view.lock:
+                values = present(record_keys, self.view.txn.get_many(Table.RECORDS, record_keys))
+                kept += [slot for slot, key, value in zip(mine, record_keys, values, strict=True) if holds(key, value)]
+        return bitmap.with_bits(np.zeros_like(candidates), np.array(kept, dtype=np.int64))
+
+    def _ids(self, node: HasId, candidates: Words) -> Words:
+        id_keys = [keys.id_table_key(self.collection.schema.number, keys.id_key(one)) for one in node.ids]
+        with self.view.lock:
+            values = self.view.txn.get_many(Table.IDS, id_keys)
+            slots = [codec.decode_slot(key, value) for key, value in zip(id_keys, values, strict=True) if value]
+        return bitmap.with_bits(np.zeros_like(candidates), np.array(slots, dtype=np.int64)) & candidates
+
+    def _field(self, node: HasVector, candidates: Words) -> Words:
+        found = self.collection.field(node.field)
+        parts = [segment.slot_map.slots for segment in found.segments]
+        parts.append(found.tail.all_slots()[found.tail.live_rows()])
+        return bitmap.with_bits(np.zeros_like(candidates), np.concatenate(parts)) & candidates
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned(Filter):
+    """Conditions without an index, joined so that each record is read once."""
+
+    filter: Filter
+
+    def __str__(self) -> str:
+        return str(self.filter)
+
+
+def _cost(node: Filter) -> int:
+    if isinstance(node, HasId):
+        return 0
+    if isinstance(node, (Slice, HasVector)):
+        return 3
+    return 2 if isinstance(node, (And, Or, Not)) else 1
+
+
+def _leaves(node: Filter) -> Iterator[Any]:
+    if isinstance(node, (And, Or)):
+        for part in node.parts:
+            yield from _leaves(part)
+    elif isinstance(node, Not):
+        yield from _leaves(node.part)
+    elif isinstance(node, _Scanned):
+        yield from _leaves(node.filter)
+    else:
+        yield node

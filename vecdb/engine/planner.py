@@ -1,0 +1,62 @@
+"""Decides, for one segment, whether a filtered search walks the graph or compares the matching rows one by one.
+
+Both cost time that can be told beforehand: a scan a fixed time for each matching row, a walk a fixed time for each
+candidate of its pool. Both times are measured when a segment is built, on the machine that builds it, and stored with
+its recall curve. How large the pool must be follows from that curve: to find the best k of a share p of all rows is to
+find the best k / p of all.
+Promises: deterministic for a segment, a filter's matches and an effort. Concurrency: pure functions.
+"""
+
+from __future__ import annotations
+
+from math import ceil, log
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from vecdb.config import EF_MAX, TARGET_RECALL_DEFAULT
+from vecdb.index.filtered import POOL_MAX, Reach
+
+if TYPE_CHECKING:
+    from vecdb.engine.effort import SearchEffort
+    from vecdb.index.recall_curve import RecallCurve
+
+KEY_NS: Final = 1_000.0
+"""Time for each candidate of the pool where it was not measured: 36 to 48 µs at ef 36 to 48 (Zen 4)."""
+
+ROW_NS: Final = 40.0
+"""Time for each row compared by its codes where it was not measured (384 dimensions)."""
+
+GROWTH_UNIT: Final = 64
+SPARE: Final = 1.5
+"""A walk may use this many times the pool it is expected to need before the plan turns to a scan."""
+
+
+class Choice(NamedTuple):
+    """What to do in a segment: walk the graph as far as `reach` says (None: do not), else scan the matching rows."""
+
+    reach: Reach | None
+    graph_ns: float
+    scan_ns: float
+
+
+def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, curve: RecallCurve | None) -> Choice:
+    """Choose for a segment of `rows` live rows, about `matches` of them matching; `ef`: what it takes unfiltered."""
+    key_ns, row_ns = (KEY_NS, ROW_NS) if curve is None else (curve.key_ns or KEY_NS, curve.row_ns or ROW_NS)
+    share = max(min(matches / max(rows, 1), 1.0), 1e-9)
+    pool = ef * pool_factor(share, limit, effort, curve)
+    graph_ns, scan_ns = pool * key_ns, matches * row_ns
+    if effort.exact or matches <= limit or scan_ns <= graph_ns or pool * SPARE > POOL_MAX:
+        return Choice(None, graph_ns, scan_ns)
+    widest = min(max(ceil(scan_ns / key_ns), ceil(pool * SPARE)), POOL_MAX)
+    growth = 1.0 if share >= 1.0 else log(pool / ef) / log(1.0 / share)
+    widen = 0.0 if share >= 1.0 else (1.0 - share**growth) / (1.0 - share)
+    reach = Reach(ef, min(ceil(GROWTH_UNIT * widen), GROWTH_UNIT), widest, max(ceil(GROWTH_UNIT * growth), 1))
+    return Choice(reach, graph_ns, scan_ns)
+
+
+def pool_factor(share: float, limit: int, effort: SearchEffort, curve: RecallCurve | None) -> float:
+    """How many times the pool of an unfiltered search finds the best `limit` of a share of the rows."""
+    if curve is None:
+        return min(1.0 / share, EF_MAX)
+    target = effort.target_recall if effort.ef is None else TARGET_RECALL_DEFAULT
+    farther = curve.ef_for(target, min(ceil(limit / share), EF_MAX))
+    return max(farther / curve.ef_for(target, limit), 1.0)
