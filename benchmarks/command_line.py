@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from benchmarks.databases import DATABASES
+from benchmarks.databases import DATABASES, STORES
 from benchmarks.databases.records import synthetic_records, wordnet_records
 from benchmarks.datasets import WORDNET, Dataset, DatasetError, load, true_distances
 from benchmarks.datasets.wordnet import data_directory
@@ -29,8 +29,9 @@ from benchmarks.method.machine import command_line, machine_facts
 from benchmarks.reporting import PlotError, compare, findings_table, write_report
 from benchmarks.suites import ann, coldstart, kernels, multiprocess, scale, streaming
 from benchmarks.suites.ann import AnnOptions, print_progress, run_ann
-from benchmarks.suites.db import K as DB_HITS
+from benchmarks.suites.contest import K as DB_HITS
 from benchmarks.suites.db import run_db
+from benchmarks.suites.filtered import CHECKS_DEFAULT, run_filtered
 from vecdb.types import Metric
 
 FORMAT: Final = 1
@@ -81,6 +82,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--cap", type=float, default=1_800.0, help="seconds an engine may take in all")
     run.add_argument("--install", action="store_true", help="make the separate environments that engines need")
     run.add_argument("--sizes", default="10000,100000,1000000", help="rows of the scale suite")
+    run.add_argument("--checks", type=int, default=CHECKS_DEFAULT, help="random filters compared with numpy")
     run.add_argument("--modes", default=",".join(ann.MODES))
 
 
@@ -169,17 +171,37 @@ def _run_ann(options: argparse.Namespace, target: Path) -> None:
     run_ann(dataset, bounds, plan, _head("ann", dataset, options.k), target, print_progress)
 
 
-def _run_db(options: argparse.Namespace, target: Path) -> None:
-    dataset = _dataset(options)
+def _records(options: argparse.Namespace, dataset: Dataset) -> list[dict[str, Any]]:
+    """Records of a data set, for suites that ask for 10 hits."""
     if options.k != DB_HITS:
-        raise ValueError(f"the db suite asks for {DB_HITS} hits; --k {options.k} is for the others")
+        raise ValueError(f"the {options.suite} suite asks for {DB_HITS} hits; --k {options.k} is for the others")
     rows = len(dataset.base)
     wordnet = dataset.name == WORDNET
-    records = wordnet_records(data_directory(options.data), QUERIES, rows) if wordnet else synthetic_records(rows)
+    return wordnet_records(data_directory(options.data), QUERIES, rows) if wordnet else synthetic_records(rows)
+
+
+def _run_filtered(options: argparse.Namespace, target: Path) -> None:
+    dataset = _dataset(options)
+    run_filtered(
+        dataset,
+        _records(options, dataset),
+        _names(options.engines, DATABASES, "database"),
+        target,
+        head=_head("filtered", dataset, options.k),
+        repeats=options.repeats,
+        cap_s=options.cap,
+        checks=options.checks,
+        cache=options.cache,
+        progress=print_progress,
+    )
+
+
+def _run_db(options: argparse.Namespace, target: Path) -> None:
+    dataset = _dataset(options)
     run_db(
         dataset,
-        records,
-        _names(options.engines, DATABASES, "database"),
+        _records(options, dataset),
+        _names(options.engines, STORES, "database"),
         target,
         head=_head("db", dataset, options.k),
         repeats=options.repeats,
@@ -247,6 +269,7 @@ SUITES: Final[dict[str, Callable[[argparse.Namespace, Path], None]]] = {
     "ann": _run_ann,
     "coldstart": _run_coldstart,
     "db": _run_db,
+    "filtered": _run_filtered,
     "kernels": _run_kernels,
     "multiprocess": _run_multiprocess,
     "scale": _run_scale,

@@ -1,4 +1,4 @@
-"""Lists the databases that the `db` suite measures. Importing it imports none of them."""
+"""Lists the databases that the suites `db` and `filtered` measure. Importing it imports none of them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ SPECS: Final = (
     chroma_collection.SPEC,
     milvus_lite_file.SPEC,
     sqlite_vec_table.SPEC,
+    vecdb_database.SPEC_TARGET,
+    vecdb_database.SPEC_EXACT,
 )
 DATABASES: Final[dict[str, DatabaseSpec]] = {spec.name: spec for spec in SPECS}
 """Every database by name, in the order of reports."""
+
+STORES: Final[dict[str, DatabaseSpec]] = {name: spec for name, spec in DATABASES.items() if not spec.stored_by}
+"""Those that are more than another way to search what one of them has stored."""

@@ -58,8 +58,8 @@ class Chroma:
     def search(self, query: Matrix, k: int) -> Hits:
         return self._search(query, k, None)
 
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
-        return self._search(query, k, {"bucket": {"$lt": below}})
+    def search_filtered(self, query: Matrix, k: int, column: str, below: int) -> Hits:
+        return self._search(query, k, {column: {"$lt": below}})
 
     def _search(self, query: Matrix, k: int, where: dict[str, Any] | None) -> Hits:
         found = self._collection.query([query], n_results=k, where=where, include=INCLUDE)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
-from benchmarks.databases.protocol import COLUMNS, DatabaseSpec, Hits, Matrix, Metadata, Place
+from benchmarks.databases.protocol import COLUMNS, INDEXED, DatabaseSpec, Hits, Matrix, Metadata, Place
 
 NAME = "docs"
 REFINE = 3
@@ -18,7 +18,7 @@ RECORD = ["id", *COLUMNS, "_distance"]
 
 
 class Lance:
-    """A table with a vector index and B-trees of the ids and the bucket."""
+    """A table with a vector index and B-trees of the ids, the bucket and the region."""
 
     def __init__(self, place: Place) -> None:
         os.environ["LANCE_CPU_THREADS"] = str(place.threads)  # read when the library starts its threads
@@ -58,8 +58,8 @@ class Lance:
             self._table.create_index(
                 self._place.metric, 1, vector_column_name="vector", index_type="IVF_HNSW_SQ", m=16, ef_construction=200
             )
-            self._table.create_scalar_index("id")
-            self._table.create_scalar_index("bucket")
+            for name in ("id", *INDEXED):
+                self._table.create_scalar_index(name)
         self._table.optimize(cleanup_older_than=timedelta(0))
 
     def set_effort(self, effort: int) -> None:
@@ -72,8 +72,8 @@ class Lance:
     def search(self, query: Matrix, k: int) -> Hits:
         return [_hit(row) for row in self._search(query, k).to_list()]
 
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
-        return [_hit(row) for row in self._search(query, k).where(f"bucket < {below}", prefilter=True).to_list()]
+    def search_filtered(self, query: Matrix, k: int, column: str, below: int) -> Hits:
+        return [_hit(row) for row in self._search(query, k).where(f"{column} < {below}", prefilter=True).to_list()]
 
     def search_batch(self, queries: Matrix, k: int) -> list[Hits]:
         found: list[Hits] = [[] for _ in queries]
@@ -96,6 +96,6 @@ SPEC = DatabaseSpec(
     efforts=(32, 48, 64, 80, 96, 128, 160, 200, 256, 320, 400, 512),
     tuning=(
         "IVF_HNSW_SQ with one partition as its advice is for small tables, m 16, ef_construction 200, refine_factor 3,"
-        " B-trees of id and bucket; optimize() at the end and after changes, dropping older versions."
+        " B-trees of id, bucket and region; optimize() at the end and after changes, dropping older versions."
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from benchmarks.databases.protocol import COLUMNS, DatabaseSpec, Hits, Matrix, Metadata, Place
+from benchmarks.databases.protocol import COLUMNS, INDEXED, DatabaseSpec, Hits, Matrix, Metadata, Place
 
 METRICS = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
 NAME = "docs"
@@ -43,7 +43,8 @@ class MilvusLite:
         indexes = self._client.prepare_index_params()
         graph = {"M": 16, "efConstruction": 200}
         indexes.add_index("vector", index_type="HNSW", metric_type=METRICS[self._place.metric], params=graph)
-        indexes.add_index("bucket", index_type="INVERTED")
+        for name in INDEXED:
+            indexes.add_index(name, index_type="INVERTED")
         self._client.create_collection(NAME, schema=schema, index_params=indexes)
 
     def open(self) -> None:
@@ -69,8 +70,8 @@ class MilvusLite:
     def search(self, query: Matrix, k: int) -> Hits:
         return self._search([query], k, "")[0]
 
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
-        return self._search([query], k, f"bucket < {below}")[0]
+    def search_filtered(self, query: Matrix, k: int, column: str, below: int) -> Hits:
+        return self._search([query], k, f"{column} < {below}")[0]
 
     def search_batch(self, queries: Matrix, k: int) -> list[Hits]:
         return self._search(list(queries), k, "")
@@ -97,7 +98,7 @@ SPEC = DatabaseSpec(
     distributions=("milvus-lite", "pymilvus", "faiss-cpu"),
     efforts=(10, 16, 24, 32, 48, 64, 80, 96, 128, 160, 200, 256, 320, 400, 512),
     tuning=(
-        "HNSW with M 16 and efConstruction 200, an INVERTED index of the bucket, flush() at the end; its log is written"
-        " but not synced with a batch, since flush() would make a segment of each."
+        "HNSW with M 16 and efConstruction 200, INVERTED indexes of bucket and region, flush() at the end; its log is"
+        " written but not synced with a batch, since flush() would make a segment of each."
     ),
 )

@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.databases.conditions import Condition
+
 Matrix: TypeAlias = npt.NDArray[np.float32]
 Metadata: TypeAlias = Mapping[str, Any]
 Hits: TypeAlias = list[tuple[str, Metadata]]
@@ -28,8 +30,12 @@ COLUMNS: Final[Mapping[str, str]] = {
     "gloss_length": "integer",
     "text": "string",
     "bucket": "integer",
+    "region": "integer",
 }
-"""The metadata of every record. Databases with a schema declare it; `bucket` is what filters are about."""
+"""The metadata of every record. Databases with a schema declare it."""
+
+INDEXED: Final = ("bucket", "region")
+"""Columns that filters are about; a database with indexes of metadata makes one of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +75,24 @@ class Database(Protocol):
     def search(self, query: Matrix, k: int) -> Hits:
         """The k records nearest to one query (dim,)."""
 
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
-        """The k nearest of those whose bucket is less than `below`; only asked when the database has filters."""
+    def search_filtered(self, query: Matrix, k: int, column: str, below: int) -> Hits:
+        """The k nearest of those whose `column`, one of INDEXED, is less; only asked when the database has filters."""
 
     def search_batch(self, queries: Matrix, k: int) -> list[Hits]:
         """The k nearest of every query (q, dim) in one call; only asked when the database has such a call."""
 
     def close(self) -> None:
         """Leave the directory so that another process can open it."""
+
+
+class ChecksFilters(Database, Protocol):
+    """A Database that answers any condition of `benchmarks.databases.conditions`."""
+
+    def count_matching(self, condition: Condition) -> int:
+        """How many records match."""
+
+    def search_matching(self, query: Matrix, k: int, condition: Condition) -> Hits:
+        """The k nearest of those that match."""
 
 
 class MakeDatabase(Protocol):
@@ -91,7 +107,9 @@ class DatabaseSpec:
 
     `distributions` are what pip installs (their versions are recorded); `efforts` are swept from cheap to dear;
     `batch_reason` and `filter_reason` say why there is no such part, empty when there is; `environment` is "main", or
-    the name of a separate environment where pins clash; `tuning` says in a sentence how it follows its own advice.
+    the name of a separate environment where pins clash; `tuning` says in a sentence how it follows its own advice;
+    `stored_by` names the database whose files this one searches in another way, `checks` says that it is a
+    `ChecksFilters`.
     """
 
     name: str
@@ -103,17 +121,12 @@ class DatabaseSpec:
     batch_reason: str = ""
     filter_reason: str = ""
     environment: str = "main"
+    stored_by: str = ""
+    checks: bool = False
 
 
 class NoBatch:
     """For databases whose API answers one query a call."""
 
     def search_batch(self, queries: Matrix, k: int) -> list[Hits]:
-        raise NotImplementedError
-
-
-class NoFilter:
-    """For databases without filters."""
-
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
         raise NotImplementedError

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from benchmarks.databases.protocol import DatabaseSpec, Hits, Matrix, Metadata, Place
+from benchmarks.databases.protocol import INDEXED, DatabaseSpec, Hits, Matrix, Metadata, Place
 
 METRICS = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
 FULL_SCAN_KB = 10_000
@@ -23,7 +23,7 @@ ID = "_id"
 
 
 class QdrantEdge:
-    """An edge shard with one HNSW graph and an integer index of the bucket."""
+    """An edge shard with one HNSW graph and integer indexes of the bucket and the region."""
 
     def __init__(self, place: Place, *, int8: bool = False) -> None:
         self._library: Any = import_module("qdrant_edge")
@@ -45,7 +45,8 @@ class QdrantEdge:
     def create(self) -> None:
         q = self._library
         self._shard = q.EdgeShard.create(self._path, self._config())
-        self._shard.update(q.UpdateOperation.create_field_index("bucket", q.PayloadSchemaType.Integer))
+        for name in INDEXED:
+            self._shard.update(q.UpdateOperation.create_field_index(name, q.PayloadSchemaType.Integer))
 
     def open(self) -> None:
         self._shard = self._library.EdgeShard.load(self._path, self._config())
@@ -80,9 +81,9 @@ class QdrantEdge:
     def search(self, query: Matrix, k: int) -> Hits:
         return _hits(self._shard.query(self._request(query, k)))
 
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
+    def search_filtered(self, query: Matrix, k: int, column: str, below: int) -> Hits:
         q = self._library
-        where = q.Filter(must=[q.FieldCondition("bucket", range=q.RangeFloat(lt=below))])
+        where = q.Filter(must=[q.FieldCondition(column, range=q.RangeFloat(lt=below))])
         return _hits(self._shard.query(self._request(query, k, where)))
 
     def search_batch(self, queries: Matrix, k: int) -> list[Hits]:
@@ -102,7 +103,7 @@ def _hits(points: Any) -> Hits:
     return [(payload.pop(ID), payload) for payload in payloads]
 
 
-ADVICE = "m 16, ef_construct 200, one segment, payload index before the graph, flush() a batch, optimize() at the end"
+ADVICE = "m 16, ef_construct 200, one segment, payload indexes before the graph, flush() a batch, optimize() at the end"
 SPEC = DatabaseSpec(
     name="qdrant-edge",
     make=QdrantEdge,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from benchmarks.databases.protocol import COLUMNS, DatabaseSpec, Hits, Matrix, Metadata, NoBatch, Place
+from benchmarks.databases.protocol import COLUMNS, INDEXED, DatabaseSpec, Hits, Matrix, Metadata, NoBatch, Place
 
 METRICS = {"cosine": "cosine", "l2": "L2"}
 TYPES = {"string": "text", "integer": "integer", "strings": "text"}
@@ -18,7 +18,7 @@ SELECT = f"SELECT id, {NAMES} FROM docs WHERE vector MATCH ? AND k = ?"  # noqa:
 
 
 class SqliteVec(NoBatch):
-    """A vec0 table: the bucket a metadata column for filters, the others auxiliary columns."""
+    """A vec0 table: bucket and region metadata columns for filters, the others auxiliary columns."""
 
     def __init__(self, place: Place) -> None:
         self._library: Any = import_module("sqlite_vec")
@@ -36,7 +36,7 @@ class SqliteVec(NoBatch):
 
     def create(self) -> None:
         self.open()
-        columns = [f"{'' if name == 'bucket' else '+'}{name} {TYPES[kind]}" for name, kind in COLUMNS.items()]
+        columns = [f"{'' if name in INDEXED else '+'}{name} {TYPES[kind]}" for name, kind in COLUMNS.items()]
         vector = f"vector float[{self._place.dim}] distance_metric={METRICS[self._place.metric]}"
         self._connection.execute(
             f"CREATE VIRTUAL TABLE docs USING vec0(id text primary key, {vector}, {', '.join(columns)})"
@@ -73,8 +73,8 @@ class SqliteVec(NoBatch):
         rows = self._connection.execute(f"{SELECT} ORDER BY distance", (query, k))
         return [(key, _metadata(values)) for key, *values in rows]
 
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
-        rows = self._connection.execute(f"{SELECT} AND bucket < ? ORDER BY distance", (query, k, below))
+    def search_filtered(self, query: Matrix, k: int, column: str, below: int) -> Hits:
+        rows = self._connection.execute(f"{SELECT} AND {column} < ? ORDER BY distance", (query, k, below))
         return [(key, _metadata(values)) for key, *values in rows]
 
     def close(self) -> None:
@@ -102,6 +102,6 @@ SPEC = DatabaseSpec(
     distributions=("sqlite-vec",),
     efforts=(0,),
     metrics=("cosine", "l2"),
-    tuning="A vec0 table, the bucket a metadata column, the rest auxiliary; write-ahead log, synchronous = FULL.",
+    tuning="A vec0 table, bucket and region metadata columns, the rest auxiliary; write-ahead log, synchronous = FULL.",
     batch_reason="its query answers one vector",
 )

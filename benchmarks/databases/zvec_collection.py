@@ -8,14 +8,14 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from benchmarks.databases.protocol import COLUMNS, DatabaseSpec, Hits, Matrix, Metadata, NoBatch, Place
+from benchmarks.databases.protocol import COLUMNS, INDEXED, DatabaseSpec, Hits, Matrix, Metadata, NoBatch, Place
 
 METRICS = {"cosine": "COSINE", "dot": "IP", "l2": "L2"}
 TYPES = {"string": "STRING", "integer": "INT64", "strings": "ARRAY_STRING"}
 
 
 class Zvec(NoBatch):
-    """A zvec collection with an HNSW index and an inverted index of the bucket."""
+    """A zvec collection with an HNSW index and inverted indexes of the bucket and the region."""
 
     def __init__(self, place: Place, *, quantize: str = "UNDEFINED") -> None:
         self._library: Any = import_module("zvec")
@@ -30,7 +30,7 @@ class Zvec(NoBatch):
             z.FieldSchema(
                 name,
                 getattr(z.DataType, TYPES[kind]),
-                index_param=z.InvertIndexParam(enable_range_optimization=True) if name == "bucket" else None,
+                index_param=z.InvertIndexParam(enable_range_optimization=True) if name in INDEXED else None,
             )
             for name, kind in COLUMNS.items()
         ]
@@ -70,8 +70,8 @@ class Zvec(NoBatch):
     def search(self, query: Matrix, k: int) -> Hits:
         return self._search(query, k, None)
 
-    def search_filtered(self, query: Matrix, k: int, below: int) -> Hits:
-        return self._search(query, k, f"bucket < {below}")
+    def search_filtered(self, query: Matrix, k: int, column: str, below: int) -> Hits:
+        return self._search(query, k, f"{column} < {below}")
 
     def _search(self, query: Matrix, k: int, where: str | None) -> Hits:
         nearest = self._library.Query("vector", vector=query, param=self._param)

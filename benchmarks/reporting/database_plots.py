@@ -22,7 +22,8 @@ def draw_databases(report: Mapping[str, Any], out: Path) -> list[str]:
     return [name for name in drawn if name is not None]
 
 
-def _data(report: Mapping[str, Any]) -> str:
+def data_line(report: Mapping[str, Any]) -> str:
+    """What a report is about."""
     data = report["dataset"]
     return f"{data['name']}: {data['rows']:,} records, {data['dim']} dimensions, {data['metric']}, {data['k']} hits"
 
@@ -40,7 +41,7 @@ def _recall_speed(report: Mapping[str, Any], out: Path) -> str | None:
     legend(figure, list(grid[0]), list(engines), absent_of(report["runs"]))
     mode = "single" if "single" in both else next(iter(both))
     sentence = f"{MODES[mode]}: {headline(both[mode], RECALLS)}"
-    title(figure, sentence, f"{_data(report)}; hits carry their metadata; one thread")
+    title(figure, sentence, f"{data_line(report)}; hits carry their metadata; one thread")
     return save(figure, out, "db-recall-qps")
 
 
@@ -60,7 +61,7 @@ def _costs(report: Mapping[str, Any], out: Path) -> str | None:
     place = sorted(speeds.values(), reverse=True).index(speeds[OURS]) + 1 if OURS in speeds else 0
     sentence = f"{best} ingests fastest, {speeds[best]:,.0f} records a second"
     sentence += f"; {OURS} is number {place} of {len(speeds)}, {speeds[OURS]:,.0f}" if place > 1 else ""
-    title(figure, sentence, _data(report))
+    title(figure, sentence, data_line(report))
     return save(figure, out, "db-costs")
 
 
@@ -105,5 +106,5 @@ def _filtered(report: Mapping[str, Any], out: Path) -> str | None:
     speeds = {engine: points[hardest] for engine, points in kept.items() if hardest in points}
     best = max(speeds, key=lambda engine: speeds[engine]["qps"])
     figures = f"{speeds[best]['qps']:,.0f} queries/s, recall {speeds[best]['recall']:.3f}"
-    title(figure, f"With a filter that keeps {hardest:.1%}, {best} is fastest: {figures}", _data(report))
+    title(figure, f"With a filter that keeps {hardest:.1%}, {best} is fastest: {figures}", data_line(report))
     return save(figure, out, "db-filtered")

@@ -12,6 +12,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.reporting.databases import COSTS, cost_of, filtered_points
+from benchmarks.reporting.filtered import (
+    CHECKS,
+    RECALL,
+    UNFILTERED,
+    case_curves,
+    cases_of,
+    kept_name,
+    point_at_effort,
+)
 from benchmarks.reporting.libraries import added_mb, build_seconds
 from benchmarks.reporting.pareto import MODES, TARGETS, curves_of
 from benchmarks.reporting.table import is_number
@@ -45,6 +54,7 @@ def figures_of(report: Mapping[str, Any]) -> Figures:
     makers: dict[str, Callable[[Mapping[str, Any]], Iterator[tuple[str, Figure | None]]]] = {
         "ann": _library_figures,
         "db": _database_figures,
+        "filtered": _filtered_figures,
         "scale": _scale_figures,
         "streaming": _streaming_figures,
         "coldstart": _coldstart_figures,
@@ -114,6 +124,27 @@ def _database_figures(runs: Any) -> Iterator[tuple[str, Figure | None]]:
         for name in ("recall", "qps"):
             facts = {"noise": noise, "more": True, "step": SMALL_RECALL if name == "recall" else 0.0}
             yield f"{owner}: after replacing a fifth, {name}", _figure(churn.get(name), owner=owner, **facts)
+
+
+def _filtered_figures(runs: Any) -> Iterator[tuple[str, Figure | None]]:
+    for case in (UNFILTERED, *cases_of(runs)):
+        for engine, curve in case_curves(runs, case).items():
+            facts = {"noise": curve.noise_at(RECALL), "more": True, "owner": engine}
+            what = f"{engine}: queries/s at recall {RECALL:.2f}, {kept_name(case)}"
+            yield what, _figure(curve.qps_reaching(RECALL), **facts)
+        for run in runs:
+            point, owner = point_at_effort(run, case), run["engine"]
+            what = f"{owner}: recall at the effort of {RECALL:.2f} without a filter, {kept_name(case)}"
+            # that effort may be another one in another run, so a difference as small as between two efforts is none
+            yield what, None if point is None else _figure(point["recall"], more=True, owner=owner, step=SMALL_RECALL)
+    for run in runs:
+        checks, owner = run.get("checks"), run["engine"]
+        if checks:
+            right = float(not any(checks[name] for name in CHECKS))
+            yield (
+                f"{owner}: every random filter answered as numpy does (1: yes)",
+                _figure(right, more=True, owner=owner),
+            )
 
 
 # --- vecdb's own suites ----------------------------------------------------------------------------------------------

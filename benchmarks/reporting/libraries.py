@@ -45,7 +45,12 @@ def _speed_rows(curves: Mapping[str, Curve], targets: Sequence[float]) -> Iterab
 
 def _speed_cell(name: str, curve: Curve, ours: Curve | None, target: float) -> str:
     speed, own = curve.qps_at(target), None if ours is None else ours.qps_at(target)
-    if speed is None or own is None or name == OURS:
+    return speed_and_ratio(speed, None if name == OURS else own)
+
+
+def speed_and_ratio(speed: float | None, own: float | None) -> str:
+    """A speed, and vecdb's over it where there is one to compare with."""
+    if speed is None or own is None:
         return number(speed)
     flag = ", **peer wins**" if speed > own else ""
     return f"{speed:,.0f} ({own / speed:.2f} ×{flag})"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.reporting.databases import RECALLS, database_section
+from benchmarks.reporting.filtered import every_filtered_point, filtered_headlines, filtered_section
 from benchmarks.reporting.libraries import library_section
 from benchmarks.reporting.own import own_tables
 from benchmarks.reporting.pareto import MODES, TARGETS, curves_of
@@ -61,6 +62,9 @@ def _summary(reports: Iterable[Mapping[str, Any]]) -> list[str]:
     """A line for each contest: who is fastest."""
     lines = []
     for report in reports:
+        if report["suite"] == "filtered":
+            lines += [f"- `filtered` on {report['dataset']['name']}, {line}." for line in filtered_headlines(report)]
+            continue
         targets = RECALLS if report["suite"] == "db" else TARGETS
         for mode, how in MODES.items():
             curves = curves_of(report.get("runs", ()), mode)
@@ -75,7 +79,7 @@ def _part(report: Mapping[str, Any], plots: Iterable[str]) -> list[str]:
     """All about one raw file."""
     images = [line for name in plots for line in (f"![{Path(name).stem}]({name})", "")]
     runs = report.get("runs", [])
-    return [*_head(report), *images, *_body(report), *_absent(runs), *_details(runs)]
+    return [*_head(report), *images, *_body(report), *_absent(runs), *_details(report)]
 
 
 def _head(report: Mapping[str, Any]) -> list[str]:
@@ -104,6 +108,8 @@ def _body(report: Mapping[str, Any]) -> list[str]:
         return library_section(report)
     if report["suite"] == "db":
         return database_section(report)
+    if report["suite"] == "filtered":
+        return filtered_section(report)
     return own_tables(report)
 
 
@@ -120,9 +126,12 @@ def _absent(runs: Iterable[Mapping[str, Any]]) -> list[str]:
 # --- every point -----------------------------------------------------------------------------------------------------
 
 
-def _details(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _details(report: Mapping[str, Any]) -> list[str]:
     """Versions, tuning and every measured point of each engine, folded away."""
+    if report["suite"] == "filtered":
+        return every_filtered_point(report)
     lines: list[str] = []
+    runs = report.get("runs", [])
     for name in dict.fromkeys(run["engine"] for run in runs):
         own = [run for run in runs if run["engine"] == name]
         lines += folded(f"{name}: versions, settings and every point", [*_settings(own), *_points(own)])

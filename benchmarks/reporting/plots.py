@@ -15,6 +15,7 @@ from benchmarks.reporting.curve_plots import (
     recall_start,
 )
 from benchmarks.reporting.database_plots import draw_databases
+from benchmarks.reporting.filtered_plots import draw_filtered
 from benchmarks.reporting.libraries import FIXED_EFFORT, added_mb, build_seconds, fixed_point, least_by_engine
 from benchmarks.reporting.own_plots import draw_growth, draw_kernels
 from benchmarks.reporting.pareto import MODES, Curve, curves_of, points_of
@@ -32,6 +33,7 @@ def draw_suite(report: Report, out: Path) -> list[str]:
     drawers: dict[str, Callable[[Report, Path], list[str]]] = {
         "ann": draw_libraries,
         "db": draw_databases,
+        "filtered": draw_filtered,
         "scale": draw_growth,
         "kernels": draw_kernels,
     }

@@ -36,6 +36,8 @@ LOOKS: Final[dict[str, tuple[str, str]]] = {
     "chromadb": ("#CC79A7", "D"),
     "milvus-lite": ("#6A3D9A", "p"),
     "sqlite-vec": ("#000000", "*"),
+    "vecdb-target": ("#F5A574", "h"),
+    "vecdb-exact": ("#8C3D00", "<"),
 }
 SPARE: Final = (("#666666", "1"), ("#1B9E77", "2"), ("#E7298A", "3"), ("#66A61E", "4"), ("#3B528B", "+"))
 TITLE_CHARS_PER_INCH: Final = 11

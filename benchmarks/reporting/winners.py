@@ -16,6 +16,9 @@ from benchmarks.reporting.table import is_number
 EVEN: Final = 0.05
 """Two runs on a shared machine differ by this share without a reason."""
 
+RATIO_SHOWN: Final = 1_000
+"""Beyond, the better figure is next to nothing, and a ratio to it says nothing."""
+
 
 def headline(curves: Mapping[str, Curve], targets: Sequence[float] = TARGETS) -> str:
     """Who is fastest at which recall, and by how much vecdb is ahead where it is."""
@@ -87,6 +90,8 @@ def wins_of(what: str, figures: Mapping[str, float | None], unit: str, *, more: 
 
 def _times(better: float, worse: float) -> str:
     ratio = better / worse
+    if ratio > RATIO_SHOWN:
+        return f"more than {RATIO_SHOWN:,} ×"
     return f"{ratio:.2f} ×" + (", less than the noise," if ratio < 1 + EVEN else "")
 
 

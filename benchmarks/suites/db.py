@@ -3,34 +3,45 @@
 Every database goes through the same stages, each in a process of its own, so that what is measured is what a later
 process finds on the disk: ingest (all CPUs, in batches of 1,000 with metadata), serve (one CPU and one thread: opening,
 a sweep over the effort, batches, filters), churn (all CPUs), serve again. Hits always carry their metadata. Recall is
-computed here, from distances, by one function for all. Promises: a database that is missing, fails or takes too long
-is in the result with the reason and everything measured before; the result is written after every database.
+computed here, from distances, by one function for all. Promises: those of `contest`.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from benchmarks.databases import DATABASES
-from benchmarks.databases.protocol import DatabaseSpec, Matrix
-from benchmarks.databases.records import BUCKETS, metadata_of, with_buckets
-from benchmarks.datasets import Dataset, recall, true_distances
-from benchmarks.method.environments import python_of
+from benchmarks.databases.records import BUCKETS, metadata_of, regions_of, with_columns
+from benchmarks.datasets import Dataset
+from benchmarks.datasets.direction import along, main_direction
 from benchmarks.method.machine import available_cpus
-from benchmarks.method.process import WorkerError, WorkerProcess
+from benchmarks.method.process import WorkerProcess
+from benchmarks.suites.contest import (
+    CAP_DEFAULT_S,
+    Contest,
+    Course,
+    Kept,
+    Progress,
+    Task,
+    Truth,
+    disk_mb,
+    effort_reaching,
+    ingest,
+    kept_truth,
+    measure_all,
+    point_of,
+    scratch_beside,
+    truth_of,
+    write_lines,
+    write_records,
+)
 
-K: Final = 10
 TARGETS: Final = (0.95, 0.99)
 """Batches, filters and repetitions are measured at the first effort that reaches each, on unfiltered queries."""
 
@@ -39,70 +50,18 @@ SHARES: Final = (0.5, 0.01, 0.001)
 
 CHURN_SHARE: Final = 0.2
 CHURN_SEED: Final = 11
-PASS_S: Final = 5.0
-"""A pass of single queries stops here; a slow database answers fewer of them."""
-
-CAP_DEFAULT_S: Final = 900.0
 MOVED: Final = "~"
 """Appended to the id of a record that was deleted and inserted anew."""
 
-NOT_INSTALLED: Final = ("ModuleNotFoundError", "PackageNotFoundError")
 PARTS: Final = ("ingest", "disk_mb", "memory", "cold_open_s", "points", "filtered", "churn")
 
-Labels: TypeAlias = npt.NDArray[np.int64]
-Progress: TypeAlias = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """Some rows of the data set (all, or those that a filter keeps) and the exact distances to the nearest of them."""
+class DbTask(Task):
+    """The task of this suite: filters, and changes."""
 
-    dataset: Dataset
-    rows: Labels
-    bounds: Matrix
-
-    def recall(self, found: Sequence[Sequence[str]], row_of: Mapping[str, int]) -> float:
-        """Recall of the ids found for the first queries; an id outside these rows is a miss."""
-        labels = np.full((len(found), self.bounds.shape[1]), -1, dtype=np.int64)
-        for place, ids in enumerate(found):
-            rows = np.array([row_of.get(key, -1) for key in ids[: labels.shape[1]]], dtype=np.int64)
-            position = np.searchsorted(self.rows, rows)
-            known = (position < len(self.rows)) & (self.rows[np.minimum(position, len(self.rows) - 1)] == rows)
-            labels[place, : len(rows)] = np.where(known, position, -1)
-        asked = dataclasses.replace(self.dataset, queries=self.dataset.queries[: len(found)])
-        return recall(asked, self.bounds[: len(found)], labels)
-
-    def short_share(self, found: Sequence[Sequence[str]]) -> float:
-        """How often there were fewer hits than there are records."""
-        return float(np.mean([len(ids) < self.bounds.shape[1] for ids in found]))
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What every database is asked to do: files for the workers, and the truth."""
-
-    dataset: Dataset
-    directory: Path
-    repeats: int
-    truth: Truth
     filtered: Mapping[float, Truth]
-    row_of: Mapping[str, int]
     row_of_changed: Mapping[str, int]
-
-    @property
-    def base_file(self) -> str:
-        """The vectors to insert."""
-        return str(self.dataset.directory / "base.npy")
-
-    @property
-    def queries_file(self) -> str:
-        """What is searched for."""
-        return str(self.dataset.directory / "queries.npy")
-
-    @property
-    def records_file(self) -> str:
-        """The records to insert."""
-        return str(self.directory / "records.jsonl")
 
     @property
     def changes_file(self) -> str:
@@ -110,56 +69,7 @@ class Task:
         return str(self.directory / "changes.jsonl")
 
 
-@dataclass(slots=True)
-class Contest:
-    """One database: what was measured, and the time it has left."""
-
-    spec: DatabaseSpec
-    task: Task
-    path: Path
-    cap_s: float
-    left_s: float = field(init=False)
-    stage: str = ""
-    run: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.left_s = self.cap_s
-
-    def start(self, cpus: Sequence[int]) -> WorkerProcess:
-        """A new process whose libraries may use as many threads as there are CPUs given."""
-        return WorkerProcess([python_of(self.spec.environment), "-m", "benchmarks.suites.db_worker"], len(cpus))
-
-    def ask(self, worker: WorkerProcess, do: str, **request: object) -> dict[str, Any]:
-        """Ask within the time that is left."""
-        begin = time.monotonic()
-        try:
-            return worker.ask({"do": do, **request}, max(self.left_s, 0.0))
-        finally:
-            self.left_s -= time.monotonic() - begin
-
-    def open(self, worker: WorkerProcess, cpus: Sequence[int], *, create: bool = False) -> dict[str, Any]:
-        """Make the collection, or open it and get one answer."""
-        dataset = self.task.dataset
-        return self.ask(
-            worker,
-            "open",
-            engine=self.spec.name,
-            path=str(self.path),
-            metric=dataset.metric,
-            queries=self.task.queries_file,
-            k=K,
-            cpus=list(cpus),
-            create=create,
-        )
-
-    def search(
-        self, worker: WorkerProcess, mode: str, effort: int, below: int | None = None
-    ) -> tuple[dict[str, Any], list[list[str]]]:
-        """One pass: its times, and the ids found."""
-        target = self.task.directory / "found.json"
-        request = {"mode": mode, "effort": effort, "below": below, "limit_s": PASS_S, "ids": str(target)}
-        times = self.ask(worker, "search", **request)
-        return times, json.loads(target.read_text(encoding="utf-8"))
+DbContest: TypeAlias = Contest[DbTask]
 
 
 # --- the run ----------------------------------------------------------------------------------------------------------
@@ -179,73 +89,21 @@ def run_db(
 ) -> dict[str, Any]:
     """Measure the databases one after another; returns the report that is also at `out`.
 
-    `records` are in the order of the base rows, each with its id and the metadata of `COLUMNS`; buckets are added.
+    `records` are in the order of the base rows, each with its id and the metadata of `COLUMNS`; bucket and
+    region are added.
     `cap_s` is what a database may take in all, `cache` where exact answers are kept between runs.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {**head, "suite": "db", "runs": []}
-    with tempfile.TemporaryDirectory(prefix=".db-", dir=out.parent) as scratch:
-        task = _prepare(dataset, records, Path(scratch).resolve(), repeats, cache)
-        for number, name in enumerate(engines, 1):
-            progress(f"[{number}/{len(engines)}] {name}")
-            with tempfile.TemporaryDirectory(dir=scratch) as path:
-                contest = Contest(DATABASES[name], task, Path(path).resolve(), cap_s)
-                report["runs"].append(_measure(contest, progress))
-            partial = out.with_suffix(".partial")
-            partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
-            partial.replace(out)
-    return report
-
-
-def _measure(contest: Contest, progress: Progress) -> dict[str, Any]:
-    """All stages of one database; whatever ends them early is its status."""
-    spec = contest.spec
-    contest.run = {"engine": spec.name, "versions": {}, "tuning": spec.tuning, "status": "ok", "reason": ""}
-    contest.run |= dict.fromkeys(PARTS)
-    if contest.task.dataset.metric not in spec.metrics:
-        return _end(contest, "unsupported", f"{spec.name} has no {contest.task.dataset.metric}")
-    try:
-        for stage in (_ingest, _serve, _churn):
-            contest.stage = stage.__name__.strip("_")
-            stage(contest, progress)
-    except WorkerError as error:
-        status = "missing" if error.reason.startswith(NOT_INSTALLED) else error.status
-        late = f"more than {contest.cap_s:.0f} s in all"
-        _end(contest, status, f"{contest.stage}: {late if status == 'timeout' else error.reason}")
-        progress(f"    {contest.run['status']}: {contest.run['reason']}")
-    return contest.run
-
-
-def _end(contest: Contest, status: str, reason: str) -> dict[str, Any]:
-    contest.run |= {"status": status, "reason": reason}
-    for part in PARTS:
-        if contest.run[part] is None and f"{part}_reason" not in contest.run:
-            contest.run[f"{part}_reason"] = f"{status}: {reason}"
-    return contest.run
+    course = Course((ingest, _serve, _churn), PARTS)
+    with scratch_beside(out) as scratch:
+        task = _prepare(dataset, records, scratch, repeats, cache)
+        return measure_all(task, engines, course, report, out, cap_s=cap_s, progress=progress)
 
 
 # --- stages -----------------------------------------------------------------------------------------------------------
 
 
-def _ingest(contest: Contest, progress: Progress) -> None:
-    """Write everything with all CPUs, wait until it is indexed, close."""
-    run, task, cpus = contest.run, contest.task, sorted(available_cpus())
-    with contest.start(cpus) as worker:
-        opened = contest.open(worker, cpus, create=True)
-        run["versions"] = opened["versions"]
-        written = contest.ask(worker, "ingest", base=task.base_file, records=task.records_file)
-        speed = written["records"] / written["seconds"]
-        run["ingest"] = {"records_per_s": speed, "seconds": written["seconds"], "ready_s": None, "threads": len(cpus)}
-        progress(f"    {speed:,.0f} records/s, waiting until they are indexed")
-        ready = contest.ask(worker, "ready")
-        run["ingest"]["ready_s"] = ready["seconds"]
-        run["memory"] = {"idle_mb": opened["idle_mb"], "ingest_peak_mb": ready["peak_mb"], "serve_mb": None}
-        contest.ask(worker, "close")
-    run["disk_mb"] = disk_mb(contest.path)
-    progress(f"    ready after {ready['seconds']:.1f} s more, {run['disk_mb']:.0f} MB on disk")
-
-
-def _serve(contest: Contest, progress: Progress) -> None:
+def _serve(contest: DbContest, progress: Progress) -> None:
     """Open in fresh processes, then let the last of them answer."""
     one = [max(available_cpus())]
     seconds = []
@@ -264,14 +122,14 @@ def _serve(contest: Contest, progress: Progress) -> None:
             contest.ask(worker, "close")
 
 
-def _sweep(contest: Contest, worker: WorkerProcess) -> list[int]:
+def _sweep(contest: DbContest, worker: WorkerProcess) -> list[int]:
     """Single queries at rising effort until the highest target is reached; then repeat those that count."""
     points = contest.run["points"] = []
     recalls: dict[int, float] = {}
     for effort in contest.spec.efforts:
         times, found = contest.search(worker, "single", effort)
         recalls[effort] = contest.task.truth.recall(found, contest.task.row_of)
-        points.append(_point("single", effort, recalls[effort], [times]))
+        points.append(point_of("single", effort, recalls[effort], [times]))
         if recalls[effort] >= max(TARGETS):
             break
     memory = contest.ask(worker, "memory")
@@ -283,11 +141,10 @@ def _sweep(contest: Contest, worker: WorkerProcess) -> list[int]:
 
 def pick_efforts(recalls: Mapping[int, float]) -> list[int]:
     """The least effort for each target; the greatest measured for a target that none reaches."""
-    reached = ((next((e for e, value in recalls.items() if value >= target), max(recalls))) for target in TARGETS)
-    return sorted(set(reached))
+    return sorted({effort_reaching(recalls, target) for target in TARGETS})
 
 
-def _repeat(contest: Contest, worker: WorkerProcess, mode: str, recalls: Mapping[int, float]) -> None:
+def _repeat(contest: DbContest, worker: WorkerProcess, mode: str, recalls: Mapping[int, float]) -> None:
     """Measure some efforts in turns, and put their points in place of those measured once."""
     passes: dict[int, list[dict[str, Any]]] = {effort: [] for effort in recalls}
     for _ in range(contest.task.repeats):
@@ -296,11 +153,11 @@ def _repeat(contest: Contest, worker: WorkerProcess, mode: str, recalls: Mapping
     kept = [
         point for point in contest.run["points"] if (point["mode"], point["effort"]) not in {(mode, e) for e in passes}
     ]
-    added = [_point(mode, effort, recalls[effort], times) for effort, times in passes.items()]
+    added = [point_of(mode, effort, recalls[effort], times) for effort, times in passes.items()]
     contest.run["points"] = sorted([*kept, *added], key=lambda point: (point["mode"] != "single", point["effort"]))
 
 
-def _search_batches(contest: Contest, worker: WorkerProcess, picks: Sequence[int]) -> None:
+def _search_batches(contest: DbContest, worker: WorkerProcess, picks: Sequence[int]) -> None:
     if contest.spec.batch_reason:
         contest.run["batch_reason"] = contest.spec.batch_reason
         return
@@ -309,20 +166,20 @@ def _search_batches(contest: Contest, worker: WorkerProcess, picks: Sequence[int
     _repeat(contest, worker, "batch", recalls)
 
 
-def _search_filtered(contest: Contest, worker: WorkerProcess, picks: Sequence[int]) -> None:
+def _search_filtered(contest: DbContest, worker: WorkerProcess, picks: Sequence[int]) -> None:
     if contest.spec.filter_reason:
         contest.run["filtered_reason"] = contest.spec.filter_reason
         return
     rows = contest.run["filtered"] = []
     for share, truth in contest.task.filtered.items():
         for effort in picks:
-            passes = [contest.search(worker, "single", effort, _below(share)) for _ in range(contest.task.repeats)]
+            passes = [contest.search(worker, "single", effort, _kept(share)) for _ in range(contest.task.repeats)]
             found = max((found for _, found in passes), key=len)
-            point = _point("single", effort, truth.recall(found, contest.task.row_of), [times for times, _ in passes])
-            rows.append({"share": share, **point, "short_share": truth.short_share(found)})
+            point = point_of("single", effort, truth.recall(found, contest.task.row_of), [times for times, _ in passes])
+            rows.append({"share": share, **point, "short_share": truth.short(found) / len(found)})
 
 
-def _churn(contest: Contest, progress: Progress) -> None:
+def _churn(contest: DbContest, progress: Progress) -> None:
     """Replace a fifth with all CPUs, wait until it is indexed; then search from a fresh process."""
     task, cpus, effort = contest.task, sorted(available_cpus()), _last_pick(contest)
     with contest.start(cpus) as worker:
@@ -338,36 +195,18 @@ def _churn(contest: Contest, progress: Progress) -> None:
         contest.open(worker, one)
         passes = [contest.search(worker, "single", effort) for _ in range(task.repeats)]
         value = task.truth.recall(passes[0][1], task.row_of_changed)
-        churn |= _point("single", effort, value, [times for times, _ in passes])
+        churn |= point_of("single", effort, value, [times for times, _ in passes])
         contest.ask(worker, "close")
     progress(f"    after churn: recall {value:.3f}, {churn['qps']:,.0f} QPS, {churn['disk_mb']:.0f} MB on disk")
 
 
-def _last_pick(contest: Contest) -> int:
+def _last_pick(contest: DbContest) -> int:
     return max(int(point["effort"]) for point in contest.run["points"])
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
-
-
-def _point(mode: str, effort: int, value: float, passes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A point of a curve: medians over its passes, and the slowest and the fastest of them."""
-    speeds = [one["queries"] / one["seconds"] for one in passes]
-    point: dict[str, Any] = {"mode": mode, "effort": effort, "recall": value, "qps": median(speeds)}
-    point |= {"qps_low": min(speeds), "qps_high": max(speeds), "passes": len(passes), "queries": passes[0]["queries"]}
-    for name in ("p50_ms", "p99_ms"):
-        point[name] = median(one[name] for one in passes) if mode == "single" else None
-    return point
-
-
-def _picked_line(contest: Contest, picks: Sequence[int]) -> str:
+def _picked_line(contest: DbContest, picks: Sequence[int]) -> str:
     points = [point for point in contest.run["points"] if point["effort"] in picks]
     return "    " + ", ".join(f"recall {point['recall']:.3f} at {point['qps']:,.0f} QPS" for point in points)
-
-
-def disk_mb(path: Path) -> float:
-    """What a directory takes on the disk; holes in files take nothing."""
-    return sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file()) / 1e6
 
 
 # --- preparation ------------------------------------------------------------------------------------------------------
@@ -375,42 +214,30 @@ def disk_mb(path: Path) -> float:
 
 def _prepare(
     dataset: Dataset, records: Sequence[Mapping[str, Any]], directory: Path, repeats: int, cache: Path | None
-) -> Task:
+) -> DbTask:
     """Write what the workers read, and find the exact answers."""
     assert len(records) == len(dataset.base), "one record per base row"
-    complete = with_buckets(records)
+    complete = with_columns(records, regions_of(along(dataset.base, main_direction(dataset.base)[0])))
     row_of = {record["id"]: row for row, record in enumerate(complete)}
-    lines = ({"id": record["id"], "metadata": metadata_of(record)} for record in complete)
-    _write_lines(directory / "records.jsonl", lines)
     changes = plan_churn(complete)
-    _write_lines(directory / "changes.jsonl", changes)
     buckets = np.array([record["bucket"] for record in complete])
-    kept = {share: np.flatnonzero(buckets < _below(share)) for share in SHARES}
-    return Task(
+    kept = {share: np.flatnonzero(buckets < _kept(share)[1]) for share in SHARES}
+    task = DbTask(
         dataset=dataset,
         directory=directory,
         repeats=repeats,
-        truth=Truth(dataset, np.arange(len(complete)), true_distances(dataset, min(K, len(complete)), cache)),
-        filtered={share: _filtered_truth(dataset, rows, share, cache) for share, rows in kept.items() if len(rows)},
+        truth=truth_of(dataset, cache),
+        filtered={share: kept_truth(dataset, rows, cache) for share, rows in kept.items() if len(rows)},
         row_of=row_of,
         row_of_changed=_rows_after(row_of, changes),
     )
+    write_records(Path(task.records_file), complete)
+    write_lines(Path(task.changes_file), changes)
+    return task
 
 
-def _write_lines(file: Path, values: Any) -> None:
-    with file.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(value) + "\n" for value in values)
-
-
-def _below(share: float) -> int:
-    return round(share * BUCKETS)
-
-
-def _filtered_truth(dataset: Dataset, rows: Labels, share: float, cache: Path | None) -> Truth:
-    part = dataclasses.replace(
-        dataset, base=np.ascontiguousarray(dataset.base[rows]), digest=f"{dataset.digest}-bucket-{_below(share)}"
-    )
-    return Truth(part, rows, true_distances(part, min(K, len(rows)), cache))
+def _kept(share: float) -> Kept:
+    return "bucket", round(share * BUCKETS)
 
 
 def plan_churn(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

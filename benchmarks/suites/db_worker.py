@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 
 from benchmarks.databases import DATABASES
-from benchmarks.databases.protocol import Database, Hits, Matrix, Place
+from benchmarks.databases.protocol import ChecksFilters, Database, Hits, Matrix, Place
 from benchmarks.method.answering import Action, serve
 from benchmarks.method.machine import pin
 
@@ -99,13 +99,15 @@ class Worker:
         self._open.set_effort(request["effort"])
         if request["mode"] == "batch":
             return self._search_batch(request["ids"])
-        k, below, database = self._k, request.get("below"), self._open
+        k, kept, database = self._k, request.get("kept"), self._open
+        other = request.get("queries")
+        queries = self._queries if other is None else np.load(other, allow_pickle=False)
 
         def answer(query: Matrix) -> Hits:
-            return database.search(query, k) if below is None else database.search_filtered(query, k, below)
+            return database.search(query, k) if kept is None else database.search_filtered(query, k, *kept)
 
-        _answer_all(answer, self._queries[:WARM_UP_QUERIES], WARM_UP_S)
-        found, times = _answer_all(answer, self._queries, request["limit_s"])
+        _answer_all(answer, queries[:WARM_UP_QUERIES], WARM_UP_S)
+        found, times = _answer_all(answer, queries, request["limit_s"])
         save_ids(found, request["ids"])
         p50, p99 = np.percentile(times, [50, 99]) * 1e3
         return {"queries": len(times), "seconds": sum(times), "p50_ms": float(p50), "p99_ms": float(p99)}
@@ -117,6 +119,20 @@ class Worker:
         seconds = time.perf_counter() - begin
         save_ids(found, target)
         return {"queries": len(self._queries), "seconds": seconds, "p50_ms": None, "p99_ms": None}
+
+    def check(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Count what conditions of a file match, and search among it, until the time is up; a line for each."""
+        database, begin, done = cast(ChecksFilters, self._open), time.monotonic(), 0
+        queries = itertools.cycle(self._queries)
+        with Path(request["answers"]).open("w", encoding="utf-8") as answers:
+            for condition in itertools.chain.from_iterable(batches(request["conditions"])):
+                if time.monotonic() - begin >= request["limit_s"]:
+                    break
+                hits = database.search_matching(next(queries), self._k, condition)
+                line = {"count": database.count_matching(condition), "ids": [key for key, _ in hits]}
+                answers.write(json.dumps(line) + "\n")
+                done += 1
+        return {"checked": done, "seconds": time.monotonic() - begin}
 
     def close(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Leave the directory in order."""
@@ -139,8 +155,8 @@ def _answer_all(answer: Callable[[Matrix], Hits], queries: Matrix, limit_s: floa
     return found, times
 
 
-def batches(file: str) -> Iterator[list[dict[str, Any]]]:
-    """The objects of a file of JSON lines, 1,000 at a time."""
+def batches(file: str) -> Iterator[list[Any]]:
+    """The values of a file of JSON lines, 1,000 at a time."""
     with Path(file).open(encoding="utf-8") as lines:
         while batch := list(itertools.islice(lines, BATCH_ROWS)):
             yield [json.loads(line) for line in batch]
@@ -183,7 +199,7 @@ def _sizes_mb(file: str) -> dict[str, float]:
 def actions() -> dict[str, Action]:
     """What a new worker can be asked."""
     worker = Worker()
-    names = ("open", "ingest", "churn", "ready", "memory", "search", "close")
+    names = ("open", "ingest", "churn", "ready", "memory", "search", "check", "close")
     return {name: getattr(worker, name) for name in names}
 
 

@@ -56,6 +56,43 @@ def database_run(engine: str, factor: float = 1.0, **changes: Any) -> Run:
     }  # fmt: skip
 
 
+KINDS = ("independent", "correlated", "anti-correlated")
+FILTER_SHARES = (0.5, 0.01)
+
+
+def filtered_points(factor: float = 1.0, spread: float = 0.01, short: int = 0) -> list[Run]:
+    """Single queries of `sweep`, `short` of 100 with fewer hits than there are."""
+    return [one | {"passes": 3, "short": short, "queries": 100} for one in sweep(factor, spread, ("single",))]
+
+
+def filtered_run(engine: str, factor: float = 1.0, spread: float = 0.01, short: int = 0, **changes: Any) -> Run:
+    """A run of filtered searches, faster by a factor; without a filter recall .95 takes effort 20."""
+    cases = [
+        {"kind": kind, "share": share, "cut": False, "points": filtered_points(factor, spread, short)}
+        for share in FILTER_SHARES
+        for kind in KINDS
+    ]
+    return {
+        "engine": engine, "versions": {engine: "2.0"}, "tuning": "As advised.", "status": "ok", "reason": "",
+        "ingest": {"records_per_s": 20_000.0}, "disk_mb": 120.0, "memory": {"serve_mb": 50.0},
+        "points": filtered_points(factor, spread), "effort": 20, "filtered": cases, "checks": None, **changes,
+    }  # fmt: skip
+
+
+def checks(**wrong: int) -> dict[str, Any]:
+    """Random filters that were compared with numpy."""
+    right = {"wrong_counts": 0, "short_searches": 0, "wrong_hits": 0}
+    facts = {"asked": 10_000, "checked": 9_000, "matching_none": 100, "unindexed": 5_000, "examples": []}
+    return {**facts, **right, **wrong}
+
+
+def filtered_report(*runs: Run) -> Report:
+    """A raw report of the suite `filtered`."""
+    facts = {"column": "bucket", "below": 100, "matching": 10, "queries": 100, "made_queries": 20}
+    cases = [{"kind": kind, "share": share, **facts} for share in FILTER_SHARES for kind in KINDS]
+    return report_of(*runs, suite="filtered") | {"cases": cases, "direction_variance": 0.125}
+
+
 def report_of(*runs: Run, suite: str = "ann", digest: str = "d", results: dict[str, Any] | None = None) -> Report:
     """A raw report; one of vecdb's own suites when there are results."""
     report: Report = {

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks.databases import DATABASES, SPECS
-from benchmarks.databases.protocol import COLUMNS, Database, DatabaseSpec, Matrix, Place
-from benchmarks.databases.records import BUCKETS, metadata_of, synthetic_records, with_buckets
+from benchmarks.databases.protocol import COLUMNS, INDEXED, Database, DatabaseSpec, Matrix, Place
+from benchmarks.databases.records import BUCKETS, metadata_of, regions_of, synthetic_records, with_columns
 
 ROWS, DIM, K = 200, 8, 5
 
@@ -77,7 +77,7 @@ def test_made_up_records_are_the_same_every_time() -> None:
 
 
 def test_records_have_all_columns() -> None:
-    record = with_buckets(synthetic_records(3))[2]
+    record = with_columns(synthetic_records(3), [0, 1, 2])[2]
     assert list(metadata_of(record)) == list(COLUMNS)
 
 
@@ -86,10 +86,19 @@ def test_ids_of_made_up_records_differ() -> None:
 
 
 def test_a_bound_of_the_bucket_keeps_its_share() -> None:
-    buckets = np.array([record["bucket"] for record in with_buckets([{}] * 20_000)])
+    buckets = np.array([record["bucket"] for record in with_columns([{}] * 20_000, range(20_000))])
     assert buckets.max() < BUCKETS
     assert abs((buckets < BUCKETS // 2).mean() - 0.5) < 0.02
     assert abs((buckets < BUCKETS // 100).mean() - 0.01) < 0.005
+
+
+def test_a_region_is_the_rank_in_ten_thousandths() -> None:
+    places = np.random.default_rng(0).permutation(40_000).astype(np.float64)
+    assert regions_of(places) == (places // 4).astype(int).tolist()
+
+
+def test_rows_at_one_place_are_ranked_in_their_order() -> None:
+    assert regions_of(np.zeros(4)) == [0, 2_500, 5_000, 7_500]
 
 
 # --- adapters -------------------------------------------------------------------------------------------------------
@@ -101,7 +110,7 @@ def vectors() -> Matrix:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-RECORDS = with_buckets(synthetic_records(ROWS))
+RECORDS = with_columns(synthetic_records(ROWS), [row * BUCKETS // ROWS for row in range(ROWS)])
 IDS = [record["id"] for record in RECORDS]
 
 
@@ -145,13 +154,16 @@ def test_a_batch_finds_what_single_searches_find(spec: DatabaseSpec, database: D
         assert database.search_batch(vectors[:4], K) == [database.search(query, K) for query in vectors[:4]]
 
 
+@pytest.mark.parametrize("column", INDEXED)
 @installed
 @ANY_WARNING
-def test_a_filter_leaves_only_records_that_match(spec: DatabaseSpec, database: Database, vectors: Matrix) -> None:
+def test_a_filter_leaves_only_records_that_match(
+    spec: DatabaseSpec, database: Database, vectors: Matrix, column: str
+) -> None:
     if not spec.filter_reason:
-        buckets = [found["bucket"] for _, found in database.search_filtered(vectors[3], K, BUCKETS // 2)]
-        assert len(buckets) == K
-        assert max(buckets) < BUCKETS // 2
+        values = [found[column] for _, found in database.search_filtered(vectors[3], K, column, BUCKETS // 2)]
+        assert len(values) == K
+        assert max(values) < BUCKETS // 2
 
 
 @installed

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from benchmarks.databases import DATABASES
-from benchmarks.databases.protocol import DatabaseSpec, Hits, Matrix, Metadata, NoBatch, NoFilter, Place
-from benchmarks.databases.records import metadata_of, synthetic_records, with_buckets
+from benchmarks.databases.records import metadata_of, synthetic_records, with_columns
 from benchmarks.datasets import Dataset
 from benchmarks.method.answering import answer_requests
 from benchmarks.method.machine import available_cpus
 from benchmarks.suites import db_worker
-from benchmarks.suites.db import CHURN_SHARE, PARTS, Truth, disk_mb, pick_efforts, plan_churn, run_db
+from benchmarks.suites.contest import Truth, disk_mb
+from benchmarks.suites.db import CHURN_SHARE, PARTS, pick_efforts, plan_churn, run_db
+from tests.unit.benchmarks.remembering import spec_of
 
 ROWS, DIM, QUERIES = 300, 16, 12
 
@@ -60,7 +61,6 @@ def test_a_run_of_vecdb_has_every_part_or_its_reason(dataset: Dataset, tmp_path:
     run = _run(dataset, "vecdb", out)
     assert (run["status"], run["reason"]) == ("ok", "")
     assert all(run[part] is not None or run[f"{part}_reason"] for part in PARTS)
-    assert run["filtered_reason"] == "vecdb has no filters yet"
     assert run["versions"]["vecdb"]
     assert {point["mode"] for point in run["points"]} == {"single", "batch"}
     assert max(point["recall"] for point in run["points"]) >= 0.99
@@ -100,8 +100,7 @@ def test_a_metric_that_a_database_has_not_is_unsupported(dataset: Dataset, tmp_p
 def truth(dataset: Dataset) -> Truth:
     """Of the even rows, with the exact distances of the three nearest."""
     rows = np.arange(0, ROWS, 2)
-    part = Dataset("even", "cosine", dataset.base[rows], dataset.queries, dataset.directory, "even")
-    return Truth(part, rows, np.sort(1 - dataset.queries @ part.base.T, axis=1)[:, :3])
+    return Truth(dataset, rows, np.sort(1 - dataset.queries @ dataset.base[rows].T, axis=1)[:, :3])
 
 
 ROW_OF = {f"row-{row}": row for row in range(ROWS)}
@@ -130,7 +129,7 @@ def test_missing_hits_and_unknown_ids_are_misses(dataset: Dataset, truth: Truth)
 
 
 def test_a_query_with_fewer_hits_than_records_is_short(truth: Truth) -> None:
-    assert truth.short_share([["a", "b", "c"], ["a"], ["a", "b", "c", "d"], []]) == 0.5
+    assert truth.short([["a", "b", "c"], ["a"], ["a", "b", "c", "d"], []]) == 2
 
 
 def test_the_least_effort_that_reaches_a_target_is_picked() -> None:
@@ -146,7 +145,7 @@ def test_one_effort_may_serve_both_targets() -> None:
 
 
 def test_churn_moves_vectors_among_a_fifth_of_the_records() -> None:
-    records = with_buckets(synthetic_records(100))
+    records = with_columns(synthetic_records(100), range(100))
     changes = plan_churn(records)
     rows = {record["id"]: row for row, record in enumerate(records)}
     assert len(changes) == 20
@@ -155,7 +154,7 @@ def test_churn_moves_vectors_among_a_fifth_of_the_records() -> None:
 
 
 def test_churn_renames_every_second_record() -> None:
-    changes = plan_churn(with_buckets(synthetic_records(100)))
+    changes = plan_churn(with_columns(synthetic_records(100), range(100)))
     assert [change["id"] != change["was"] for change in changes] == [False, True] * 10
 
 
@@ -168,46 +167,10 @@ def test_holes_in_files_take_no_disk(tmp_path: Path) -> None:
 # --- the worker -----------------------------------------------------------------------------------------------------
 
 
-class Remembering(NoBatch, NoFilter):
-    """A database that compares with everything it holds."""
-
-    def __init__(self, place: Place) -> None:
-        del place
-        self._rows: dict[str, tuple[Matrix, Metadata]] = {}
-
-    def create(self) -> None: ...
-
-    def open(self) -> None:
-        raise OSError("nothing here")
-
-    def insert(self, ids: Sequence[str], vectors: Matrix, metadata: Sequence[Metadata]) -> None:
-        assert not self._rows.keys() & set(ids)
-        self._rows |= dict(zip(ids, zip(vectors, metadata, strict=True), strict=True))
-
-    def replace(self, ids: Sequence[str], vectors: Matrix, metadata: Sequence[Metadata]) -> None:
-        assert self._rows.keys() >= set(ids)
-        self._rows |= dict(zip(ids, zip(vectors, metadata, strict=True), strict=True))
-
-    def delete(self, ids: Sequence[str]) -> None:
-        for key in ids:
-            del self._rows[key]
-
-    def make_ready(self) -> None: ...
-
-    def set_effort(self, effort: int) -> None: ...
-
-    def search(self, query: Matrix, k: int) -> Hits:
-        nearest = sorted(self._rows, key=lambda key: -float(self._rows[key][0] @ query))[:k]
-        return [(key, self._rows[key][1]) for key in nearest]
-
-    def close(self) -> None: ...
-
-
 @pytest.fixture
 def files(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    spec = DatabaseSpec("remembering", Remembering, ("numpy",), (1,), "None.")
-    monkeypatch.setitem(DATABASES, "remembering", spec)
-    records = with_buckets(synthetic_records(ROWS))
+    monkeypatch.setitem(DATABASES, "remembering", spec_of("remembering"))
+    records = with_columns(synthetic_records(ROWS), range(ROWS))
     lines = [json.dumps({"id": record["id"], "metadata": metadata_of(record)}) for record in records]
     (tmp_path / "records.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (tmp_path / "changes.jsonl").write_text("\n".join(map(json.dumps, plan_churn(records))), encoding="utf-8")
@@ -230,7 +193,7 @@ def _answers(files: dict[str, str], *requests: dict[str, Any]) -> list[dict[str,
     return [json.loads(line) for line in sink.getvalue().splitlines()]
 
 
-SEARCH = {"do": "search", "mode": "single", "effort": 1, "limit_s": 60.0}
+SEARCH = {"do": "search", "mode": "single", "effort": 0, "limit_s": 60.0}
 
 
 def test_the_worker_finds_what_it_inserted(files: dict[str, str], dataset: Dataset) -> None:
@@ -240,6 +203,18 @@ def test_the_worker_finds_what_it_inserted(files: dict[str, str], dataset: Datas
     found = json.loads(Path(files["ids"]).read_text(encoding="utf-8"))
     order = np.argsort(-(dataset.queries @ dataset.base.T), axis=1)[:, :3]
     assert found == [[f"row-{row:08d}" for row in rows] for rows in order]
+
+
+def test_the_worker_searches_among_what_a_filter_keeps(files: dict[str, str]) -> None:
+    _answers(files, {}, {"do": "ingest"}, SEARCH | {"kept": ["region", 2]})
+    found = json.loads(Path(files["ids"]).read_text(encoding="utf-8"))
+    assert {key for ids in found for key in ids} == {"row-00000000", "row-00000001"}
+
+
+def test_the_worker_asks_the_queries_of_another_file(files: dict[str, str], tmp_path: Path) -> None:
+    np.save(tmp_path / "three.npy", np.eye(3, DIM, dtype=np.float32))
+    answers = _answers(files, {}, {"do": "ingest"}, SEARCH | {"queries": str(tmp_path / "three.npy")})
+    assert answers[2]["queries"] == 3
 
 
 def test_a_pass_stops_when_its_time_is_up(files: dict[str, str]) -> None:

@@ -16,8 +16,11 @@ from tests.unit.benchmarks.synthetic_runs import (
     Report,
     Run,
     absent_run,
+    checks,
     database_run,
     engine_run,
+    filtered_report,
+    filtered_run,
     own_results,
     report_of,
     stored,
@@ -120,6 +123,29 @@ def test_a_database_that_became_worse_is_found_in_every_part(tmp_path: Path) -> 
         "vecdb: filter that keeps 0.1%, queries/s",
         "vecdb: after replacing a fifth, qps",
     } <= worse
+
+
+def test_a_filter_that_became_slower_is_found(tmp_path: Path) -> None:
+    before, after = (filtered_report(filtered_run("vecdb", factor)) for factor in (1.0, 0.5))
+    found = compared(tmp_path, before, after)
+    assert found["vecdb: queries/s at recall 0.95, correlated filter that keeps 1%"].worse
+    assert found["vecdb: queries/s at recall 0.95, no filter"].worse
+    assert not any(one.worse for one in compared(tmp_path, before, before).values())
+
+
+def test_a_filter_that_finds_less_at_the_same_care_is_found(tmp_path: Path) -> None:
+    before, after = filtered_run("vecdb"), filtered_run("vecdb")
+    after["filtered"][0]["points"][1]["recall"] = 0.85
+    found = compared(tmp_path, filtered_report(before), filtered_report(after))
+    what = "recall at the effort of 0.95 without a filter, independent filter that keeps 50%"
+    assert [name for name, one in found.items() if one.worse and "recall at" in name and "queries" not in name] == [
+        f"vecdb: {what}"
+    ]
+
+
+def test_one_wrong_answer_to_a_random_filter_is_worse(tmp_path: Path) -> None:
+    before, after = (filtered_report(filtered_run("vecdb", checks=checks(wrong_hits=hits))) for hits in (0, 1))
+    assert compared(tmp_path, before, after)["vecdb: every random filter answered as numpy does (1: yes)"].worse
 
 
 @pytest.mark.parametrize(

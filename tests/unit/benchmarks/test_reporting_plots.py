@@ -10,7 +10,18 @@ import pytest
 from benchmarks.reporting.curve_plots import LOSS_FLOOR, absent_of, loss_position, recall_start
 from benchmarks.reporting.plots import draw_suite
 from benchmarks.reporting.style import LOOKS, OURS, line_of, look_of, plain
-from tests.unit.benchmarks.synthetic_runs import Report, absent_run, database_run, engine_run, own_results, report_of
+from tests.unit.benchmarks.synthetic_runs import (
+    Report,
+    Run,
+    absent_run,
+    database_run,
+    engine_run,
+    filtered_points,
+    filtered_report,
+    filtered_run,
+    own_results,
+    report_of,
+)
 
 SUITES: dict[str, tuple[Report, set[str]]] = {
     "ann": (
@@ -23,6 +34,10 @@ SUITES: dict[str, tuple[Report, set[str]]] = {
     ),
     "scale": (report_of(suite="scale", results=own_results("scale")), {"growth"}),
     "kernels": (report_of(suite="kernels", results=own_results("kernels")), {"kernels"}),
+    "filtered": (
+        filtered_report(filtered_run("vecdb", 2.0), filtered_run("zvec"), absent_run("lancedb", "missing", "gone")),
+        {"filtered-qps", "filtered-recall-50", "filtered-recall-1"},
+    ),
     "coldstart": (report_of(suite="coldstart", results=own_results("coldstart")), set()),
 }
 
@@ -68,7 +83,30 @@ def test_figures_that_are_not_finite_do_not_stop_a_drawing(tmp_path: Path) -> No
     assert "recall-qps-batch.png" in draw_suite(report_of(run), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("peer", "title"),
+    [
+        (filtered_run("zvec"), "vecdb is faster than every other database with 6 of 6 filters, 2.0 to 2.0 × the best"),
+        (filtered_run("zvec", 8.0), "vecdb is faster than every other database with 0 of 6 filters, 0.2 to 0.2 ×"),
+        (filtered_run("vecdb-exact", 8.0), "Searches at recall 0.95 among the records that a filter keeps"),
+    ],
+)
+def test_the_title_compares_vecdb_with_the_best_of_the_others(tmp_path: Path, peer: Run, title: str) -> None:
+    pytest.importorskip("matplotlib")
+    draw_suite(filtered_report(filtered_run("vecdb", 2.0), peer), tmp_path)
+    assert title in (tmp_path / "filtered-qps.svg").read_text(encoding="utf-8")
+
+
+def test_filters_at_which_nobody_reaches_the_recall_are_drawn_as_curves_alone(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    run = filtered_run("vecdb", points=filtered_points()[:1])
+    for case in run["filtered"]:
+        case["points"] = case["points"][:1]
+    assert draw_suite(filtered_report(run), tmp_path) == ["filtered-recall-50.png", "filtered-recall-1.png"]
+
+
 def test_a_run_without_figures_has_no_plots(tmp_path: Path) -> None:
+    assert draw_suite(filtered_report(absent_run("vecdb", "failed", "broken")), tmp_path) == []
     assert draw_suite(report_of(absent_run("vecdb", "failed", "broken")), tmp_path) == []
 
 
