@@ -109,7 +109,7 @@ class DatabaseSpec:
     `batch_reason` and `filter_reason` say why there is no such part, empty when there is; `environment` is "main", or
     the name of a separate environment where pins clash; `tuning` says in a sentence how it follows its own advice;
     `stored_by` names the database whose files this one searches in another way, `checks` says that it is a
-    `ChecksFilters`.
+    `ChecksFilters`, `all_efforts` that each effort is of interest, even when a lesser one found enough.
     """
 
     name: str
@@ -123,6 +123,7 @@ class DatabaseSpec:
     environment: str = "main"
     stored_by: str = ""
     checks: bool = False
+    all_efforts: bool = False
 
 
 class NoBatch:

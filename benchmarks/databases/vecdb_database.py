@@ -121,6 +121,7 @@ SPEC_TARGET = replace(
     tuning="Searches what vecdb wrote with target_recall; its efforts are the recall asked for, in thousandths.",
     stored_by="vecdb",
     checks=False,
+    all_efforts=True,
 )
 SPEC_EXACT = replace(
     SPEC_TARGET,

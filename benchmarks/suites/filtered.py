@@ -182,7 +182,8 @@ def _sweep(
                 return True
             passes.setdefault(effort, []).append(_pass(contest, worker, case, effort))
             points[:] = [_point(effort, times) for effort, times in sorted(passes.items())]
-            if turn == 0 and effort not in first and passes[effort][0]["recall"] >= RECALL_ENOUGH:
+            enough = passes[effort][0]["recall"] >= RECALL_ENOUGH and not contest.spec.all_efforts
+            if turn == 0 and effort not in first and enough:
                 break
     return False
 

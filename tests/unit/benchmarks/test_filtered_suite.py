@@ -154,6 +154,11 @@ def test_the_effort_of_unfiltered_searches_is_measured_with_every_filter(dataset
     assert all(960 in {one["effort"] for one in case["points"]} for case in run["filtered"])
 
 
+def test_a_sweep_of_targets_has_them_all(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATABASES, "whole", spec_of("whole", efforts=(1_000, 1_001), all_efforts=True))
+    assert [one["effort"] for one in _run(dataset, tmp_path, "whole")["whole"]["points"]] == [1_000, 1_001]
+
+
 def test_efforts_take_turns(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Remembering, "efforts", [])
     _run(dataset, tmp_path, "hasty")
