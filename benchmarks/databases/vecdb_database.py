@@ -11,7 +11,7 @@ from functools import partial, reduce
 from typing import Any, Final
 
 from benchmarks.databases.conditions import COMPARISONS, JOINS, Condition
-from benchmarks.databases.protocol import DatabaseSpec, Hits, Matrix, Metadata, Place
+from benchmarks.databases.protocol import INDEXED, DatabaseSpec, Hits, Matrix, Metadata, Place
 
 NAME = "docs"
 Options = Mapping[str, Any]
@@ -47,6 +47,8 @@ class Vecdb:
     def create(self) -> None:
         self._database = self._library.open(self._place.path)
         self._collection = self._database.create_collection(NAME, dim=self._place.dim, metric=self._place.metric)
+        for name in INDEXED:
+            self._collection.create_index(name, "int")
 
     def open(self) -> None:
         self._database = self._library.open(self._place.path)
@@ -110,7 +112,10 @@ SPEC = DatabaseSpec(
     make=Vecdb,
     distributions=("vecdb", "numba", "lmdb"),
     efforts=EFFORTS,
-    tuning="Its defaults (m 16, ef_construction 200, every batch synced to the disk); optimize() after the last write.",
+    tuning=(
+        "Its defaults (m 16, ef_construction 200, every batch synced to the disk), indexes of bucket and region;"
+        " optimize() after the last write."
+    ),
     checks=True,
 )
 SPEC_TARGET = replace(

@@ -232,7 +232,7 @@ def _wins(runs: Sequence[Run], cases: Iterable[Case]) -> Iterator[str]:
         if OURS not in points:
             continue
         how = f"{kept_name(case)}, at the effort of recall {RECALL:.2f} without one"
-        yield from _clear_wins(f"recall of a {how}", {name: point["recall"] for name, point in points.items()})
+        yield from _clear_wins(f"recall, {how}", {name: point["recall"] for name, point in points.items()})
         full = {name: 1.0 - short_share(point) for name, point in points.items()}
         yield from _clear_wins(f"searches that find all they should, {how}", full)
 

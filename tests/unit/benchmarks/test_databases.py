@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vecdb
 from benchmarks.databases import DATABASES, SPECS
 from benchmarks.databases.protocol import COLUMNS, INDEXED, Database, DatabaseSpec, Matrix, Place
 from benchmarks.databases.records import BUCKETS, metadata_of, regions_of, synthetic_records, with_columns
+from benchmarks.databases.vecdb_database import NAME, Vecdb
 
 ROWS, DIM, K = 200, 8, 5
 
@@ -164,6 +166,15 @@ def test_a_filter_leaves_only_records_that_match(
         values = [found[column] for _, found in database.search_filtered(vectors[3], K, column, BUCKETS // 2)]
         assert len(values) == K
         assert max(values) < BUCKETS // 2
+
+
+def test_vecdb_answers_filters_of_the_benchmark_from_indexes(place: Place) -> None:
+    database = Vecdb(place)
+    database.create()
+    database.close()
+    with vecdb.open(place.path, mode="r") as opened:
+        indexes = opened.collection(NAME).indexes
+    assert {index.path: index.kind for index in indexes} == dict.fromkeys(INDEXED, "int")
 
 
 @installed

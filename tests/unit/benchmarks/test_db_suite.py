@@ -61,6 +61,7 @@ def test_a_run_of_vecdb_has_every_part_or_its_reason(dataset: Dataset, tmp_path:
     run = _run(dataset, "vecdb", out)
     assert (run["status"], run["reason"]) == ("ok", "")
     assert all(run[part] is not None or run[f"{part}_reason"] for part in PARTS)
+    assert {point["recall"] for point in run["filtered"]} == {1.0}
     assert run["versions"]["vecdb"]
     assert {point["mode"] for point in run["points"]} == {"single", "batch"}
     assert max(point["recall"] for point in run["points"]) >= 0.99

@@ -78,7 +78,7 @@ def test_a_peer_that_finds_more_at_the_same_care_is_named(place: Path) -> None:
     ours["filtered"][5]["points"][1] |= {"qps": 9e3, "qps_low": 9e3, "qps_high": 9e3}
     wins = section(text_of(place, ours, filtered_run("zvec")), "Where a peer wins")
     how = "anti-correlated filter that keeps 1%, at the effort of recall 0.95 without one"
-    assert f"- recall of a {how}: zvec with 0.95, vecdb 0.8 of all (1.19 ×)" in wins
+    assert f"- recall, {how}: zvec with 0.95, vecdb 0.8 of all (1.19 ×)" in wins
     assert f"- searches that find all they should, {how}: zvec with 1, vecdb 0.9 of all (1.11 ×)" in wins
 
 
