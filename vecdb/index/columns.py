@@ -1,7 +1,7 @@
 """The Python side of the kernels that scan columns of metadata: addresses in, bitmaps and arrays out.
 
 A bitmap is uint64 words over slots, 32 for each block of the column; all bitmaps of one filter have one length.
-Measured for 1,000,000 slots on a 2-core Zen 4, blocks in memory: see ARCHITECTURE.md, *Filters*.
+What whole filters cost at a million records: ARCHITECTURE.md, *Filters*.
 Invariants: whoever holds a ColumnTable keeps the blocks it points to alive (a View does).
 Concurrency: pure functions over immutable tables; kernels release the GIL.
 """
