@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from benchmarks.databases import DATABASES, STORES
+from benchmarks.databases.protocol import DatabaseSpec
 from benchmarks.databases.records import synthetic_records, wordnet_records
 from benchmarks.datasets import WORDNET, Dataset, DatasetError, load, true_distances
 from benchmarks.datasets.wordnet import data_directory
@@ -30,6 +31,7 @@ from benchmarks.reporting import PlotError, compare, findings_table, write_repor
 from benchmarks.suites import ann, coldstart, kernels, multiprocess, scale, streaming
 from benchmarks.suites.ann import AnnOptions, print_progress, run_ann
 from benchmarks.suites.contest import K as DB_HITS
+from benchmarks.suites.contest import Plan
 from benchmarks.suites.db import run_db
 from benchmarks.suites.filtered import CHECKS_DEFAULT, run_filtered
 from vecdb.types import Metric
@@ -180,35 +182,27 @@ def _records(options: argparse.Namespace, dataset: Dataset) -> list[dict[str, An
     return wordnet_records(data_directory(options.data), QUERIES, rows) if wordnet else synthetic_records(rows)
 
 
-def _run_filtered(options: argparse.Namespace, target: Path) -> None:
+def _contest_plan(options: argparse.Namespace, known: Mapping[str, DatabaseSpec], target: Path) -> Plan:
     dataset = _dataset(options)
-    run_filtered(
+    return Plan(
         dataset,
         _records(options, dataset),
-        _names(options.engines, DATABASES, "database"),
+        _names(options.engines, known, "database"),
         target,
-        head=_head("filtered", dataset, options.k),
+        _head(options.suite, dataset, options.k),
+        print_progress,
         repeats=options.repeats,
         cap_s=options.cap,
-        checks=options.checks,
         cache=options.cache,
-        progress=print_progress,
     )
+
+
+def _run_filtered(options: argparse.Namespace, target: Path) -> None:
+    run_filtered(_contest_plan(options, DATABASES, target), options.checks)
 
 
 def _run_db(options: argparse.Namespace, target: Path) -> None:
-    dataset = _dataset(options)
-    run_db(
-        dataset,
-        _records(options, dataset),
-        _names(options.engines, STORES, "database"),
-        target,
-        head=_head("db", dataset, options.k),
-        repeats=options.repeats,
-        cap_s=options.cap,
-        cache=options.cache,
-        progress=print_progress,
-    )
+    run_db(_contest_plan(options, STORES, target))
 
 
 def _run_scale(options: argparse.Namespace, target: Path) -> None:

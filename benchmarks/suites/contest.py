@@ -210,6 +210,25 @@ def ingest(contest: Contest[Any], progress: Progress) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured, and where the report goes: begun with `head`, then written to `out` after each database.
+
+    `records` are in the order of the base rows, each with its id and the metadata of `COLUMNS`; bucket and region are
+    added. `cap_s` is what a database may take in all, `cache` where exact answers are kept between runs.
+    """
+
+    dataset: Dataset
+    records: Sequence[Mapping[str, Any]]
+    engines: Sequence[str]
+    out: Path
+    head: Mapping[str, Any]
+    progress: Progress
+    repeats: int = 3
+    cap_s: float = CAP_DEFAULT_S
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Course(Generic[AnyTask]):
     """The stages that every database goes through, and the parts of a run that they fill.
 
@@ -229,30 +248,21 @@ def scratch_beside(out: Path) -> Iterator[Path]:
         yield Path(scratch).resolve()
 
 
-def measure_all(
-    task: AnyTask,
-    engines: Sequence[str],
-    course: Course[AnyTask],
-    report: dict[str, Any],
-    out: Path,
-    *,
-    cap_s: float,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Measure the databases one after another; adds their runs to the report, which is also at `out`."""
+def measure_all(plan: Plan, task: AnyTask, course: Course[AnyTask], report: dict[str, Any]) -> dict[str, Any]:
+    """Measure the databases one after another; adds their runs to the report, which is also at the plan's `out`."""
     stored: dict[str, Mapping[str, Any]] = {}
-    owners = [DATABASES[name].stored_by or name for name in engines]
-    for place, (name, owner) in enumerate(zip(engines, owners, strict=True)):
-        progress(f"[{place + 1}/{len(engines)}] {name}")
+    owners = [DATABASES[name].stored_by or name for name in plan.engines]
+    for place, (name, owner) in enumerate(zip(plan.engines, owners, strict=True)):
+        plan.progress(f"[{place + 1}/{len(plan.engines)}] {name}")
         path = task.directory / owner
         path.mkdir(exist_ok=True)
-        run = _measure(Contest(DATABASES[name], task, path, cap_s, stored.get(owner)), course, progress)
+        run = _measure(Contest(DATABASES[name], task, path, plan.cap_s, stored.get(owner)), course, plan.progress)
         report["runs"].append(run)
         if run["disk_mb"] is not None:
             stored.setdefault(owner, run)
         if owner not in owners[place + 1 :] or owner not in stored:
             shutil.rmtree(path)
-        write_report_file(report, out)
+        write_report_file(report, plan.out)
     return report
 
 

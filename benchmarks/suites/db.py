@@ -18,15 +18,14 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from benchmarks.databases.records import BUCKETS, metadata_of, regions_of, with_columns
-from benchmarks.datasets import Dataset
 from benchmarks.datasets.direction import along, main_direction
 from benchmarks.method.machine import available_cpus
 from benchmarks.method.process import WorkerProcess
 from benchmarks.suites.contest import (
-    CAP_DEFAULT_S,
     Contest,
     Course,
     Kept,
+    Plan,
     Progress,
     Task,
     Truth,
@@ -75,29 +74,11 @@ DbContest: TypeAlias = Contest[DbTask]
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def run_db(
-    dataset: Dataset,
-    records: Sequence[Mapping[str, Any]],
-    engines: Sequence[str],
-    out: Path,
-    *,
-    head: Mapping[str, Any],
-    repeats: int = 3,
-    cap_s: float = CAP_DEFAULT_S,
-    cache: Path | None = None,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Measure the databases one after another; returns the report that is also at `out`.
-
-    `records` are in the order of the base rows, each with its id and the metadata of `COLUMNS`; bucket and
-    region are added.
-    `cap_s` is what a database may take in all, `cache` where exact answers are kept between runs.
-    """
-    report: dict[str, Any] = {**head, "suite": "db", "runs": []}
-    course = Course((ingest, _serve, _churn), PARTS)
-    with scratch_beside(out) as scratch:
-        task = _prepare(dataset, records, scratch, repeats, cache)
-        return measure_all(task, engines, course, report, out, cap_s=cap_s, progress=progress)
+def run_db(plan: Plan) -> dict[str, Any]:
+    """Measure the databases of a plan one after another; returns the report that is also at its `out`."""
+    report: dict[str, Any] = {**plan.head, "suite": "db", "runs": []}
+    with scratch_beside(plan.out) as scratch:
+        return measure_all(plan, _prepare(plan, scratch), Course((ingest, _serve, _churn), PARTS), report)
 
 
 # --- stages -----------------------------------------------------------------------------------------------------------
@@ -212,12 +193,11 @@ def _picked_line(contest: DbContest, picks: Sequence[int]) -> str:
 # --- preparation ------------------------------------------------------------------------------------------------------
 
 
-def _prepare(
-    dataset: Dataset, records: Sequence[Mapping[str, Any]], directory: Path, repeats: int, cache: Path | None
-) -> DbTask:
+def _prepare(plan: Plan, directory: Path) -> DbTask:
     """Write what the workers read, and find the exact answers."""
-    assert len(records) == len(dataset.base), "one record per base row"
-    complete = with_columns(records, regions_of(along(dataset.base, main_direction(dataset.base)[0])))
+    dataset, cache = plan.dataset, plan.cache
+    assert len(plan.records) == len(dataset.base), "one record per base row"
+    complete = with_columns(plan.records, regions_of(along(dataset.base, main_direction(dataset.base)[0])))
     row_of = {record["id"]: row for row, record in enumerate(complete)}
     changes = plan_churn(complete)
     buckets = np.array([record["bucket"] for record in complete])
@@ -225,7 +205,7 @@ def _prepare(
     task = DbTask(
         dataset=dataset,
         directory=directory,
-        repeats=repeats,
+        repeats=plan.repeats,
         truth=truth_of(dataset, cache),
         filtered={share: kept_truth(dataset, rows, cache) for share, rows in kept.items() if len(rows)},
         row_of=row_of,

@@ -28,11 +28,11 @@ from benchmarks.datasets.store import as_unit_rows
 from benchmarks.method.machine import available_cpus
 from benchmarks.method.process import WorkerProcess
 from benchmarks.suites.contest import (
-    CAP_DEFAULT_S,
     Contest,
     Course,
     Kept,
     Labels,
+    Plan,
     Progress,
     Task,
     Truth,
@@ -109,31 +109,19 @@ class FilteredTask(Task):
 FilteredContest: TypeAlias = Contest[FilteredTask]
 
 
-def run_filtered(
-    dataset: Dataset,
-    records: Sequence[Mapping[str, Any]],
-    engines: Sequence[str],
-    out: Path,
-    *,
-    head: Mapping[str, Any],
-    repeats: int = 3,
-    cap_s: float = CAP_DEFAULT_S,
-    checks: int = CHECKS_DEFAULT,
-    cache: Path | None = None,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Measure the databases one after another; returns the report that is also at `out`. Options are those of `run_db`.
+def run_filtered(plan: Plan, checks: int = CHECKS_DEFAULT) -> dict[str, Any]:
+    """Measure the databases of a plan one after another; returns the report that is also at its `out`.
 
     `checks` random filters are compared with numpy, of databases that answer any.
     """
     course = Course((ingest, _serve, _check), PARTS, refusal=lambda spec: spec.filter_reason)
-    with scratch_beside(out) as scratch:
-        progress("exact answers to every filter")
-        direction, spread = main_direction(dataset.base)
-        task = _prepare(dataset, records, direction, scratch, repeats, checks, cache)
-        report = {**head, "suite": "filtered", "direction_variance": spread}
+    with scratch_beside(plan.out) as scratch:
+        plan.progress("exact answers to every filter")
+        direction, spread = main_direction(plan.dataset.base)
+        task = _prepare(plan, direction, scratch, checks)
+        report = {**plan.head, "suite": "filtered", "direction_variance": spread}
         report |= {"cases": [case.facts() for case in task.cases], "runs": []}
-        return measure_all(task, engines, course, report, out, cap_s=cap_s, progress=progress)
+        return measure_all(plan, task, course, report)
 
 
 # --- stages -----------------------------------------------------------------------------------------------------------
@@ -226,23 +214,16 @@ def _check(contest: FilteredContest, progress: Progress) -> None:
 # --- preparation ------------------------------------------------------------------------------------------------------
 
 
-def _prepare(
-    dataset: Dataset,
-    records: Sequence[Mapping[str, Any]],
-    direction: Places,
-    directory: Path,
-    repeats: int,
-    checks: int,
-    cache: Path | None,
-) -> FilteredTask:
+def _prepare(plan: Plan, direction: Places, directory: Path, checks: int) -> FilteredTask:
     """Write what the workers read, and find the exact answers to every filter."""
-    assert len(records) == len(dataset.base), "one record per base row"
+    dataset, cache = plan.dataset, plan.cache
+    assert len(plan.records) == len(dataset.base), "one record per base row"
     places = along(dataset.base, direction)
-    complete = with_columns(records, regions_of(places))
+    complete = with_columns(plan.records, regions_of(places))
     task = FilteredTask(
         dataset=dataset,
         directory=directory,
-        repeats=repeats,
+        repeats=plan.repeats,
         truth=truth_of(dataset, cache),
         row_of={record["id"]: row for row, record in enumerate(complete)},
         cases=list(_cases(dataset, complete, places, direction, directory, cache)),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from vecdb.config import SLOTS_MAX
-from vecdb.engine.expiry import micros
+from vecdb.engine.clock import micros
 from vecdb.errors import CorruptionError
 from vecdb.storage import codec, keys
 from vecdb.storage.chunks import ChunkKind, check_chunk, encode_chunk

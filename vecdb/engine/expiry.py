@@ -8,12 +8,13 @@ record and the key.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from vecdb.engine.clock import datetime_at, micros
 from vecdb.engine.metadata import Packed, plain_utc
 from vecdb.errors import InvalidMetadataError, InvalidRequestError
 from vecdb.storage.codec import NEVER
@@ -21,18 +22,10 @@ from vecdb.storage.codec import NEVER
 if TYPE_CHECKING:
     from vecdb.engine.schema import CollectionSchema
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-
 
 def instant(expires: int) -> datetime | None:
     """Return the expiry as a datetime in UTC, None for never."""
-    return None if expires == NEVER else EPOCH + timedelta(microseconds=expires)
-
-
-def micros(moment: datetime) -> int:
-    """Return the expiry at a datetime with a zone."""
-    return (moment - EPOCH) // MICROSECOND
+    return None if expires == NEVER else datetime_at(expires)
 
 
 def has_expired(expires: int, now: int) -> bool:

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.config import SCAN_RECORDS
-from vecdb.engine.index_values import EPOCH, float_of_key
-from vecdb.engine.records import present
+from vecdb.engine.clock import datetime_at
+from vecdb.engine.index_values import float_of_key
+from vecdb.engine.records import read_stored
 from vecdb.engine.terms import TermReader
 from vecdb.filters.paths import resolver
 from vecdb.index.columns import slots_of_bits
-from vecdb.storage import codec, keys
+from vecdb.storage import codec
 from vecdb.storage.blocks import EXCEPTION, LIST, SCALAR, TEXT
-from vecdb.storage.keys import Table
 from vecdb.types import Aggregate
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from vecdb.engine.index_view import IndexView
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import CollectionView, View
+    from vecdb.types import Metadata, RecordId
 
 FacetValue: TypeAlias = bool | int | float | str | datetime
 COUNTED: Final = ("keyword", "int", "float", "bool", "datetime")
@@ -114,7 +114,7 @@ def _namer(view: View, collection: CollectionView, index: IndexView) -> Any:
     kind = index.state.kind
     if kind == "keyword":
         return TermReader(view.txn, view.lock, collection.schema.number, index.state.number).text
-    names = {"float": float_of_key, "bool": bool, "datetime": lambda key: EPOCH + timedelta(microseconds=key)}
+    names = {"float": float_of_key, "bool": bool, "datetime": datetime_at}
     return names.get(kind, int)
 
 
@@ -123,14 +123,13 @@ def _values(
 ) -> Iterator[list[FacetValue]]:
     """Scalars at the path in each record, each once when `distinct`."""
     resolve = resolver(path)
-    for start in range(0, len(slots), SCAN_RECORDS):
-        record_keys = keys.record_keys(collection.schema.number, slots[start : start + SCAN_RECORDS].tolist())
-        with view.lock:
-            values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
-            records = [codec.decode_record(key, value)[1] for key, value in zip(record_keys, values, strict=True)]
-        for metadata in records:
-            scalars = list(_scalars(resolve(metadata)))
-            yield list({(_kind(value), value): value for value in scalars}.values()) if distinct else scalars
+    for _, metadata in read_stored(view, collection, slots, _decode_all):
+        scalars = list(_scalars(resolve(metadata)))
+        yield list({(_kind(value), value): value for value in scalars}.values()) if distinct else scalars
+
+
+def _decode_all(record_keys: Sequence[bytes], values: Sequence[memoryview]) -> list[tuple[RecordId, Metadata]]:
+    return list(map(codec.decode_record, record_keys, values))
 
 
 def _scalars(leaves: Sequence[Any]) -> Iterator[FacetValue]:

@@ -15,14 +15,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.config import SCAN_RECORDS
 from vecdb.engine import bitmap
-from vecdb.engine.records import fetch_records, present, with_vectors_of
+from vecdb.engine.records import fetch_records, ids_after, read_stored, with_vectors_of
 from vecdb.engine.terms import TermReader
 from vecdb.errors import InvalidRequestError
 from vecdb.storage import codec, keys
 from vecdb.storage.blocks import LIST, SCALAR
-from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
     from vecdb.engine.filtering import Matches
@@ -94,29 +92,18 @@ def _sorted_ids(
 
 
 def _id_keys(view: View, collection: CollectionView, slots: Slots) -> list[bytes]:
-    found: list[bytes] = []
-    for start in range(0, len(slots), SCAN_RECORDS):
-        record_keys = keys.record_keys(collection.schema.number, slots[start : start + SCAN_RECORDS].tolist())
-        with view.lock:
-            values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
-            found += map(keys.id_key, codec.decode_record_ids(record_keys, values))
-    return found
+    return list(map(keys.id_key, read_stored(view, collection, slots, codec.decode_record_ids)))
 
 
 def _walked_ids(
     view: View, collection: CollectionView, words: bitmap.Words, after: bytes | None, limit: int
 ) -> list[tuple[bytes, int]]:
     """Id keys beyond `after` in order, of matching records only."""
-    prefix = keys.collection_prefix(collection.schema.number)
-    # The smallest key after `after` is `after` with a zero byte appended.
-    start = prefix if after is None else prefix + after + b"\x00"
-    taken: list[tuple[bytes, int]] = []
-    bits = words.tobytes()
+    bits, taken = words.tobytes(), list[tuple[bytes, int]]()
     with view.lock:
-        for key, value in view.txn.items(Table.IDS, start, keys.prefix_stop(prefix)):
-            slot = codec.decode_slot(key, value)
+        for id_key, slot in ids_after(view, collection, after):
             if slot >> 3 < len(bits) and bits[slot >> 3] >> (slot & 7) & 1:
-                taken.append((key[len(prefix) :], slot))
+                taken.append((id_key, slot))
                 if len(taken) == limit:
                     break
     return taken

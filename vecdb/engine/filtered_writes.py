@@ -6,10 +6,9 @@ Concurrency: run by the thread that commits.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from vecdb.engine.expiry import has_expired
 from vecdb.engine.filtering import matching
 from vecdb.engine.operations import DeleteRecords, UpdateRecord, stored_records
 from vecdb.filters.nodes import And, Filter, HasId, HasVector, Not, Or, Slice
-from vecdb.filters.predicate import is_metadata_only, metadata_predicate
+from vecdb.filters.predicate import in_slice, is_metadata_only, metadata_predicate
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteMatching:
-    """Deletes all records that a filter matches."""
+class _WriteMatching:
+    """A write to all records that a filter matches: it names none, and holds nothing that the caller may change."""
 
     schema: CollectionSchema
     wanted: Filter
@@ -45,9 +44,14 @@ class DeleteMatching:
         """Bytes of the vectors given: none."""
         return 0
 
-    def detached(self) -> DeleteMatching:
-        """Return the operation itself: the caller holds nothing of it."""
+    def detached(self) -> Self:
+        """Return the operation itself."""
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMatching(_WriteMatching):
+    """Deletes all records that a filter matches."""
 
     def apply(self, commit: Commit) -> int:
         """Find and delete them; returns how many."""
@@ -56,26 +60,10 @@ class DeleteMatching:
 
 
 @dataclass(frozen=True, slots=True)
-class UpdateMatching:
-    """Merges metadata into that of all records that a filter matches."""
+class UpdateMatching(_WriteMatching):
+    """Merges metadata, a copy, into that of all records that a filter matches."""
 
-    schema: CollectionSchema
-    wanted: Filter
     metadata: Mapping[str, Any]
-
-    @property
-    def records(self) -> int:
-        """Number of ids named: none."""
-        return 0
-
-    @property
-    def vector_bytes(self) -> int:
-        """Bytes of the vectors given: none."""
-        return 0
-
-    def detached(self) -> UpdateMatching:
-        """Return the operation itself: its metadata is a copy."""
-        return self
 
     def apply(self, commit: Commit) -> int:
         """Find and update them; returns how many."""
@@ -128,7 +116,7 @@ def _holds(
     if isinstance(wanted, HasId):
         return keys.id_key(record_id) in set(map(keys.id_key, wanted.ids))
     if isinstance(wanted, Slice):
-        return zlib.crc32(keys.id_key(record_id)) % wanted.count == wanted.index
+        return in_slice(wanted, keys.id_key(record_id))
     assert isinstance(wanted, HasVector)
     return _has_vector(commit, schema, wanted.field, slot)
 

@@ -16,13 +16,7 @@ import numpy as np
 from vecdb.config import FILTER_PASSES_MAX
 from vecdb.engine import bitmap
 from vecdb.engine.geo_answers import geo_answer
-from vecdb.engine.index_values import (
-    GREATEST_KEY,
-    datetime_bounds,
-    float_bounds,
-    int_bounds,
-    parse_datetime,
-)
+from vecdb.engine.index_values import GREATEST_KEY, datetime_bounds, float_bounds, int_bounds
 from vecdb.engine.index_view import Answer, IndexView
 from vecdb.filters.nodes import (
     Compare,
@@ -41,7 +35,7 @@ from vecdb.filters.nodes import (
     Substring,
 )
 from vecdb.filters.paths import has_elements
-from vecdb.filters.predicate import metadata_predicate
+from vecdb.filters.predicate import instant_of, metadata_predicate
 from vecdb.filters.text import tokens
 from vecdb.storage.blocks import EXCEPTION, LIST, NULL, SCALAR, TEXT
 
@@ -152,7 +146,7 @@ def bounds(kind: str, op: str, value: Scalar) -> Range:
         return {"int": int_bounds, "float": float_bounds}.get(kind, _no_bounds)(op, value)
     if kind != "datetime":
         return NOTHING
-    instant = value if isinstance(value, datetime) else parse_datetime(value)
+    instant = instant_of(value)
     return NOTHING if instant is None else datetime_bounds(op, instant)
 
 

@@ -17,21 +17,21 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from vecdb.config import TERM_BYTES_MAX
+from vecdb.engine.clock import micros
 from vecdb.filters.geo import place_of
+from vecdb.filters.predicate import instant_of
 from vecdb.filters.text import tokens
 from vecdb.storage.blocks import EXCEPTION, LIST, MISSING, NULL, SCALAR
 from vecdb.types import IndexKind
 
-__all__ = ["Entry", "datetime_key", "encoder", "float_key", "float_of_key", "int_key", "parse_datetime", "term_of"]
+__all__ = ["Entry", "datetime_key", "encoder", "float_key", "float_of_key", "int_key", "term_of"]
 
 LEAST_KEY: Final = -(2**63)
 GREATEST_KEY: Final = 2**63 - 1
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND: Final = timedelta(microseconds=1)
 _F64 = struct.Struct("<d")
 _I64 = struct.Struct("<q")
 
@@ -162,25 +162,13 @@ def bool_key(value: Any) -> int | None:
 
 def datetime_value_key(value: Any) -> int | None:
     """Key of a datetime, or of a str in ISO format; None for anything else."""
-    if isinstance(value, str):
-        parsed = parse_datetime(value)
-        return None if parsed is None else datetime_key(parsed)
-    return datetime_key(value) if isinstance(value, datetime) else None
+    instant = instant_of(value)
+    return None if instant is None else micros(instant)
 
 
 def datetime_key(value: datetime) -> int:
     """Microseconds since 1970 in UTC; without a zone the time is taken as UTC."""
-    instant = value.replace(tzinfo=UTC) if value.tzinfo is None else value
-    return (instant - EPOCH) // MICROSECOND
-
-
-def parse_datetime(text: str) -> datetime | None:
-    """The instant that a str in ISO format names, None for another str."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    return micros(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
 
 
 def term_of(text: str) -> bytes | None:

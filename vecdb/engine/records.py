@@ -7,14 +7,16 @@ Concurrency: LMDB allows a read transaction to one thread at a time, so each fet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from vecdb.config import SCAN_RECORDS
 from vecdb.engine import clock
-from vecdb.engine.expiry import has_expired, instant, micros
+from vecdb.engine.expiry import has_expired, instant
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import Record
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import CollectionView, View
     from vecdb.types import FloatArray
+
+Found = TypeVar("Found")
 
 
 def exists(view: View, collection: CollectionView, key: bytes) -> bool:
@@ -72,19 +76,42 @@ def _stored_page(
     view: View, collection: CollectionView, after: bytes | None, limit: int, *, with_vectors: bool
 ) -> tuple[list[Record], bytes | None]:
     """As `page`, with those that have expired."""
-    prefix = keys.collection_prefix(collection.schema.number)
-    # The smallest key after `after` is `after` with a zero byte appended.
-    start = prefix if after is None else keys.id_table_key(collection.schema.number, after) + b"\x00"
     with view.lock:
-        taken: list[tuple[bytes, int]] = []
-        for key, value in view.txn.items(Table.IDS, start, keys.prefix_stop(prefix)):
-            taken.append((key, codec.decode_slot(key, value)))
-            if len(taken) > limit:
-                break
+        taken = list(islice(ids_after(view, collection, after), limit + 1))
         slots = np.array([slot for _, slot in taken[:limit]], dtype=np.uint32)
         found = fetch_records(view, collection.schema.number, slots)
-    last = taken[limit - 1][0][len(prefix) :] if len(taken) > limit else None
+    last = taken[limit - 1][0] if len(taken) > limit else None
     return with_vectors_of(collection, slots, found) if with_vectors else found, last
+
+
+def ids_after(view: View, collection: CollectionView, after: bytes | None) -> Iterator[tuple[bytes, int]]:
+    """Yield id keys beyond `after` in order, with their slots.
+
+    The caller holds the View's lock until it has let go of the iterator, which has a cursor open.
+    """
+    prefix = keys.collection_prefix(collection.schema.number)
+    # The smallest key after `after` is `after` with a zero byte appended.
+    start = prefix if after is None else prefix + after + b"\x00"
+    for key, value in view.txn.items(Table.IDS, start, keys.prefix_stop(prefix)):
+        yield key[len(prefix) :], codec.decode_slot(key, value)
+
+
+def read_stored(
+    view: View,
+    collection: CollectionView,
+    slots: Slots,
+    read: Callable[[Sequence[bytes], Sequence[memoryview]], Iterable[Found]],
+) -> Iterator[Found]:
+    """Yield what `read` makes of the record keys and stored values of live slots, in the order given.
+
+    Holds the View's lock for SCAN_RECORDS at a time, never while the caller works; values are void after `read`.
+    """
+    for start in range(0, len(slots), SCAN_RECORDS):
+        record_keys = keys.record_keys(collection.schema.number, slots[start : start + SCAN_RECORDS].tolist())
+        with view.lock:
+            values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
+            found = list(read(record_keys, values))
+        yield from found
 
 
 def fetch_records(view: View, number: int, slots: Slots) -> list[Record]:
@@ -96,7 +123,7 @@ def fetch_records(view: View, number: int, slots: Slots) -> list[Record]:
 
 
 def _is_expired(record: Record, now: int) -> bool:
-    return record.expires_at is not None and has_expired(micros(record.expires_at), now)
+    return record.expires_at is not None and has_expired(clock.micros(record.expires_at), now)
 
 
 def present(record_keys: Sequence[bytes], values: Sequence[memoryview | None]) -> list[memoryview]:

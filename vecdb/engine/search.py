@@ -28,7 +28,7 @@ from vecdb.types import FloatArray, SegmentPlan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vecdb.engine.view import FieldView
+    from vecdb.engine.view import FieldView, SegmentView
 
 Slots: TypeAlias = npt.NDArray[np.uint32]
 
@@ -52,33 +52,39 @@ def search_field(field: FieldView, query: FloatArray, limit: int, effort: Search
         found = search_segment(only.segment, query, min(limit, only.live), effort.ef_for(only, limit), only.dead)
         return FieldHits(*found, None)
     limit = min(limit, field.live)
-    parts: list[Hits] = []
-    for view in field.segments:
-        if effort.exact:
-            parts.append(scan_segment_batch(view.segment, query.reshape(1, -1), limit, view.dead).of(0))
-        else:
-            parts.append(search_segment(view.segment, query, limit, effort.ef_for(view, limit), view.dead))
-    if field.tail.live:
-        parts.append(scan_planned(field.tail.plan, query.reshape(1, -1), limit, field.tail.dead).of(0))
-    return merged(parts, limit)
+    parts = [_segment_hits(view, query, limit, effort) for view in field.segments]
+    return merged([*parts, *_tail_hits(field, query, limit)], limit)
+
+
+def _segment_hits(view: SegmentView, query: FloatArray, limit: int, effort: SearchEffort) -> Hits:
+    if effort.exact:
+        return scan_segment_batch(view.segment, query.reshape(1, -1), limit, view.dead).of(0)
+    return search_segment(view.segment, query, limit, effort.ef_for(view, limit), view.dead)
+
+
+def _tail_hits(field: FieldView, query: FloatArray, limit: int) -> list[Hits]:
+    """Hits of the tail, none when it is empty."""
+    if not field.tail.live:
+        return []
+    return [scan_planned(field.tail.plan, query.reshape(1, -1), limit, field.tail.dead).of(0)]
 
 
 def explained_search(
     field: FieldView, query: FloatArray, limit: int, effort: SearchEffort
 ) -> tuple[FieldHits, tuple[SegmentPlan, ...]]:
     """As `search_field`, place by place, with what was done in each."""
-    plans, wanted = [], min(limit, field.live)
+    limit = min(limit, field.live)
+    parts, plans = list[Hits](), list[SegmentPlan]()
     for view in field.segments:
-        ef = effort.ef_for(view, wanted)
-        search_segment(view.segment, query, wanted, max(ef, 1), view.dead)
+        parts.append(_segment_hits(view, query, limit, effort))
+        ef = 0 if effort.exact else effort.ef_for(view, limit)
         scored = view.live if effort.exact else thread_scratch().scored
-        name = "exact scan" if effort.exact else "graph"
-        where = f"segment {view.entry.number}"
-        plans.append(SegmentPlan(where, name, view.live, view.live, view.live, ef, scored, 0 if effort.exact else ef))
-    if field.tail.live:
-        rows = field.tail.live
+        name, where = "exact scan" if effort.exact else "graph", f"segment {view.entry.number}"
+        plans.append(SegmentPlan(where, name, view.live, view.live, view.live, ef, scored, ef))
+    parts += _tail_hits(field, query, limit)
+    if rows := field.tail.live:
         plans.append(SegmentPlan("tail", "exact scan", rows, rows, rows, 0, rows, 0))
-    return search_field(field, query, limit, effort), tuple(plans)
+    return merged(parts, limit), tuple(plans)
 
 
 def search_field_batch(

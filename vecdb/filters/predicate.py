@@ -7,6 +7,7 @@ Concurrency: pure functions; the functions returned may be shared.
 from __future__ import annotations
 
 import operator
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -63,21 +64,39 @@ def is_metadata_only(wanted: Filter) -> bool:
     return not isinstance(wanted, RECORD_LEAVES)
 
 
+def plain(wanted: Filter) -> Filter:
+    """The same filter with negated conditions spelled as negations."""
+    if isinstance(wanted, Compare) and wanted.op == "ne":
+        return Not(Compare(wanted.path, "eq", wanted.value))
+    if isinstance(wanted, In) and wanted.negated:
+        return Not(In(wanted.path, wanted.values))
+    if isinstance(wanted, And):
+        return And(tuple(map(plain, wanted.parts)))
+    if isinstance(wanted, Or):
+        return Or(tuple(map(plain, wanted.parts)))
+    return Not(plain(wanted.part)) if isinstance(wanted, Not) else wanted
+
+
+def in_slice(wanted: Slice, id_key: bytes) -> bool:
+    """Whether the record with this id key belongs to the part."""
+    return zlib.crc32(id_key) % wanted.count == wanted.index
+
+
 def metadata_predicate(wanted: Filter) -> Predicate:
     """The function that tells whether metadata fulfils a filter, all of whose conditions are about metadata."""
+    return _predicate(plain(wanted))
+
+
+def _predicate(wanted: Filter) -> Predicate:
     if isinstance(wanted, And):
-        parts = [metadata_predicate(part) for part in wanted.parts]
+        parts = list(map(_predicate, wanted.parts))
         return lambda metadata: all(holds(metadata) for holds in parts)
     if isinstance(wanted, Or):
-        parts = [metadata_predicate(part) for part in wanted.parts]
+        parts = list(map(_predicate, wanted.parts))
         return lambda metadata: any(holds(metadata) for holds in parts)
     if isinstance(wanted, Not):
-        negated = metadata_predicate(wanted.part)
+        negated = _predicate(wanted.part)
         return lambda metadata: not negated(metadata)
-    if isinstance(wanted, Compare) and wanted.op == "ne":
-        return metadata_predicate(Not(Compare(wanted.path, "eq", wanted.value)))
-    if isinstance(wanted, In) and wanted.negated:
-        return metadata_predicate(Not(In(wanted.path, wanted.values)))
     return _leaf(wanted)
 
 

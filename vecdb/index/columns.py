@@ -14,14 +14,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.kernels.layout import BLOCK_WORDS, IN_CODES, IN_KEYS, IN_RANGE
 from vecdb.kernels.native import kernels
 
 Words = npt.NDArray[np.uint64]
 Keys = npt.NDArray[np.int64]
 
-BLOCK_WORDS: Final = 32
 LIST_ROOM: Final = 64
-IN_RANGE, IN_CODES, IN_KEYS = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)

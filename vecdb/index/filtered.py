@@ -19,11 +19,9 @@ from vecdb.index.scratch import thread_scratch
 from vecdb.index.search import BATCH_QUERIES, RERANK_EXTRA, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
+from vecdb.kernels.layout import STATS
 from vecdb.kernels.native import kernels
 from vecdb.types import FloatArray
-
-STATS: Final = 4
-"""int32 figures of each query, as the kernel names them."""
 
 POOL_MAX: Final = 4 * EF_MAX
 """Most candidates of a filtered search: a pool of 640 kB still fits the L2 cache."""

@@ -26,16 +26,14 @@ from vecdb.kernels.intrinsics import (
     store_u8,
 )
 from vecdb.kernels.jit import device, intrinsic, kernel
-
-WORDS = 32
-"""Words of a bitmap over the slots of a block."""
+from vecdb.kernels.layout import BLOCK_WORDS as WORDS
+from vecdb.kernels.layout import IN_CODES, IN_RANGE
 
 SLOTS = 64 * WORDS
 BITMAP_BYTES = SLOTS // 8
 HEAD_BYTES = 64
 KEYS_AT = HEAD_BYTES + 5 * BITMAP_BYTES
 SCALAR, LIST, NULL, EXCEPTION = 1, 2, 3, 4
-IN_RANGE, IN_CODES, IN_KEYS = 0, 1, 2
 
 
 def _within(width: int) -> Callable[[int, int, int], int]:

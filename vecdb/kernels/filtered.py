@@ -29,6 +29,7 @@ from vecdb.kernels.layout import (
     ROW_BITS,
     SEEN,
     SLOTS,
+    STATS,
     VECTORS,
     VISITED,
 )
@@ -52,9 +53,6 @@ AHEAD_GIVEN = 8
 
 WIDEN_UNIT = 64
 """`widen` counts rows per 64 admitted rows that the filter does not keep."""
-
-STATS = 4
-"""int32 figures of each query: rows scored, rows whose links were followed, kept rows in the pool, pool was full."""
 
 
 @device

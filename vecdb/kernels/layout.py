@@ -63,3 +63,11 @@ BEST_ROWS: Final = 80  # int32 row of each result key
 SCRATCH_WORDS: Final = 16
 
 ROW_BITS: Final = 0xFFFFFFFF
+
+# --- filters: what both sides of their kernels count on -------------------------------------------------------------
+
+BLOCK_WORDS: Final = 32  # words of a bitmap over the slots of a block of a column
+IN_RANGE: Final = 0  # what `match_column` looks for: keys of a range,
+IN_CODES: Final = 1  # keys whose bits are set,
+IN_KEYS: Final = 2  # keys of a sorted list
+STATS: Final = 4  # int32 figures of each query: rows scored, rows whose links were followed, kept rows, pool was full

@@ -17,7 +17,7 @@ from benchmarks.datasets import Dataset
 from benchmarks.method.answering import answer_requests
 from benchmarks.method.machine import available_cpus
 from benchmarks.suites import db_worker
-from benchmarks.suites.contest import Truth, disk_mb
+from benchmarks.suites.contest import Plan, Truth, disk_mb
 from benchmarks.suites.db import CHURN_SHARE, PARTS, pick_efforts, plan_churn, run_db
 from tests.unit.benchmarks.remembering import spec_of
 
@@ -37,17 +37,9 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def _run(dataset: Dataset, engine: str, out: Path, **options: Any) -> dict[str, Any]:
     lines: list[str] = []
-    report = run_db(
-        dataset,
-        synthetic_records(ROWS),
-        [engine],
-        out,
-        head={"format": 1},
-        repeats=2,
-        cache=out.parent / "cache",
-        progress=lines.append,
-        **options,
-    )
+    records, cache = synthetic_records(ROWS), out.parent / "cache"
+    plan = Plan(dataset, records, [engine], out, {"format": 1}, lines.append, repeats=2, cache=cache, **options)
+    report = run_db(plan)
     assert lines
     run: dict[str, Any] = report["runs"][0]
     return run

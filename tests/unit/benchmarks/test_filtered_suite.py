@@ -16,7 +16,7 @@ from benchmarks.databases.protocol import Hits, Matrix
 from benchmarks.databases.records import regions_of, synthetic_records
 from benchmarks.datasets import Dataset
 from benchmarks.datasets.direction import along, main_direction
-from benchmarks.suites.contest import Contest, effort_reaching, kept_truth
+from benchmarks.suites.contest import Contest, Plan, effort_reaching, kept_truth
 from benchmarks.suites.filtered import KINDS, PARTS, QUERIES_MIN, queries_of, run_filtered
 from tests.unit.benchmarks.remembering import LocalWorker, Remembering, spec_of
 
@@ -46,16 +46,18 @@ def _workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run(dataset: Dataset, out: Path, *engines: str, **options: Any) -> dict[str, dict[str, Any]]:
-    report = run_filtered(
+    checks = options.pop("checks", 40)
+    plan = Plan(
         dataset,
         synthetic_records(ROWS),
         engines,
         out / "filtered.json",
-        head={"format": 1},
+        {"format": 1},
+        lambda _: None,
         cache=out / "cache",
-        progress=lambda _: None,
-        **({"repeats": 2, "checks": 40} | options),
+        **({"repeats": 2} | options),
     )
+    report = run_filtered(plan, checks)
     assert json.loads((out / "filtered.json").read_text(encoding="utf-8")) == report
     return {run["engine"]: run for run in report["runs"]}
 

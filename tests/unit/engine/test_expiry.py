@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import vecdb
 from tests.unit.engine.filling import rows
 from vecdb.engine import clock
+from vecdb.engine.clock import micros
 from vecdb.engine.commit import Change, Commit
-from vecdb.engine.expiry import instant, micros, read_expiries, read_expiry, read_ttl
+from vecdb.engine.expiry import instant, read_expiries, read_expiry, read_ttl
 from vecdb.errors import CollectionExistsError, InvalidRequestError, LimitExceededError
 from vecdb.storage.codec import NEVER
 
