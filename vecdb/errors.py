@@ -12,6 +12,8 @@
     │  ├─ InvalidFilterError                a filter that cannot mean anything; says where, and what to write instead
     │  ├─ UnindexedFilterError              strict=True and a condition without an index
     │  ├─ LimitExceededError                a documented limit is exceeded
+    │  ├─ MalformedRequestError             a message of the wire that cannot be read at all
+    │  ├─ InvalidConfigError                a setting of the server that is unknown, ill-formed or unsafe
     │  └─ TransactionEndedError             a transaction is used before, after or outside its block
     ├─ NotFoundError (LookupError)
     │  ├─ DatabaseNotFoundError             no database at that path
@@ -28,6 +30,13 @@
     ├─ ReadOnlyError                        a write on a database opened with mode="r"
     ├─ ClosedError                          the database was closed, or this process is a fork of its opener
     ├─ WaitTimeoutError (TimeoutError)      min_seq or wait_indexed did not come true in time
+    ├─ UnauthenticatedError                 no API key or certificate, or none that is known
+    ├─ PermissionDeniedError                the key is known, and does not allow this
+    ├─ OverloadedError                      the server has as much to do as it takes; try again after `retry_after_s`
+    ├─ UnavailableError                     the server cannot be reached, or is shutting down; try again
+    ├─ DeadlineExceededError (TimeoutError) the call's time was over before its work was
+    ├─ CancelledError                       the caller gave the call up
+    ├─ InternalError                        a defect of the server; `details` has the `incident` that its log explains
     ├─ KernelError                          the compiled kernels cannot be built on this machine
     └─ StorageError (OSError)
        ├─ NotADatabaseError                 the directory holds something else
@@ -47,6 +56,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "AlreadyExistsError",
+    "CancelledError",
     "ClosedError",
     "CollectionExistsError",
     "CollectionNotFoundError",
@@ -54,12 +64,15 @@ __all__ = [
     "CorruptionError",
     "DatabaseLockedError",
     "DatabaseNotFoundError",
+    "DeadlineExceededError",
     "DimensionMismatchError",
     "DuplicateIdError",
     "FieldNotFoundError",
     "FormatVersionError",
     "IndexExistsError",
     "IndexNotFoundError",
+    "InternalError",
+    "InvalidConfigError",
     "InvalidFilterError",
     "InvalidIdError",
     "InvalidMetadataError",
@@ -68,9 +81,12 @@ __all__ = [
     "InvalidVectorError",
     "KernelError",
     "LimitExceededError",
+    "MalformedRequestError",
     "NonFiniteVectorError",
     "NotADatabaseError",
     "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
     "ReadOnlyError",
     "RecordExistsError",
     "RecordNotFoundError",
@@ -78,6 +94,8 @@ __all__ = [
     "StorageFullError",
     "StoragePoisonedError",
     "TransactionEndedError",
+    "UnauthenticatedError",
+    "UnavailableError",
     "UnindexedFilterError",
     "VecDBError",
     "VersionConflictError",
@@ -175,6 +193,18 @@ class LimitExceededError(InvalidRequestError):
     reason = "LIMIT_EXCEEDED"
 
 
+class MalformedRequestError(InvalidRequestError):
+    """A message of the wire is not the protobuf message that the method takes."""
+
+    reason = "MALFORMED_REQUEST"
+
+
+class InvalidConfigError(InvalidRequestError):
+    """A setting of the server is unknown, ill-formed, out of range or unsafe; the message says where it was read."""
+
+    reason = "INVALID_CONFIG"
+
+
 class TransactionEndedError(InvalidRequestError):
     """A transaction is used outside its `with` block, or a second time."""
 
@@ -269,6 +299,48 @@ class WaitTimeoutError(VecDBError, TimeoutError):
     """Something waited for did not come true within the time allowed."""
 
     reason = "WAIT_TIMEOUT"
+
+
+class UnauthenticatedError(VecDBError):
+    """The call has no API key and no client certificate, or none that is known. The message never says which."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(VecDBError):
+    """The API key does not allow the call, whether or not what it asks for exists."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class OverloadedError(VecDBError):
+    """The server has as much work as it takes; nothing was done. `details` has `retry_after_s`."""
+
+    reason = "OVERLOADED"
+
+
+class UnavailableError(VecDBError):
+    """The server cannot be reached or is shutting down. What is idempotent may be tried again."""
+
+    reason = "UNAVAILABLE"
+
+
+class DeadlineExceededError(VecDBError, TimeoutError):
+    """The deadline of a call passed. A write may have been stored or not; never in part."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+class CancelledError(VecDBError):
+    """The caller gave the call up."""
+
+    reason = "CANCELLED"
+
+
+class InternalError(VecDBError):
+    """A defect of the server. `details` has the `incident` under which its log tells what happened."""
+
+    reason = "INTERNAL_ERROR"
 
 
 class KernelError(VecDBError):
