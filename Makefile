@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help demo test check torture bench bench-full format clean
+.PHONY: help demo test check proto torture bench bench-full format clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -29,9 +29,14 @@ test: $(VENV)/.installed-dev    ## the default tests
 check: $(VENV)/.installed-dev    ## format, lint, types, import layers, tidiness
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/buf lint proto
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(PY) -m pytest -q -p no:randomly tests/test_tidy.py
+
+proto: $(VENV)/.installed-dev    ## generate vecdb/_pb from proto/
+	$(BIN)/buf lint proto
+	$(PY) proto/generate.py
 
 torture: $(VENV)/.installed-dev    ## crashes, faults and corruption at length
 	$(PY) -m pytest -m torture --timeout=3600 $(ARGS)

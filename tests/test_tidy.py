@@ -15,7 +15,8 @@ import vecdb
 import vecdb.errors
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("vecdb", "tests", "benchmarks", "examples")
+FOLDERS = ("vecdb", "tests", "benchmarks", "examples", "proto")
+GENERATED = ROOT / "vecdb" / "_pb"
 
 FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_MEDIAN_MAX = 12
@@ -35,7 +36,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _python_files(*folders: str) -> list[Path]:
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    found = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return sorted(path for path in found if GENERATED not in path.parents)
 
 
 PACKAGE = _python_files("vecdb")

@@ -1,0 +1,1 @@
+"""Holds the messages and stubs of the package vecdb.v1, generated."""
