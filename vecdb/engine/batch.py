@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vecdb.checks.metadata import EMPTY_METADATA, Packed, encode_metadata
 from vecdb.config import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from vecdb.engine.conditions import read_conditions
 from vecdb.engine.expiry import batch_expiries, read_expiries
-from vecdb.engine.metadata import EMPTY_METADATA, Packed, encode_metadata
 from vecdb.engine.operations import FieldVectors, PutRecords
 from vecdb.engine.schema import CollectionSchema, FieldSchema
 from vecdb.engine.validate import check_ids, check_vectors

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vecdb.checks.options import check_count, check_ef, check_seed, check_target_recall, check_timeout
 from vecdb.config import SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
 from vecdb.engine import hit_results, search
 from vecdb.engine.commit import AllOrNothing
@@ -22,15 +23,7 @@ from vecdb.engine.index_operations import check_index
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.reading import RecordReads
 from vecdb.engine.recall import measure_field_recall
-from vecdb.engine.validate import (
-    check_count,
-    check_ef,
-    check_queries,
-    check_query,
-    check_seed,
-    check_target_recall,
-    check_timeout,
-)
+from vecdb.engine.validate import check_queries, check_query
 from vecdb.engine.writing import RecordWrites
 from vecdb.errors import InvalidRequestError, LimitExceededError
 from vecdb.filters import FilterLike

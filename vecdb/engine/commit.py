@@ -22,7 +22,7 @@ from vecdb.storage import codec
 from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
-    from vecdb.engine.metadata import Packed
+    from vecdb.checks.metadata import Packed
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import View
     from vecdb.storage.transactions import WriteTransaction

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecdb.engine.validate import check_version
+from vecdb.checks.options import check_version
 from vecdb.errors import InvalidRequestError, VersionConflictError
 from vecdb.storage.keys import id_from_key
 

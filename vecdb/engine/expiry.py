@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from vecdb.checks.metadata import Packed, plain_utc
 from vecdb.engine.clock import datetime_at, micros
-from vecdb.engine.metadata import Packed, plain_utc
 from vecdb.errors import InvalidMetadataError, InvalidRequestError
 from vecdb.storage.codec import NEVER
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from vecdb.checks.metadata import Packed
 from vecdb.engine.batch import read_metadata
 from vecdb.engine.columns import gather_rows
 from vecdb.engine.commit import Commit
 from vecdb.engine.compaction import read_graph, segment_entry
 from vecdb.engine.ids import encode_id_rows
-from vecdb.engine.metadata import Packed
 from vecdb.engine.operations import check_room, put_records
 from vecdb.engine.records import fetch_records
 from vecdb.engine.schema import CollectionSchema, build_schema

@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.checks.metadata import Packed, encode_metadata
 from vecdb.config import COLLECTIONS_MAX, SLOTS_MAX
 from vecdb.engine.commit import Commit, Operation
 from vecdb.engine.conditions import IDS_IN_MESSAGE, check_versions
 from vecdb.engine.expiry import has_expired, read_ttl
-from vecdb.engine.metadata import Packed, encode_metadata
 from vecdb.engine.records import present
 from vecdb.engine.schema import CollectionSchema
 from vecdb.engine.state import CollectionState, FieldState, collection_key

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, overload
 
 import msgspec
 
+from vecdb.checks.ids import is_single_id
+from vecdb.checks.options import check_count
 from vecdb.config import FACET_VALUES_MAX, ITERATE_PAGE_ROWS
 from vecdb.engine import facets, filtered_reads, records
 from vecdb.engine.filtered_reads import Place
 from vecdb.engine.filtering import Matches, live_words, visible
-from vecdb.engine.validate import check_count, check_lookup, is_single_id
+from vecdb.engine.validate import check_lookup
 from vecdb.errors import CorruptionError, InvalidRequestError, LimitExceededError
 from vecdb.filters import Filter, FilterLike, parse_path, read_filter
 from vecdb.kernels.native import load_kernels

@@ -6,29 +6,22 @@ contiguous, in range). Vectors that already are C-contiguous arrays of the store
 
 from __future__ import annotations
 
-import threading
-import uuid
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.checks.ids import is_single_id, listed_ids
 from vecdb.config import (
     BATCH_RECORDS_MAX,
     COSINE_NORM_MIN,
-    EF_MAX,
-    LIMIT_MAX,
-    SEQ_MAX,
     VECTOR_ABS_MAX,
 )
 from vecdb.engine.schema import FieldSchema
 from vecdb.errors import (
     DimensionMismatchError,
     DuplicateIdError,
-    InvalidIdError,
-    InvalidRequestError,
     InvalidVectorError,
     LimitExceededError,
     NonFiniteVectorError,
@@ -42,7 +35,7 @@ FLOAT32 = np.dtype(np.float32)
 
 def check_ids(ids: object) -> tuple[list[RecordId], list[bytes]]:
     """Check a batch of ids and return them with their keys. Order kept; a repeated id is a DuplicateIdError."""
-    listed: list[RecordId] = _listed(ids, "give a list of str, int or UUID")
+    listed: list[RecordId] = listed_ids(ids, "give a list of str, int or UUID")
     keys = [id_key(record_id) for record_id in listed]
     if len(set(keys)) != len(keys):
         seen: set[bytes] = set()
@@ -61,26 +54,10 @@ def check_lookup(ids: object) -> list[bytes]:
     """Check the ids of a read or a deletion, one or many (repetitions are harmless there), and return their keys."""
     if is_single_id(ids):
         return [id_key(ids)]  # type: ignore[arg-type]  # checked there
-    listed = _listed(ids, "give a str, int or UUID, or a list of them")
+    listed = listed_ids(ids, "give a str, int or UUID, or a list of them")
     if len(listed) > BATCH_RECORDS_MAX:
         raise LimitExceededError(f"{len(listed)} ids; one call takes at most {BATCH_RECORDS_MAX}, so split it")
     return [id_key(item) for item in listed]
-
-
-def _listed(ids: object, wanted: str) -> list[Any]:
-    if isinstance(ids, np.ndarray) and ids.ndim == 1:
-        listed: list[Any] = ids.tolist()
-        return listed
-    if isinstance(ids, np.ndarray):
-        raise InvalidIdError(f"ids is an array of shape {ids.shape}; {wanted}")
-    if isinstance(ids, (str, bytes, bytearray, memoryview)) or not isinstance(ids, Sequence):
-        raise InvalidIdError(f"ids is {type(ids).__name__}; {wanted}")
-    return list(ids)
-
-
-def is_single_id(value: object) -> bool:
-    """True for a str, int or UUID, which is one id and not a batch."""
-    return isinstance(value, (str, int, uuid.UUID, np.integer))
 
 
 def check_vectors(field: FieldSchema, value: object, count: int | None) -> VectorArray:
@@ -210,51 +187,3 @@ def _check_magnitude(field: FieldSchema, stored: VectorArray) -> None:
             field=field.name,
             row=row,
         )
-
-
-def check_count(option: str, value: object) -> int:
-    """Check `limit`, `k` or `sample`: an int in 1..LIMIT_MAX."""
-    return _check_int(option, value, 1, LIMIT_MAX)
-
-
-def check_ef(ef: object) -> int:
-    """Check `ef`: an int in 1..EF_MAX."""
-    return _check_int("ef", ef, 1, EF_MAX)
-
-
-def check_target_recall(target: object) -> float:
-    """Check `target_recall`: a number above 0 and at most 1."""
-    if isinstance(target, bool) or not isinstance(target, (int, float)) or not 0.0 < target <= 1.0:
-        raise InvalidRequestError(f"target_recall is {target!r:.40}; give a number above 0 and at most 1")
-    return float(target)
-
-
-def check_seq(min_seq: object) -> int:
-    """Check `min_seq`: a seq, that is an int from 0 on."""
-    return _check_int("min_seq", min_seq, 0, SEQ_MAX)
-
-
-def check_version(if_version: object) -> int:
-    """Check one `if_version`: the version of a record, 0 for none."""
-    return _check_int("if_version", if_version, 0, SEQ_MAX)
-
-
-def check_timeout(timeout_s: object) -> float:
-    """Check `timeout_s`: a number of seconds, 0 or more."""
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:
-        raise InvalidRequestError(f"timeout_s is {timeout_s!r:.40}; give a number of seconds, 0 or more, or None")
-    return min(float(timeout_s), threading.TIMEOUT_MAX)
-
-
-def check_seed(seed: object) -> int:
-    """Check `seed`: an int from 0 on."""
-    return _check_int("seed", seed, 0, SEQ_MAX)
-
-
-def _check_int(option: str, value: object, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        kind = type(value).__name__
-        raise InvalidRequestError(f"{option} is {kind}; it must be an int in {low}..{high}", option=option)
-    if not low <= value <= high:
-        raise LimitExceededError(f"{option} is {value}; it must be in {low}..{high}", option=option)
-    return int(value)

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from vecdb.checks.metadata import encode_metadata
+from vecdb.checks.options import check_version
 from vecdb.engine import batch
 from vecdb.engine.conditions import read_conditions
 from vecdb.engine.expiry import read_expiry, read_ttl
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
-from vecdb.engine.metadata import encode_metadata
 from vecdb.engine.operations import DeleteRecords, UpdateRecord
-from vecdb.engine.validate import check_lookup, check_version
+from vecdb.engine.validate import check_lookup
 from vecdb.errors import DuplicateIdError, InvalidRequestError
 from vecdb.filters import FilterLike, require_filter
 from vecdb.storage.keys import id_key

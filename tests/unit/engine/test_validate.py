@@ -10,21 +10,10 @@ import numpy as np
 import pytest
 
 from tests.unit.engine.filling import DIM, field_schema, rows
+from vecdb.checks.ids import is_single_id
+from vecdb.checks.options import check_count, check_ef, check_seed, check_seq, check_target_recall, check_timeout
 from vecdb.config import BATCH_RECORDS_MAX, COSINE_NORM_MIN, EF_MAX, LIMIT_MAX, VECTOR_ABS_MAX
-from vecdb.engine.validate import (
-    check_count,
-    check_ef,
-    check_ids,
-    check_lookup,
-    check_queries,
-    check_query,
-    check_seed,
-    check_seq,
-    check_target_recall,
-    check_timeout,
-    check_vectors,
-    is_single_id,
-)
+from vecdb.engine.validate import check_ids, check_lookup, check_queries, check_query, check_vectors
 from vecdb.errors import (
     DimensionMismatchError,
     DuplicateIdError,
