@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vecdb.checks import metadata as module
 from vecdb.checks.metadata import encode_metadata
 from vecdb.config import METADATA_BYTES_MAX, METADATA_DEPTH_MAX
-from vecdb.engine import metadata as module
 from vecdb.errors import InvalidMetadataError
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
