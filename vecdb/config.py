@@ -362,6 +362,9 @@ KEY_NAME_CHARS_MAX: Final = 64
 KEY_ROTATION_GRACE_S: Final = 86_400.0
 """How long the old secret of a rotated key stays valid."""
 
+DRAIN_QUIET_S: Final = 0.5
+"""A stream that waited for its client this long holds no work up when a server stops."""
+
 STOP_POLL_S: Final = 0.01
 """How often a draining server looks whether the last call is done."""
 
