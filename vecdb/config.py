@@ -365,6 +365,9 @@ KEY_ROTATION_GRACE_S: Final = 86_400.0
 DRAIN_QUIET_S: Final = 0.5
 """A stream that waited for its client this long holds no work up when a server stops."""
 
+LATENCY_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Steps of the histograms of call times: from an empty call to one that a client has given up."""
+
 STOP_POLL_S: Final = 0.01
 """How often a draining server looks whether the last call is done."""
 
