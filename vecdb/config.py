@@ -113,6 +113,9 @@ SCAN_RECORDS: Final = 1_000
 FILTER_INT_BITS_MAX: Final = 128
 """Longest int in a filter: records hold 64 bits, and comparing longer ones costs time that grows with their length."""
 
+SCALAR_DIGITS_MAX: Final = 40
+"""Longest int in decimal on the wire, sign included: 128 bits have 39 digits."""
+
 FILTER_POLYGON_POINTS_MIN: Final = 3
 
 FILTER_PASSES_MAX: Final = 8
@@ -367,6 +370,8 @@ DRAIN_QUIET_S: Final = 0.5
 
 LATENCY_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Steps of the histograms of call times: from an empty call to one that a client has given up."""
+
+SECONDS_PER_UNIT: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 STOP_POLL_S: Final = 0.01
 """How often a draining server looks whether the last call is done."""

@@ -20,6 +20,7 @@
     │  ├─ CollectionNotFoundError
     │  ├─ FieldNotFoundError
     │  ├─ IndexNotFoundError
+    │  ├─ KeyNotFoundError                  no API key of that id in the key file
     │  └─ RecordNotFoundError
     ├─ AlreadyExistsError
     │  ├─ CollectionExistsError
@@ -80,6 +81,7 @@ __all__ = [
     "InvalidRequestError",
     "InvalidVectorError",
     "KernelError",
+    "KeyNotFoundError",
     "LimitExceededError",
     "MalformedRequestError",
     "NonFiniteVectorError",
@@ -239,6 +241,12 @@ class IndexNotFoundError(NotFoundError):
     """The collection has no metadata index of that path and kind."""
 
     reason = "INDEX_NOT_FOUND"
+
+
+class KeyNotFoundError(NotFoundError):
+    """No API key of that id, or no key file."""
+
+    reason = "KEY_NOT_FOUND"
 
 
 class RecordNotFoundError(NotFoundError):

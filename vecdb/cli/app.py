@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 
 import vecdb
-from vecdb.cli import inspect, query, upkeep
+from vecdb.cli import inspect, query, serve, upkeep
+from vecdb.cli.keys import keys_app
 from vecdb.cli.output import print_json, print_line, printable
 from vecdb.errors import AlreadyExistsError, InvalidRequestError, NotFoundError, ReadOnlyError, VecDBError
 
@@ -29,7 +30,7 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="vecdb",
-    help="Inspect, search and look after vecdb databases.",
+    help="Inspect, search, look after and serve vecdb databases.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -44,8 +45,10 @@ for command in (
     upkeep.verify,
     upkeep.optimize,
     upkeep.backup,
+    serve.serve,
 ):
     app.command()(command)
+app.add_typer(keys_app)
 
 
 def main() -> None:
@@ -87,7 +90,7 @@ def root(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)
     ] = False,
 ) -> None:
-    """Inspect, search and look after vecdb databases."""
+    """Inspect, search, look after and serve vecdb databases."""
 
 
 def _exit_code(error: VecDBError) -> int:

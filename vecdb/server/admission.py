@@ -1,0 +1,111 @@
+"""Bounds the work a server takes on: calls running and waiting, calls of one principal, and bytes of requests held.
+
+Promises: what does not fit is refused at once with OverloadedError, never queued; what was taken is given back exactly
+once, by `Ticket.leave`.
+Invariants: single-reply calls and streams are counted apart, so that open streams never shut out single calls.
+Concurrency: any thread; one lock held for a few additions.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import Literal, NoReturn, TypeAlias
+
+from vecdb.config import RETRY_AFTER_S
+from vecdb.errors import OverloadedError
+
+Lane: TypeAlias = Literal["calls", "streams"]
+
+
+class Ticket:
+    """The place of one call among those that are running or waiting."""
+
+    __slots__ = ("_admission", "bytes", "lane", "principal")
+
+    def __init__(self, admission: Admission, lane: Lane) -> None:
+        self._admission: Admission | None = admission
+        self.lane: Lane = lane
+        self.principal: str | None = None
+        self.bytes = 0
+
+    def belong(self, principal: str) -> None:
+        """Count the call among those of `principal`. OverloadedError when it has too many."""
+        assert self._admission is not None
+        self._admission.assign(self, principal)
+
+    def hold(self, count: int) -> None:
+        """Say that the call now holds `count` bytes of requests. OverloadedError when all calls hold too much."""
+        assert self._admission is not None
+        self._admission.hold(self, count)
+
+    def leave(self) -> None:
+        """Give the place back; a second time does nothing."""
+        admission, self._admission = self._admission, None
+        if admission is not None:
+            admission.leave(self)
+
+
+class Admission:
+    """Counts what is under way, against the limits of a configuration."""
+
+    def __init__(self, *, calls: int, streams: int, principal_calls: int, request_bytes: int) -> None:
+        self._limits: dict[Lane, int] = {"calls": calls, "streams": streams}
+        self._principal_calls = principal_calls
+        self._request_bytes = request_bytes
+        self._lock = threading.Lock()
+        self._under_way: dict[Lane, int] = {"calls": 0, "streams": 0}
+        self._of_principal: Counter[str] = Counter()
+        self._bytes = 0
+
+    @property
+    def under_way(self) -> int:
+        """Calls and streams that have not ended."""
+        return sum(self._under_way.values())
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of requests held by all calls."""
+        return self._bytes
+
+    def enter(self, lane: Lane) -> Ticket:
+        """Take a place for one call. OverloadedError when there is none, or no room for its body."""
+        with self._lock:
+            if self._under_way[lane] >= self._limits[lane]:
+                refuse(f"the server has {self._limits[lane]} {lane} under way, as many as it takes")
+            if self._bytes >= self._request_bytes:
+                refuse(f"the server holds {self._bytes} bytes of requests, as many as it takes")
+            self._under_way[lane] += 1
+        return Ticket(self, lane)
+
+    def assign(self, ticket: Ticket, principal: str) -> None:
+        """See `Ticket.belong`."""
+        with self._lock:
+            if ticket.lane == "calls" and self._of_principal[principal] >= self._principal_calls:
+                refuse(f"this key has {self._principal_calls} calls under way, as many as one may have")
+            self._of_principal[principal] += ticket.lane == "calls"
+            ticket.principal = principal
+
+    def hold(self, ticket: Ticket, count: int) -> None:
+        """See `Ticket.hold`."""
+        with self._lock:
+            others = self._bytes - ticket.bytes
+            if count and others and others + count > self._request_bytes:
+                refuse(f"the server holds {others} bytes of requests; these {count} are too many at the moment")
+            self._bytes = others + count
+            ticket.bytes = count
+
+    def leave(self, ticket: Ticket) -> None:
+        """See `Ticket.leave`."""
+        with self._lock:
+            self._under_way[ticket.lane] -= 1
+            self._bytes -= ticket.bytes
+            if ticket.principal is not None and ticket.lane == "calls":
+                self._of_principal[ticket.principal] -= 1
+                if not self._of_principal[ticket.principal]:
+                    del self._of_principal[ticket.principal]
+
+
+def refuse(message: str) -> NoReturn:
+    """Raise OverloadedError with the time after which to try again."""
+    raise OverloadedError(f"{message}; try again in {RETRY_AFTER_S:g} s", retry_after_s=RETRY_AFTER_S)

@@ -1,0 +1,238 @@
+"""Puts a server together: addresses, credentials, limits of gRPC, dispatch, services, health, logs and metrics.
+
+Promises: every limit that gRPC has is set here, explicitly. A server listens only once everything else is ready; when it
+cannot start, nothing of it is left behind. `stop` may be called twice.
+Concurrency: `start` and `stop` belong to one thread; calls are answered by the threads of the pools.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+import grpc
+
+from vecdb import config as limits
+from vecdb.errors import InvalidConfigError
+from vecdb.server.access_log import AccessLog
+from vecdb.server.addresses import Address, claim_socket_path
+from vecdb.server.admission import Admission
+from vecdb.server.dispatch import Dispatch
+from vecdb.server.drain import drain
+from vecdb.server.exchange import Observer
+from vecdb.server.health import HEALTH, HealthService
+from vecdb.server.identity import Identity
+from vecdb.server.keyring import KeyRing
+from vecdb.server.logs import configure_logs, remove_logs
+from vecdb.server.metrics import Metrics
+from vecdb.server.scopes import RULES
+from vecdb.server.settings import ServerConfig
+from vecdb.server.tls import certificates
+from vecdb.server.tracing import Tracer
+
+if TYPE_CHECKING:
+    from vecdb.engine.database import Database
+
+logger = logging.getLogger(__name__)
+
+MILLISECONDS = 1_000
+BACKSTOP_RPCS = 64
+"""Calls beyond our own limits at which gRPC refuses by itself; admission refuses long before, with advice."""
+
+SOCKET_UMASK = 0o177
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBinding:
+    """A servicer, the generated function that adds it to a server, and the full name of its service."""
+
+    name: str
+    add: Callable[[Any, Any], None]
+    servicer: object
+
+
+class Service:
+    """One gRPC server over one database."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        bindings: Sequence[ServiceBinding],
+        *,
+        database: Database | None = None,
+        log_stream: TextIO | None = None,
+        share_port: bool = False,
+    ) -> None:
+        """Prepare everything but the listening. `database` is only measured here; `share_port` is for worker pools."""
+        self.config = config
+        stream = sys.stderr if log_stream is None else log_stream
+        self._undo = contextlib.ExitStack()
+        self._addresses: list[Address] = []
+        self._is_stopped = False
+        with contextlib.ExitStack() as undo:
+            undo.callback(remove_logs, configure_logs(config, stream))
+            self._certificates = certificates(config)
+            keyring = None if config.keys is None else KeyRing(config.keys)
+            self._admission = Admission(
+                calls=config.max_concurrent_rpcs,
+                streams=config.max_streams,
+                principal_calls=config.max_principal_rpcs,
+                request_bytes=config.max_in_flight_bytes,
+            )
+            self._metrics = None if config.metrics_address is None else Metrics(self._admission, database)
+            self.dispatch = Dispatch(
+                rules=RULES,
+                identity=Identity(keyring, certificates=config.tls_client_ca is not None),
+                admission=self._admission,
+                observers=self._observers(stream),
+                tracer=Tracer() if config.tracing else None,
+                reply_bytes_max=config.max_message_bytes,
+                streams_max=config.max_streams,
+            )
+            self._health = HealthService([binding.name for binding in bindings])
+            self._server = self._make_server(share_port=share_port)
+            for binding in (*bindings, _health_binding(self._health)):
+                binding.add(binding.servicer, self._server)
+            if config.reflection:
+                _add_reflection([binding.name for binding in bindings], self._server)
+            self._undo = undo.pop_all()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the server listens, with the ports that were chosen; as clients write them."""
+        return tuple(map(str, self._addresses))
+
+    @property
+    def address(self) -> str:
+        """The first of `addresses`."""
+        return self.addresses[0]
+
+    @property
+    def metrics_port(self) -> int | None:
+        """Port of the page of metrics, once started."""
+        return self._metrics_port
+
+    _metrics_port: int | None = None
+
+    def start(self) -> Self:
+        """Listen. InvalidConfigError when an address cannot be had."""
+        try:
+            for address in self.config.addresses:
+                self._addresses.append(self._listen(address))
+            if self._metrics is not None and self.config.metrics_address is not None:
+                self._metrics_port = self._metrics.serve(self.config.metrics_address)
+                self._undo.callback(self._metrics.close)
+            self._server.start()
+        except BaseException:
+            self.stop(drain_s=0)
+            raise
+        logger.info("serving %s on %s", self.config.data, ", ".join(self.addresses))
+        return self
+
+    def stop(self, drain_s: float | None = None) -> bool:
+        """Drain and end; True when every call under way could finish. The database is the caller's to close."""
+        if self._is_stopped:
+            return True
+        self._is_stopped = True
+        self._health.stop()
+        finished = drain(self._server, self.dispatch, self.config.drain_s if drain_s is None else drain_s)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.dispatch.close()
+        for address in self._addresses:
+            if address.path:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(address.path)
+        logger.info("stopped; %s", "all calls finished" if finished else "some calls were cut short")
+        self._undo.close()
+        return finished
+
+    def _observers(self, stream: TextIO) -> list[Observer]:
+        observers: list[Observer] = [AccessLog(stream)] if self.config.access_log else []
+        return observers if self._metrics is None else [*observers, self._metrics]
+
+    def _make_server(self, *, share_port: bool) -> grpc.Server:
+        self._threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="vecdb-call")
+        return grpc.server(
+            self._threads,
+            interceptors=[self.dispatch],
+            options=channel_options(self.config, share_port=share_port),
+            maximum_concurrent_rpcs=self.config.max_concurrent_rpcs + self.config.max_streams + BACKSTOP_RPCS,
+        )
+
+    def _listen(self, address: Address) -> Address:
+        if address.path:
+            claim_socket_path(address.path)
+        umask = os.umask(SOCKET_UMASK)  # a socket is made with mode 0600; nothing else is created meanwhile
+        try:
+            if address.path or self._certificates is None:
+                port = self._server.add_insecure_port(str(address))
+            else:
+                port = self._server.add_secure_port(str(address), self._certificates.credentials())
+        except RuntimeError as error:
+            raise InvalidConfigError(
+                f"cannot listen on {address}: it is taken, or not an address of this machine"
+            ) from error
+        finally:
+            os.umask(umask)
+        return address if address.path else Address(host=address.host, port=port)
+
+
+@contextlib.contextmanager
+def serving(
+    config: ServerConfig,
+    bindings: Sequence[ServiceBinding],
+    *,
+    database: Database | None = None,
+    log_stream: TextIO | None = None,
+) -> Iterator[Service]:
+    """Run a server in this process while the block lasts."""
+    service = Service(config, bindings, database=database, log_stream=log_stream)
+    try:
+        yield service.start()
+    finally:
+        service.stop()
+
+
+def channel_options(config: ServerConfig, *, share_port: bool = False) -> list[tuple[str, int]]:
+    """Every limit that gRPC keeps by itself. Times are in milliseconds."""
+    return [
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.max_metadata_size", config.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", 2 * config.max_metadata_bytes),
+        ("grpc.max_concurrent_streams", config.max_connection_rpcs),
+        ("grpc.server_handshake_timeout_ms", _ms(config.handshake_timeout_s)),
+        ("grpc.max_connection_idle_ms", _ms(config.connection_idle_s)),
+        ("grpc.max_connection_age_ms", _ms(config.connection_age_s)),
+        ("grpc.max_connection_age_grace_ms", _ms(max(config.drain_s, 1.0))),
+        ("grpc.keepalive_time_ms", _ms(config.keepalive_s)),
+        ("grpc.keepalive_timeout_ms", _ms(config.keepalive_timeout_s)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _ms(limits.PING_INTERVAL_MIN_S)),
+        ("grpc.http2.max_ping_strikes", limits.PING_STRIKES_MAX),
+        ("grpc.server_max_unrequested_time_in_server", int(limits.UNREQUESTED_S)),
+        ("grpc.so_reuseport", int(share_port)),
+        ("grpc.enable_channelz", 0),
+    ]
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * MILLISECONDS)
+
+
+def _health_binding(servicer: HealthService) -> ServiceBinding:
+    from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server  # noqa: PLC0415 - beside its servicer
+
+    return ServiceBinding(HEALTH, add_HealthServicer_to_server, servicer)
+
+
+def _add_reflection(names: Sequence[str], server: grpc.Server) -> None:
+    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - only where it is asked for
+
+    reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)

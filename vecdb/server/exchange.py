@@ -1,0 +1,249 @@
+"""Carries one call from its admission to its status.
+
+Promises: bodies are received one at a time and only when the servicer is ready for them; the bytes held count against the
+budget of the server. A stream of requests ends with UNAVAILABLE at the next message once the server drains.
+Invariants: `observe` and `leave` have an effect once.
+Concurrency: one thread answers a call; `is_quiet` may be asked from another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+import grpc
+
+from vecdb.config import DRAIN_QUIET_S
+from vecdb.errors import LimitExceededError, MalformedRequestError
+from vecdb.server.call import Call
+from vecdb.server.principals import NOBODY, Principal
+from vecdb.server.refusals import as_error, status_of, stopping
+
+if TYPE_CHECKING:
+    from vecdb.server.admission import Ticket
+    from vecdb.server.dispatch import Dispatch
+    from vecdb.server.scopes import Rule
+    from vecdb.server.tracing import Span, Tracer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What there is to say of a call that ended; nothing of its contents."""
+
+    method: str
+    principal: str
+    peer: str
+    code: str
+    seconds: float
+    received_bytes: int
+    sent_bytes: int
+    request_id: str
+    is_refused: bool
+
+
+Observer: TypeAlias = Callable[[Outcome], None]
+
+
+class Exchange:
+    """One call: what is known of it, what it holds, and how it ends."""
+
+    def __init__(
+        self, dispatch: Dispatch, handler: grpc.RpcMethodHandler[Any, Any], details: grpc.HandlerCallDetails
+    ) -> None:
+        self._dispatch = dispatch
+        self._handler: Any = handler
+        self._started = time.monotonic()
+        self._touched = self._started
+        self._waits = False
+        self._is_observed = False
+        self._peer = ""
+        self._span: Span | None = None
+        self.method: str = details.method
+        self.metadata: Sequence[tuple[str, str | bytes]] = details.invocation_metadata or ()
+        self.is_stream: bool = handler.request_streaming or handler.response_streaming
+        self.request_id = "-"
+        self.rule: Rule | None = None
+        self.principal: Principal | None = None
+        self.ticket: Ticket | None = None
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+    # --- from the door to the servicer ------------------------------------------------------------------------------
+
+    def become(self, principal: Principal) -> None:
+        """Go on as `principal`, if the rule and its own limit let it."""
+        assert self.rule is not None
+        assert self.ticket is not None
+        self.rule.admit(principal)
+        self.principal = principal
+        self.ticket.belong(principal.id)
+
+    def trace(self, tracer: Tracer | None) -> None:
+        """Begin the span of the call, when spans are made."""
+        if tracer is not None:
+            self._span = tracer.begin(self.method, self.metadata)
+
+    def begin(self, context: grpc.ServicerContext) -> Call:
+        """Make the Call, in the thread that answers: last checks before the body is received."""
+        if self.is_stream:
+            self._dispatch.streams.add(self)
+        self._peer = context.peer()
+        self._dispatch.identify(self, context)
+        assert self.principal is not None
+        call = Call(context, self.method, self.principal, self.request_id, self._dispatch.draining)
+        call.check()
+        return call
+
+    def argument(self, bodies: Iterator[bytes], call: Call) -> Any:
+        """What the servicer takes: the one message, or an iterator over them."""
+        if self._handler.request_streaming:
+            return self._messages(bodies, call)
+        body = next(bodies, None)
+        if body is None:
+            raise MalformedRequestError(f"{self.method} takes one message, and none came")
+        return self._message(body)
+
+    def _messages(self, bodies: Iterator[bytes], call: Call) -> Iterator[Any]:
+        while True:
+            self._hold(0)
+            if self._dispatch.draining.is_set():
+                raise stopping()
+            self._waits = True
+            try:
+                body = next(bodies, None)
+            finally:
+                self._waits = False
+                self._touched = time.monotonic()
+            if body is None:
+                call.check()  # a stream that was cut off looks like one that ended
+                return
+            yield self._message(body)
+
+    def _message(self, body: bytes) -> Any:
+        self._hold(len(body))
+        self.received_bytes += len(body)
+        try:
+            message = self._handler.request_deserializer(body)
+        except Exception as error:
+            raise MalformedRequestError(
+                f"the {len(body)} bytes of a request of {self.method} are not the protobuf message that it takes"
+            ) from error
+        assert self.rule is not None
+        assert self.principal is not None
+        self.rule.check(self.principal, message)
+        return message
+
+    def _hold(self, count: int) -> None:
+        if self.ticket is not None:
+            self.ticket.hold(count)
+
+    # --- from the servicer to the client ----------------------------------------------------------------------------
+
+    @property
+    def behavior(self) -> Any:
+        """The servicer's method."""
+        handler = self._handler
+        return handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+
+    def reply(self, message: Any) -> bytes:
+        """A reply as bytes. LimitExceededError when no client would take it."""
+        body: bytes = self._handler.response_serializer(message)
+        if len(body) > self._dispatch.reply_bytes_max:
+            raise LimitExceededError(
+                f"the reply of {self.method} has {len(body)} bytes; the server sends at most "
+                f"{self._dispatch.reply_bytes_max}: ask for less at a time",
+                reply_bytes=len(body),
+            )
+        self.sent_bytes += len(body)
+        self._touched = time.monotonic()
+        return body
+
+    def fail(self, context: grpc.ServicerContext, error: BaseException) -> NoReturn:
+        """End the call with the status of `error`."""
+        status = status_of(as_error(error, self.method))
+        self.observe(context, status.code)
+        context.abort_with_status(status)
+        raise AssertionError("abort_with_status returned")
+
+    def observe(self, context: grpc.ServicerContext, code: grpc.StatusCode, *, refused: bool = False) -> None:
+        """Tell the observers how the call ended; only the first time counts."""
+        if self._is_observed:
+            return
+        self._is_observed = True
+        outcome = Outcome(
+            method=self.method,
+            principal=(self.principal or NOBODY).id,
+            peer=self._peer or context.peer(),
+            code=code.name,
+            seconds=time.monotonic() - self._started,
+            received_bytes=self.received_bytes,
+            sent_bytes=self.sent_bytes,
+            request_id=self.request_id,
+            is_refused=refused,
+        )
+        for observer in self._dispatch.observers:
+            observer(outcome)
+        if self._span is not None:
+            self._span.finish(code.name)
+
+    def leave(self) -> None:
+        """Give the place of the call back."""
+        self._dispatch.streams.discard(self)
+        ticket, self.ticket = self.ticket, None
+        if ticket is not None:
+            ticket.leave()
+
+    @property
+    def is_quiet(self) -> bool:
+        """True when the call has for a while done nothing but wait for its client."""
+        return self._waits and time.monotonic() - self._touched > DRAIN_QUIET_S
+
+
+class SingleAnswer:
+    """Answers a call with one message."""
+
+    __slots__ = ("_exchange", "experimental_thread_pool")
+
+    def __init__(self, exchange: Exchange, threads: ThreadPoolExecutor | None) -> None:
+        self._exchange = exchange
+        self.experimental_thread_pool = threads
+
+    def __call__(self, bodies: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        exchange = self._exchange
+        try:
+            call = exchange.begin(context)
+            body = exchange.reply(exchange.behavior(exchange.argument(bodies, call), call))
+            exchange.observe(context, grpc.StatusCode.OK)
+        except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
+            exchange.fail(context, error)
+        finally:
+            exchange.leave()
+        return body
+
+
+class StreamAnswer:
+    """Answers a call with a stream of messages."""
+
+    __slots__ = ("_exchange", "experimental_thread_pool")
+
+    def __init__(self, exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+        self._exchange = exchange
+        self.experimental_thread_pool = threads
+
+    def __call__(self, bodies: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        exchange = self._exchange
+        code = grpc.StatusCode.CANCELLED  # of a stream that its client leaves: gRPC drops this generator
+        try:
+            call = exchange.begin(context)
+            replies = exchange.behavior(exchange.argument(bodies, call), call)
+            for message in replies:
+                yield exchange.reply(message)
+            code = grpc.StatusCode.OK
+        except Exception as error:  # noqa: BLE001 - as in SingleAnswer
+            exchange.fail(context, error)
+        finally:
+            exchange.observe(context, code)
+            exchange.leave()

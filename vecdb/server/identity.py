@@ -1,0 +1,76 @@
+"""Finds out who makes a call, from its metadata or from the certificate of its connection.
+
+Promises: fail-closed: with a key file or a client CA, a call that shows neither a known key nor a known certificate is
+refused, with one text for every reason.
+Concurrency: any thread.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from vecdb.config import REQUEST_ID_BYTES_MAX
+from vecdb.errors import UnauthenticatedError
+from vecdb.server.keyring import REFUSAL, KeyRing
+from vecdb.server.principals import EVERYTHING, LOCAL, NOBODY, Principal
+
+if TYPE_CHECKING:
+    import grpc
+
+Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
+
+BEARER: Final = "bearer "
+REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_BYTES_MAX}}}")
+CERTIFIED: Final = Principal("certificate", {EVERYTHING: "admin"})
+"""Whoever has a certificate of the client CA, when no key file says what each may do."""
+
+
+class Identity:
+    """Who calls, by a key ring (None: no keys are asked for) and client certificates."""
+
+    def __init__(self, keyring: KeyRing | None, *, certificates: bool) -> None:
+        self._keyring = keyring
+        self._certificates = certificates
+
+    def from_metadata(self, metadata: Metadata, *, is_public: bool) -> Principal | None:
+        """Who the metadata says, or None when the connection must tell."""
+        if is_public:
+            return NOBODY
+        if self._keyring is None:
+            return None if self._certificates else LOCAL
+        keys = [_spoken(name, value) for name, value in metadata if name in {"authorization", "x-api-key"}]
+        if not keys and self._certificates:
+            return None
+        if len(keys) != 1:
+            raise UnauthenticatedError(REFUSAL)
+        return self._keyring.authenticate(keys[0])
+
+    def from_connection(self, context: grpc.ServicerContext) -> Principal:
+        """Who the connection's certificate names. TLS has verified it."""
+        properties = context.auth_context()
+        is_tls = properties.get("transport_security_type") == [b"ssl"]
+        if self._keyring is None:
+            # with a client CA every TCP address asks for a certificate, so this is a Unix-domain socket
+            return CERTIFIED if is_tls else LOCAL
+        if not is_tls:
+            raise UnauthenticatedError(REFUSAL)
+        names = [*properties.get("x509_common_name", ()), *properties.get("x509_subject_alternative_name", ())]
+        return self._keyring.recognise(name.decode("utf-8", "replace") for name in names)
+
+    @staticmethod
+    def request_id(metadata: Metadata) -> str:
+        """The client's own name for the call when it has a proper one, else a new one."""
+        for name, value in metadata:
+            if name == "x-request-id" and isinstance(value, str) and REQUEST_ID.fullmatch(value):
+                return value
+        return secrets.token_hex(8)
+
+
+def _spoken(name: str, value: str | bytes) -> str:
+    text = value if isinstance(value, str) else value.decode("latin-1")
+    if name == "authorization":
+        return text[len(BEARER) :].strip() if text[: len(BEARER)].lower() == BEARER else ""
+    return text.strip()

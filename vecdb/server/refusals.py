@@ -1,0 +1,55 @@
+"""Turns whatever ends a call into the status its client gets.
+
+Promises: only a VecDBError speaks to the client; of any other exception it learns the number of an incident, and the log
+has the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import Final
+
+import grpc
+from grpc_status import rpc_status
+
+from vecdb.config import RETRY_AFTER_S
+from vecdb.errors import (
+    CancelledError,
+    InternalError,
+    OverloadedError,
+    StorageError,
+    UnavailableError,
+    VecDBError,
+)
+from vecdb.wire.status import status_of as message_of
+
+logger = logging.getLogger(__name__)
+
+STOPPING: Final = "the server is stopping; try again, another will answer"
+
+
+def as_error(error: BaseException, method: str) -> VecDBError:
+    """`error` as one that may be told to a client; what is unexpected is logged here."""
+    if isinstance(error, VecDBError):
+        if isinstance(error, StorageError):
+            logger.error("%s failed: %s", method, error.message)
+        return error
+    if isinstance(error, grpc.RpcError):
+        return CancelledError(f"{method} was cancelled by its caller")
+    if isinstance(error, MemoryError):
+        return OverloadedError(f"not enough memory for {method} at the moment", retry_after_s=RETRY_AFTER_S)
+    incident = secrets.token_hex(8)
+    logger.error("incident %s in %s", incident, method, exc_info=error)
+    return InternalError(f"the server met a defect in {method}; its log has incident {incident}", incident=incident)
+
+
+def stopping() -> UnavailableError:
+    """The error of a call that the end of the server cuts short."""
+    return UnavailableError(STOPPING, retry_after_s=RETRY_AFTER_S)
+
+
+def status_of(error: VecDBError) -> grpc.Status:
+    """The gRPC status, with its details, of an error."""
+    status: grpc.Status = rpc_status.to_status(message_of(error))
+    return status

@@ -1,0 +1,31 @@
+"""Runs a server from its configuration until the process is asked to stop: what `vecdb serve` does.
+
+Promises: the database is closed after the last call, before the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import vecdb
+from vecdb.server.app import Service
+from vecdb.server.drain import StopSignals
+from vecdb.server.settings import ServerConfig
+
+logger = logging.getLogger(__name__)
+
+
+def run_server(config: ServerConfig, announce: Callable[[Service], None]) -> None:
+    """Serve `config.data` until SIGTERM or SIGINT. `announce` is called once the server listens."""
+    from vecdb.server.services import bind_services  # noqa: PLC0415 - numba and lmdb come with it
+
+    with StopSignals() as signals, vecdb.open(config.data, durability=config.durability) as database:  # type: ignore[arg-type]
+        database.warm_up()
+        service = Service(config, bind_services(database, config), database=database)
+        service.start()
+        try:
+            announce(service)
+            signals.wait()
+        finally:
+            service.stop()
