@@ -49,6 +49,19 @@ def encode_metadata(metadata: object, position: int) -> Packed:
     return msgspec.Raw(packed)
 
 
+def encode_column(metadata: object, count: int) -> list[Packed]:
+    """Check and pack the metadata of `count` records, given as a list or None."""
+    if metadata is None:
+        return [EMPTY_METADATA] * count
+    if isinstance(metadata, (Mapping, str)) or not isinstance(metadata, Sequence):
+        raise InvalidMetadataError(
+            f"metadata is {type(metadata).__name__}; give a list with one dict (or None) per id, or None"
+        )
+    if len(metadata) != count:
+        raise InvalidMetadataError(f"metadata has {len(metadata)} entries for {count} ids; give one per id")
+    return [encode_metadata(item, position) for position, item in enumerate(metadata)]
+
+
 def plain_utc(value: datetime) -> datetime:
     """Return the same instant as a plain datetime in UTC; no zone means UTC.
 

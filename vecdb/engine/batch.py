@@ -12,16 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vecdb.checks.metadata import EMPTY_METADATA, Packed, encode_metadata
+from vecdb.checks.metadata import encode_column
+from vecdb.checks.rows import columns_of, is_records, named_vectors, option_of, read_conditions
 from vecdb.config import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
-from vecdb.engine.conditions import read_conditions
 from vecdb.engine.expiry import batch_expiries, read_expiries
 from vecdb.engine.operations import FieldVectors, PutRecords
 from vecdb.engine.schema import CollectionSchema, FieldSchema
 from vecdb.engine.validate import check_ids, check_vectors
-from vecdb.errors import InvalidMetadataError, InvalidRequestError, InvalidVectorError, LimitExceededError
+from vecdb.errors import InvalidRequestError, InvalidVectorError, LimitExceededError
 
-RECORD_KEYS = frozenset({"id", "vector", "vectors", "metadata", "expires_at", "if_version"})
 WriteMode = Literal["upsert", "insert"]
 
 
@@ -36,15 +35,16 @@ def read_batch(
     expires_at: object = None,
 ) -> PutRecords:
     """Check a batch in either spelling and return the operation that stores it."""
-    if vectors is None and _is_records(ids):
-        if_version = _option_of(ids, "if_version", if_version)
-        expires_at = _option_of(ids, "expires_at", expires_at)
-        ids, vectors, metadata = _columns_of(schema, ids)
+    if vectors is None and is_records(ids):
+        if_version = option_of(ids, "if_version", if_version)
+        expires_at = option_of(ids, "expires_at", expires_at)
+        names = [field.name for field in schema.fields]
+        ids, vectors, metadata = columns_of(ids, names, lambda name: schema.field(name).name)
     _check_count(schema, ids)
     listed, keys = check_ids(ids)
     if mode == "insert" and if_version is not None:
         raise InvalidRequestError("insert takes no if_version, as it only stores ids that are new; use upsert")
-    packed = read_metadata(metadata, len(listed))
+    packed = encode_column(metadata, len(listed))
     return PutRecords(
         schema=schema,
         keys=keys,
@@ -58,60 +58,12 @@ def read_batch(
 
 def read_vector(schema: CollectionSchema, vector: object, vectors: object) -> dict[int, Any]:
     """Check the vectors of one record: `vector` for the only field or `vectors={field: vector}`."""
-    named = _named_vectors(schema, vector, vectors)
+    named = named_vectors(vector, vectors)
     return {
         schema.field(name).number: check_vectors(schema.field(name), value, 1)
         for name, value in named.items()
         if value is not None
     }
-
-
-def _is_records(ids: object) -> bool:
-    return (
-        isinstance(ids, Sequence)
-        and not isinstance(ids, (str, bytes, bytearray))
-        and all(isinstance(item, Mapping) for item in ids)
-    )
-
-
-def _columns_of(schema: CollectionSchema, records: Any) -> tuple[list[Any], dict[str, list[Any]], list[Any]]:
-    """Turn records into columns: ids, {field: [vector or None]}, metadata."""
-    ids, metadata = [], []
-    columns: dict[str, list[Any]] = {field.name: [None] * len(records) for field in schema.fields}
-    for position, record in enumerate(records):
-        unknown = set(record) - RECORD_KEYS
-        if unknown or "id" not in record:
-            wrong = f"has the unknown key {min(map(str, unknown))!r:.60}" if unknown else "has no 'id'"
-            raise InvalidRequestError(
-                f"record {position} {wrong}; a record has id, vector or vectors, metadata, expires_at and if_version"
-            )
-        ids.append(record["id"])
-        metadata.append(record.get("metadata"))
-        for name, value in _named_vectors(schema, record.get("vector"), record.get("vectors")).items():
-            columns[schema.field(name).name][position] = value
-    return ids, columns, metadata
-
-
-def _option_of(records: Any, name: str, argument: object) -> object:
-    """Values of an option that each record may carry or the call may give for all; None when nobody names it."""
-    named = [record.get(name) for record in records]
-    if all(value is None for value in named):
-        return argument
-    if argument is not None:
-        raise InvalidRequestError(f"give {name} either in the records or as {name}=, not both")
-    return named
-
-
-def _named_vectors(schema: CollectionSchema, vector: object, vectors: object) -> Mapping[str, Any]:
-    if vector is not None and vectors is not None:
-        raise InvalidRequestError("give either vector (the only field) or vectors={field: vector}, not both")
-    if vector is not None:
-        return {schema.field(None).name: vector}
-    if vectors is None:
-        return {}
-    if not isinstance(vectors, Mapping):
-        raise InvalidRequestError(f"vectors is {type(vectors).__name__}; give a dict of field name to vector")
-    return vectors
 
 
 def _check_count(schema: CollectionSchema, ids: object) -> None:
@@ -121,19 +73,6 @@ def _check_count(schema: CollectionSchema, ids: object) -> None:
             f"the batch has {count} records; one write takes at most {BATCH_RECORDS_MAX}, so split it",
             collection=schema.name,
         )
-
-
-def read_metadata(metadata: object, count: int) -> list[Packed]:
-    """Check and pack the metadata of `count` records, given as a list or None."""
-    if metadata is None:
-        return [EMPTY_METADATA] * count
-    if isinstance(metadata, (Mapping, str)) or not isinstance(metadata, Sequence):
-        raise InvalidMetadataError(
-            f"metadata is {type(metadata).__name__}; give a list with one dict (or None) per id, or None"
-        )
-    if len(metadata) != count:
-        raise InvalidMetadataError(f"metadata has {len(metadata)} entries for {count} ids; give one per id")
-    return [encode_metadata(item, position) for position, item in enumerate(metadata)]
 
 
 def _read_vectors(schema: CollectionSchema, vectors: object, count: int) -> dict[int, FieldVectors]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vecdb.checks.declarations import check_index
 from vecdb.checks.options import check_count, check_ef, check_seed, check_target_recall, check_timeout
 from vecdb.config import SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
 from vecdb.engine import hit_results, search
@@ -19,7 +20,6 @@ from vecdb.engine.explaining import Stopwatch, explained
 from vecdb.engine.filtered_search import search_matches
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
-from vecdb.engine.index_operations import check_index
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.reading import RecordReads
 from vecdb.engine.recall import measure_field_recall

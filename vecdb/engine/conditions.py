@@ -1,6 +1,6 @@
 """Checks conditions of writes: `if_version` says which version a record must have, 0 that there must be none.
 
-Promises: what was given is checked before anything is stored, and one record of another version refuses the whole
+Promises: one record of another version refuses the whole
 operation, by an error that names the first of them.
 """
 
@@ -9,31 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from vecdb.checks.options import check_version
-from vecdb.errors import InvalidRequestError, VersionConflictError
+from vecdb.errors import VersionConflictError
 from vecdb.storage.keys import id_from_key
 
 if TYPE_CHECKING:
     from vecdb.engine.schema import CollectionSchema
 
 IDS_IN_MESSAGE = 5
-
-
-def read_conditions(if_version: object, count: int) -> list[int | None] | None:
-    """Check `if_version` of a batch: one version for all, or one (or None: any) per record."""
-    if if_version is None:
-        return None
-    if isinstance(if_version, np.ndarray):
-        if_version = if_version.tolist()
-    if isinstance(if_version, (str, bytes, bytearray)) or not isinstance(if_version, Sequence):
-        return [check_version(if_version)] * count
-    if len(if_version) != count:
-        raise InvalidRequestError(
-            f"if_version has {len(if_version)} entries for {count} ids; give one (or None) per id, or one int for all"
-        )
-    return [None if item is None else check_version(item) for item in if_version]
 
 
 def check_versions(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vecdb.checks.declarations import check_name, declared_fields
 from vecdb.checks.options import check_seq
 from vecdb.config import MIN_SEQ_WAIT_S, EngineConfig
 from vecdb.engine.collection import Collection
@@ -28,7 +29,7 @@ from vecdb.engine.lifecycle import Reading, follow, open_databases
 from vecdb.engine.operations import CreateCollection, DropCollection
 from vecdb.engine.prefault import prefault
 from vecdb.engine.publisher import Publisher
-from vecdb.engine.schema import CollectionSchema, build_schema, check_name, declared_fields
+from vecdb.engine.schema import CollectionSchema, build_schema
 from vecdb.engine.transaction import Transaction
 from vecdb.engine.writer import Ticket, Writer
 from vecdb.errors import (

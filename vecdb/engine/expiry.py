@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
+from vecdb.checks.expiries import check_expiries, check_expiry
 from vecdb.checks.metadata import Packed, plain_utc
 from vecdb.engine.clock import datetime_at, micros
-from vecdb.errors import InvalidMetadataError, InvalidRequestError
+from vecdb.errors import InvalidMetadataError
 from vecdb.storage.codec import NEVER
+from vecdb.types import Expiry
 
 if TYPE_CHECKING:
     from vecdb.engine.schema import CollectionSchema
@@ -35,39 +36,17 @@ def has_expired(expires: int, now: int) -> bool:
 
 def read_expiry(expires_at: object, position: int) -> int:
     """Check one `expires_at`: a datetime or "never". `position` is that of its record in the batch."""
-    if isinstance(expires_at, str) and expires_at == "never":
-        return NEVER
-    if not isinstance(expires_at, datetime):
-        what = "a str other than 'never'" if isinstance(expires_at, str) else type(expires_at).__name__
-        raise InvalidRequestError(
-            f"expires_at of record {position} is {what}; give a datetime (without a zone: UTC) or 'never'",
-            position=position,
-        )
-    try:
-        return micros(plain_utc(expires_at))
-    except (OverflowError, TypeError, ValueError):
-        raise InvalidRequestError(
-            f"expires_at of record {position} is no instant of the years 1 to 9999 in UTC; use 'never'",
-            position=position,
-        ) from None
+    return _stored(check_expiry(expires_at, position))
 
 
 def read_expiries(expires_at: object, count: int) -> list[int | None] | None:
     """Check `expires_at` of a batch: one for all, or one (or None) per record."""
-    if expires_at is None:
-        return None
-    if isinstance(expires_at, (datetime, str)):
-        return [read_expiry(expires_at, 0)] * count
-    if not isinstance(expires_at, (Sequence, np.ndarray)):
-        raise InvalidRequestError(
-            f"expires_at is {type(expires_at).__name__}; give a datetime, 'never', or a list with one (or None) per id"
-        )
-    given = expires_at.tolist() if isinstance(expires_at, np.ndarray) else expires_at
-    if not isinstance(given, Sequence) or len(given) != count:
-        raise InvalidRequestError(
-            f"expires_at has {np.size(expires_at)} entries for {count} ids; give one (or None) per id, or one for all"
-        )
-    return [None if item is None else read_expiry(item, position) for position, item in enumerate(given)]
+    checked = check_expiries(expires_at, count)
+    return checked if checked is None else [None if item is None else _stored(item) for item in checked]
+
+
+def _stored(expires_at: Expiry) -> int:
+    return NEVER if expires_at == "never" else micros(expires_at)
 
 
 def batch_expiries(

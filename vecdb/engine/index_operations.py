@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from vecdb.config import BLOCK_SLOTS, INDEXES_MAX
 from vecdb.engine.index_writing import BuildBlocks
 from vecdb.engine.state import IndexState
-from vecdb.errors import IndexExistsError, IndexNotFoundError, InvalidRequestError, LimitExceededError
-from vecdb.filters.paths import parse_path
+from vecdb.errors import IndexExistsError, IndexNotFoundError, LimitExceededError
 from vecdb.types import IndexKind
 
 if TYPE_CHECKING:
@@ -26,20 +25,6 @@ if TYPE_CHECKING:
     from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.view import CollectionView
     from vecdb.engine.writer import Writer
-
-KINDS = get_args(IndexKind)
-
-
-def check_index(path: object, kind: object) -> tuple[str, IndexKind]:
-    """Return path and kind when there can be such an index; InvalidRequestError and InvalidFilterError otherwise."""
-    if kind not in KINDS:
-        raise InvalidRequestError(
-            f"kind of the index is {kind!r:.40}; it must be one of {', '.join(map(repr, KINDS))}", kind=repr(kind)[:40]
-        )
-    if not isinstance(path, str):
-        raise InvalidRequestError(f"path of the index is {type(path).__name__}; give a str such as 'year' or 'a.b'")
-    parse_path(path)
-    return path, kind  # type: ignore[return-value]  # checked above
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from vecdb.checks.metadata import Packed
-from vecdb.engine.batch import read_metadata
+from vecdb.checks.metadata import Packed, encode_column
 from vecdb.engine.columns import gather_rows
 from vecdb.engine.commit import Commit
 from vecdb.engine.compaction import read_graph, segment_entry
@@ -110,7 +109,7 @@ def import_index(
 
     build_schema(0, name, {DEFAULT_FIELD: Field(dim=dim, metric=metric)})
     read = read_hnswlib(index, dim=dim, metric=metric)
-    given = read_metadata(metadata, len(read.labels))
+    given = encode_column(metadata, len(read.labels))
     # By label and not by row: rows added by several threads are in no order that a caller could know.
     ranks = np.argsort(np.argsort(read.labels, kind="stable"))
     packed = [given[rank] for rank in ranks.tolist()]

@@ -15,8 +15,8 @@ import msgspec
 
 from vecdb.checks.metadata import encode_metadata
 from vecdb.checks.options import check_version
+from vecdb.checks.rows import read_conditions
 from vecdb.engine import batch
-from vecdb.engine.conditions import read_conditions
 from vecdb.engine.expiry import read_expiry, read_ttl
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.operations import DeleteRecords, UpdateRecord

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.unit.engine.filling import collection_schema
+from vecdb.checks.declarations import check_name, declared_fields
 from vecdb.config import DIM_MAX, FIELDS_MAX, M_MAX, M_MIN
-from vecdb.engine.schema import build_schema, check_name, declared_fields
+from vecdb.engine.schema import build_schema
 from vecdb.errors import FieldNotFoundError, InvalidNameError, InvalidRequestError, LimitExceededError
 from vecdb.types import Field
 
