@@ -1,7 +1,7 @@
 """Commands that look after the file of API keys: `vecdb keys create|list|revoke|rotate`.
 
-Promises: the text of a key is printed once, when it is made; the file has only its hash. Servers see a change at the next
-call, without a restart.
+Promises: the text of a key is printed once, when it is made; the file has only its hash. Servers see a change at the
+next call, without a restart.
 """
 
 from __future__ import annotations
@@ -52,8 +52,7 @@ def create(
     """Make a key and print it. It cannot be shown again."""
     if scope not in SCOPES:
         raise InvalidRequestError(f"--scope is {scope!r:.40}; choose one of {', '.join(SCOPES)}")
-    granted: Scope = scope  # type: ignore[assignment]
-    grants: dict[str, Scope] = dict.fromkeys(collection or [EVERYTHING], granted)
+    grants: dict[str, Scope] = dict.fromkeys(collection or [EVERYTHING], scope)
     until = None if expires is None else datetime.now(UTC) + read_duration(expires, "--expires")
     key, spoken = make_key(name, grants, expires=until, certificate=certificate)
     change_keys(str(keys), lambda held: [*held, key])

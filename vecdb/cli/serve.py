@@ -1,6 +1,7 @@
 """The command that serves a database: `vecdb serve`.
 
-Its options are the settings of `vecdb.server.settings`, one for each, so that file, environment and flags cannot differ.
+Its options are the settings of `vecdb.server.settings`, one for each, so that file, environment and flags cannot
+differ.
 """
 
 from __future__ import annotations

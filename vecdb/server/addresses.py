@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 from vecdb.errors import InvalidConfigError
 
@@ -82,7 +83,7 @@ def claim_socket_path(path: str) -> None:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
+            Path(path).unlink()
             return
         except OSError as error:
             raise InvalidConfigError(f"cannot listen on unix:{path}: {error.strerror}") from error

@@ -1,7 +1,7 @@
 """Puts a server together: addresses, credentials, limits of gRPC, dispatch, services, health, logs and metrics.
 
-Promises: every limit that gRPC has is set here, explicitly. A server listens only once everything else is ready; when it
-cannot start, nothing of it is left behind. `stop` may be called twice.
+Promises: every limit that gRPC has is set here, explicitly. A server listens only once everything else is ready; when
+it cannot start, nothing of it is left behind. `stop` may be called twice.
 Concurrency: `start` and `stop` belong to one thread; calls are answered by the threads of the pools.
 """
 
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import grpc
@@ -146,8 +147,7 @@ class Service:
         self.dispatch.close()
         for address in self._addresses:
             if address.path:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(address.path)
+                Path(address.path).unlink(missing_ok=True)
         logger.info("stopped; %s", "all calls finished" if finished else "some calls were cut short")
         self._undo.close()
         return finished

@@ -41,7 +41,7 @@ class Call:
         self.principal = principal
         self.request_id = request_id
         left = context.time_remaining()
-        self._deadline = None if left is None or left > NO_DEADLINE_S else time.monotonic() + left
+        self._deadline = None if left > NO_DEADLINE_S else time.monotonic() + left
 
     @property
     def remaining_s(self) -> float | None:

@@ -2,12 +2,12 @@
 
 Order, for unary calls and all kinds of streams alike: the table of scopes (an RPC that is not in it is denied), the API
 key or client certificate, admission, and only then is the body received, parsed and checked against the collections it
-names. Every RPC is registered with gRPC as one that takes a stream of bytes: that keeps gRPC from receiving a body before
-the handler asks for it, and from parsing it in the one thread that serves all connections.
+names. Every RPC is registered with gRPC as one that takes a stream of bytes: that keeps gRPC from receiving a body
+before the handler asks for it, and from parsing it in the one thread that serves all connections.
 
-Promises: a call that is refused costs no thread of the pools and no memory for its body: it is answered by the thread that
-accepted it. A VecDBError becomes its status; any other exception becomes INTERNAL with the number of an incident that the
-log explains. Whatever happens, the place of the call is given back and the call is observed once.
+Promises: a call that is refused costs no thread of the pools and no memory for its body: it is answered by the thread
+that accepted it. A VecDBError becomes its status; any other exception becomes INTERNAL with the number of an incident
+that the log explains. Whatever happens, the place of the call is given back and the call is observed once.
 Concurrency: `intercept_service` runs in gRPC's serving thread, answers in the threads of the pools.
 """
 
@@ -64,7 +64,7 @@ class Refusal:
         raise AssertionError("abort_with_status returned")
 
 
-class Dispatch(grpc.ServerInterceptor):  # type: ignore[type-arg]
+class Dispatch(grpc.ServerInterceptor):
     """Lets calls in, or refuses them."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Ends a server: new calls are refused, calls under way get their time, and what is left is cut off with UNAVAILABLE.
 
-Promises: a server that has nothing to do stops at once; streams that only wait for their clients hold nothing up. After the
-first SIGTERM or SIGINT a server drains; a second one ends the process at once.
+Promises: a server that has nothing to do stops at once; streams that only wait for their clients hold nothing up. After
+the first SIGTERM or SIGINT a server drains; a second one ends the process at once.
 Concurrency: `drain` is called by one thread; signals arrive in the main thread.
 """
 
@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from vecdb.config import STOP_POLL_S
 
@@ -45,7 +45,7 @@ class StopSignals:
         self._asked = threading.Event()
         self._before: dict[signal.Signals, object] = {}
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Self:
         for number in SIGNALS:
             self._before[number] = signal.signal(number, self._take)
         return self

@@ -1,7 +1,7 @@
 """Carries one call from its admission to its status.
 
-Promises: bodies are received one at a time and only when the servicer is ready for them; the bytes held count against the
-budget of the server. A stream of requests ends with UNAVAILABLE at the next message once the server drains.
+Promises: bodies are received one at a time and only when the servicer is ready for them; the bytes held count against
+the budget of the server. A stream of requests ends with UNAVAILABLE at the next message once the server drains.
 Invariants: `observe` and `leave` have an effect once.
 Concurrency: one thread answers a call; `is_quiet` may be asked from another.
 """

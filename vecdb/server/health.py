@@ -23,7 +23,7 @@ WATCH_POLL_S: Final = DRAIN_QUIET_S
 """How often a watch looks whether its client is still there."""
 
 
-class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
+class HealthService(health_pb2_grpc.HealthServicer):
     """The servicer of grpc.health.v1.Health."""
 
     def __init__(self, services: Sequence[str]) -> None:
@@ -42,7 +42,8 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     def List(self, request: Any, call: Call) -> Any:  # noqa: N802, ARG002 - gRPC's names
         """The status of all services."""
-        return health_pb2.HealthListResponse(statuses={name: self._status(name) for name in sorted(self._services)})
+        statuses = {name: self._status(name) for name in sorted(self._services)}
+        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]  # newer than its types
 
     def Watch(self, request: Any, call: Call) -> Iterator[Any]:  # noqa: N802 - gRPC's name
         """The status of one service, and again when it changes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from vecdb.config import REQUEST_ID_BYTES_MAX
@@ -50,7 +50,7 @@ class Identity:
 
     def from_connection(self, context: grpc.ServicerContext) -> Principal:
         """Who the connection's certificate names. TLS has verified it."""
-        properties = context.auth_context()
+        properties: Mapping[str, Sequence[bytes]] = context.auth_context()  # type: ignore[assignment]
         is_tls = properties.get("transport_security_type") == [b"ssl"]
         if self._keyring is None:
             # with a client CA every TCP address asks for a certificate, so this is a Unix-domain socket

@@ -4,8 +4,9 @@
                              "created": "2026-01-01T00:00:00Z", "expires": null, "certificate": null}]}
 
 A key reads `vk_<id>_<secret>`: 256 random bits of secret, of which the file has only the SHA-256.
-Promises: a file that others may read, with an unknown entry, or where two keys share an id, a secret or a certificate, is
-an error and never half used. A change replaces the file as a whole (written beside, synced, renamed), with mode 0600.
+Promises: a file that others may read, with an unknown entry, or where two keys share an id, a secret or a certificate,
+is an error and never half used. A change replaces the file as a whole (written beside, synced, renamed), with mode
+0600.
 Concurrency: changes from several processes wait for each other (a lock on the directory).
 """
 
@@ -23,6 +24,7 @@ import string
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from vecdb.config import KEY_FILE_BYTES_MAX, KEY_NAME_CHARS_MAX, KEY_SECRET_BYTES, KEYS_MAX, NAME_PATTERN
@@ -41,7 +43,7 @@ OTHERS: Final = 0o077
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key of the file. `certificate`: the common name or alternative name of a client certificate that also is it."""
+    """One key of the file. `certificate` is the name in a client certificate that also stands for it."""
 
     id: str
     name: str
@@ -96,7 +98,7 @@ def spell_time(moment: datetime) -> str:
 def read_keys(path: str) -> list[Key]:
     """All keys of the file. FileNotFoundError when there is none; else InvalidConfigError says what is wrong."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > KEY_FILE_BYTES_MAX:
             raise InvalidConfigError(f"the key file {path!r} is no file of at most {KEY_FILE_BYTES_MAX} bytes")
@@ -138,7 +140,9 @@ def check_key(entry: Any, where: str) -> Key:
     _demand(_is_time(entry["created"]), where, "created", "a time such as 2026-01-31T00:00:00Z")
     expires, certificate = entry.get("expires"), entry.get("certificate")
     _demand(expires is None or _is_time(expires), where, "expires", "null or a time such as 2026-01-31T00:00:00Z")
-    _demand(certificate is None or (isinstance(certificate, str) and certificate), where, "certificate", "null or a name")
+    _demand(
+        certificate is None or (isinstance(certificate, str) and certificate), where, "certificate", "null or a name"
+    )
     return Key(**entry)
 
 
@@ -172,7 +176,7 @@ def _is_grants(value: Any) -> bool:
 
 def change_keys(path: str, change: Callable[[list[Key]], list[Key]]) -> None:
     """Replace the keys of the file by `change(keys)`; a missing file has none."""
-    directory = os.path.dirname(os.path.abspath(path))
+    directory = str(Path(path).absolute().parent)
     with _locked(directory) as descriptor:
         try:
             keys = read_keys(path)
@@ -202,12 +206,11 @@ def _replace(path: str, content: bytes) -> None:
     beside = f"{path}.{secrets.token_hex(8)}.tmp"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        os.replace(beside, path)
+        Path(beside).replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+        Path(beside).unlink(missing_ok=True)
         raise

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hmac
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from vecdb.errors import InvalidConfigError, UnauthenticatedError
 from vecdb.server.keyfile import KEY_PATTERN, Key, digest, read_keys
@@ -34,6 +34,7 @@ class KeyRing:
     def __init__(self, path: str) -> None:
         """Read the file. InvalidConfigError when it is missing or broken: a server does not start on that."""
         self._path = path
+        self._file = Path(path)
         self._lock = threading.Lock()
         try:
             self._seen = self._look()
@@ -69,9 +70,9 @@ class KeyRing:
                 self._keep(read_keys(self._path))
             except FileNotFoundError:
                 self._keep([])
-                logger.error("the key file %r is gone: no key is valid until it is back", self._path)
+                logger.error("the key file %r is gone: no key is valid until it is back", self._path)  # noqa: TRY400 - says it
             except (InvalidConfigError, OSError) as error:
-                logger.error("the keys stay as they were, for the new key file cannot be used: %s", error)
+                logger.error("the keys stay as they were; the new key file cannot be used: %s", error)  # noqa: TRY400 - says it
             else:
                 logger.info("read the key file %r again: %d keys", self._path, len(self._by_id))
 
@@ -82,7 +83,7 @@ class KeyRing:
     def _look(self) -> tuple[int, ...]:
         """What tells one content of the file from another; a replaced file has another inode."""
         try:
-            status = os.stat(self._path)
+            status = self._file.stat()
         except OSError:
             return ()
         return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size

@@ -1,7 +1,7 @@
 """Sets up what the server itself has to say (starts, reloaded keys, incidents): JSON lines or text, on one stream.
 
-Promises: whatever looks like an API key is masked, wherever it comes from. Of an exception the log has the places and the
-types, not the texts, which may quote a request.
+Promises: whatever looks like an API key is masked, wherever it comes from. Of an exception the log has the places and
+the types, not the texts, which may quote a request.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from vecdb.server.settings import ServerConfig
 KEY_SHAPE = re.compile(r"vk_([A-Za-z0-9]{1,8})_[A-Za-z0-9_\-]{8,}")
 ROOT = "vecdb"
 
-ExceptionInfo: TypeAlias = (
-    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
-)
+ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def masked(text: str) -> str:
@@ -33,7 +31,7 @@ def masked(text: str) -> str:
 class MaskingFormatter(logging.Formatter):
     """Plain text, masked."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def formatException(self, ei: ExceptionInfo) -> str:  # noqa: N802 - logging's name
         """The places and types of an exception and of its causes, without their texts: those may quote a request."""

@@ -48,16 +48,27 @@ class Metrics:
         if database is not None:
             self.registry.register(EngineCollector(database))
         self._page: Any = None
+        # finding the counter of some labels costs more than counting
+        self._counted: dict[tuple[str, str], Any] = {}
+        self._measured: dict[str, list[Any]] = {}
 
     def __call__(self, outcome: Outcome) -> None:
         """Count one call."""
-        self._calls.labels(outcome.method, outcome.code).inc()
+        counted = self._counted.get((outcome.method, outcome.code))
+        if counted is None:
+            counted = self._calls.labels(outcome.method, outcome.code)
+            self._counted[outcome.method, outcome.code] = counted
+        counted.inc()
         if outcome.is_refused:
             self._refused.labels(outcome.code).inc()
             return
-        self._seconds.labels(outcome.method).observe(outcome.seconds)
-        self._received.labels(outcome.method).inc(outcome.received_bytes)
-        self._sent.labels(outcome.method).inc(outcome.sent_bytes)
+        measured = self._measured.get(outcome.method)
+        if measured is None:
+            families = (self._seconds, self._received, self._sent)
+            measured = self._measured[outcome.method] = [family.labels(outcome.method) for family in families]
+        measured[0].observe(outcome.seconds)
+        measured[1].inc(outcome.received_bytes)
+        measured[2].inc(outcome.sent_bytes)
 
     def serve(self, address: Address) -> int:
         """Open the page; returns its port."""

@@ -1,7 +1,7 @@
 """Turns whatever ends a call into the status its client gets.
 
-Promises: only a VecDBError speaks to the client; of any other exception it learns the number of an incident, and the log
-has the rest.
+Promises: only a VecDBError speaks to the client; of any other exception it learns the number of an incident, and the
+log has the rest.
 """
 
 from __future__ import annotations

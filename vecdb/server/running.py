@@ -5,6 +5,7 @@ Promises: the database is closed after the last call, before the process ends.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 
@@ -22,6 +23,8 @@ def run_server(config: ServerConfig, announce: Callable[[Service], None]) -> Non
 
     with StopSignals() as signals, vecdb.open(config.data, durability=config.durability) as database:  # type: ignore[arg-type]
         database.warm_up()
+        gc.collect()
+        gc.freeze()  # the compiler's many objects stay for good; looking through them now and then stops all calls
         service = Service(config, bind_services(database, config), database=database)
         service.start()
         try:

@@ -2,8 +2,9 @@
 
 `max_streams = 8` in the file, `VECDB_MAX_STREAMS=8` in the environment and `--max-streams 8` are the same setting.
 
-Promises: an unknown name is an error that suggests the nearest known one; every value is checked, and an error says where
-it was read. A configuration that would serve other machines without TLS and keys is refused unless `insecure` is set.
+Promises: an unknown name is an error that suggests the nearest known one; every value is checked, and an error says
+where it was read. A configuration that would serve other machines without TLS and keys is refused unless `insecure` is
+set.
 Invariants: a ServerConfig is frozen; its repr shows no secret.
 """
 
@@ -123,9 +124,7 @@ def settings() -> dict[str, Field[Any]]:
     return {entry.name: entry for entry in fields(ServerConfig)}
 
 
-def load_config(
-    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None
-) -> ServerConfig:
+def load_config(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> ServerConfig:
     """Put a configuration together. `flags` holds only what was given; `file` defaults to VECDB_CONFIG."""
     named = file or (Path(environment["VECDB_CONFIG"]) if environment.get("VECDB_CONFIG") else None)
     values: dict[str, Any] = {}

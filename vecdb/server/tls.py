@@ -9,9 +9,9 @@ Concurrency: gRPC asks `Certificates.renewed` from its own threads.
 from __future__ import annotations
 
 import logging
-import os
 import ssl
 import threading
+from pathlib import Path
 
 import grpc
 
@@ -34,7 +34,9 @@ class Certificates:
     def credentials(self) -> grpc.ServerCredentials:
         """Credentials that follow the files."""
         return grpc.dynamic_ssl_server_credentials(
-            self._first, self.renewed, require_client_authentication=len(self._paths) > 2
+            self._first,
+            self.renewed,  # type: ignore[arg-type]  # None means "no change", as gRPC documents
+            require_client_authentication=len(self._paths) > 2,
         )
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
@@ -47,7 +49,7 @@ class Certificates:
             try:
                 configuration = self._read()
             except InvalidConfigError as error:
-                logger.error("the certificates stay as they were: %s", error)
+                logger.error("the certificates stay as they were: %s", error)  # noqa: TRY400 - the text says it
                 return None
             logger.info("read the certificates again")
             return configuration
@@ -72,7 +74,7 @@ def certificates(config: ServerConfig) -> Certificates | None:
 
 def _mark(path: str) -> tuple[int, int, int] | None:
     try:
-        status = os.stat(path)
+        status = Path(path).stat()
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
@@ -80,8 +82,7 @@ def _mark(path: str) -> tuple[int, int, int] | None:
 
 def _content(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return Path(path).read_bytes()
     except OSError as error:
         raise InvalidConfigError(f"cannot read {path!r}: {error.strerror}") from error
 

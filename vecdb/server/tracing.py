@@ -1,7 +1,7 @@
 """Makes an OpenTelemetry span for every call, as a child of the client's, when opentelemetry is installed.
 
-Promises: spans have the method, the principal's status code and nothing of the contents. Which exporter gets them is the
-business of whoever configures opentelemetry (for instance `opentelemetry-instrument vecdb serve ...`).
+Promises: spans have the method, the principal's status code and nothing of the contents. Which exporter gets them is
+the business of whoever configures opentelemetry (for instance `opentelemetry-instrument vecdb serve ...`).
 Concurrency: a span is begun by the thread that accepts a call and ended by the one that answers it.
 """
 
