@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 import grpc
 
 from vecdb import config as limits
+from vecdb.checks.addresses import Address
 from vecdb.errors import InvalidConfigError
 from vecdb.server.access_log import AccessLog
-from vecdb.server.addresses import Address, claim_socket_path
+from vecdb.server.addresses import claim_socket_path
 from vecdb.server.admission import Admission
 from vecdb.server.dispatch import Dispatch
 from vecdb.server.drain import drain

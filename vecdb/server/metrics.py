@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from vecdb.checks.addresses import Address
 from vecdb.config import LATENCY_BUCKETS_S
 from vecdb.errors import InvalidConfigError, VecDBError
-from vecdb.server.addresses import Address
 from vecdb.server.exchange import Outcome
 
 if TYPE_CHECKING:

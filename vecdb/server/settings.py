@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from vecdb import config as limits
+from vecdb.checks.addresses import Address, parse_address
 from vecdb.errors import InvalidConfigError
-from vecdb.server.addresses import Address, parse_address
 from vecdb.server.values import Kind, choice, count, number_of_bytes, seconds, text, texts, yes_or_no
 
 PREFIX: Final = "VECDB_"
