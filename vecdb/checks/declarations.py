@@ -5,7 +5,7 @@ Concurrency: pure functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, get_args
 
 from vecdb.config import (
@@ -18,7 +18,7 @@ from vecdb.config import (
     NAME_PATTERN,
     TTL_FIELD_BYTES_MAX,
 )
-from vecdb.errors import InvalidNameError, InvalidRequestError, LimitExceededError
+from vecdb.errors import FieldNotFoundError, InvalidNameError, InvalidRequestError, LimitExceededError
 from vecdb.filters.paths import parse_path
 from vecdb.types import DEFAULT_FIELD, Builder, Field, IndexKind, Metric, VectorDtype
 
@@ -52,6 +52,19 @@ def declared_fields(fields: Mapping[str, Field] | None, single: Field | None) ->
     if not fields:
         raise InvalidRequestError("a collection needs dim= (one unnamed field) or fields={name: Field(dim=...)}")
     return dict(fields)
+
+
+def unknown_field(collection: str, names: Sequence[str], name: object) -> FieldNotFoundError:
+    """The error for a field that is not there; None stands for the only one, where there are several."""
+    listed = ", ".join(map(repr, names))
+    if name is None:
+        return FieldNotFoundError(
+            f"collection {collection!r} has several fields; say which with field=, one of {listed}",
+            collection=collection,
+        )
+    return FieldNotFoundError(
+        f"collection {collection!r} has no field {name!r}; it has {listed}", collection=collection, field=name
+    )
 
 
 def check_declaration(name: str, fields: Mapping[str, Field]) -> None:

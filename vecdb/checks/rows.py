@@ -84,3 +84,28 @@ def read_conditions(if_version: object, count: int) -> list[int | None] | None:
             f"if_version has {len(if_version)} entries for {count} ids; give one (or None) per id, or one int for all"
         )
     return [None if item is None else check_version(item) for item in if_version]
+
+
+def check_update(
+    record_id: object,
+    wanted: object,
+    vector: object,
+    vectors: object,
+    metadata: object,
+    expires_at: object,
+    if_version: object,
+) -> None:
+    """Check that the arguments of an update go together: one record, or the metadata of all that match a filter."""
+    if wanted is None:
+        if vector is None and vectors is None and metadata is None and expires_at is None:
+            raise InvalidRequestError("update needs vector=, vectors=, metadata= or expires_at=")
+        return
+    others = (record_id, vector, vectors, expires_at, if_version)
+    if metadata is None or any(argument is not None for argument in others):
+        raise InvalidRequestError("update with filter= takes metadata= and nothing else")
+
+
+def check_delete(ids: object, wanted: object, if_version: object) -> None:
+    """Check that the arguments of a deletion go together: ids, or a filter."""
+    if wanted is not None and (ids is not None or if_version is not None):
+        raise InvalidRequestError("delete takes ids (with if_version=, if wanted) or filter=, not both")

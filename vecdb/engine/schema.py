@@ -9,8 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from vecdb.checks.declarations import check_declaration, check_ttl_field
-from vecdb.errors import FieldNotFoundError
+from vecdb.checks.declarations import check_declaration, check_ttl_field, unknown_field
 from vecdb.types import Builder, Field, Metric, VectorDtype
 
 
@@ -56,15 +55,7 @@ class CollectionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for candidate in self.fields:
             if candidate.name == name:
                 return candidate
-        names = ", ".join(repr(candidate.name) for candidate in self.fields)
-        if name is None:
-            raise FieldNotFoundError(
-                f"collection {self.name!r} has several fields; say which with field=, one of {names}",
-                collection=self.name,
-            )
-        raise FieldNotFoundError(
-            f"collection {self.name!r} has no field {name!r}; it has {names}", collection=self.name, field=name
-        )
+        raise unknown_field(self.name, [candidate.name for candidate in self.fields], name)
 
 
 def build_schema(number: int, name: str, fields: Mapping[str, Field], ttl_field: str | None = None) -> CollectionSchema:

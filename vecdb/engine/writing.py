@@ -15,13 +15,13 @@ import msgspec
 
 from vecdb.checks.metadata import encode_metadata
 from vecdb.checks.options import check_version
-from vecdb.checks.rows import read_conditions
+from vecdb.checks.rows import check_delete, check_update, read_conditions
 from vecdb.engine import batch
 from vecdb.engine.expiry import read_expiry, read_ttl
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.operations import DeleteRecords, UpdateRecord
 from vecdb.engine.validate import check_lookup
-from vecdb.errors import DuplicateIdError, InvalidRequestError
+from vecdb.errors import DuplicateIdError
 from vecdb.filters import FilterLike, require_filter
 from vecdb.storage.keys import id_key
 from vecdb.types import Expiry, Metadata, RecordId, VectorLike
@@ -95,13 +95,9 @@ class RecordWrites(ABC, Generic[Answer]):
         `update(filter=..., metadata=...)` instead merges the metadata into that of every record that matches; `count`
         of the result is how many.
         """
-        if filter is not None:
-            alone = vector is None and vectors is None and expires_at is None and if_version is None and id is None
-            if metadata is None or not alone:
-                raise InvalidRequestError("update with filter= takes metadata= and nothing else")
+        check_update(id, filter, vector, vectors, metadata, expires_at, if_version)
+        if filter is not None and metadata is not None:
             return self._submit(UpdateMatching(self._schema, require_filter(filter), self._plain(metadata)))
-        if vector is None and vectors is None and metadata is None and expires_at is None:
-            raise InvalidRequestError("update needs vector=, vectors=, metadata= or expires_at=")
         return self._submit(
             UpdateRecord(
                 schema=self._schema,
@@ -132,9 +128,8 @@ class RecordWrites(ABC, Generic[Answer]):
         Ids that do not exist are passed over. VersionConflictError (and nothing deleted) when one has another version
         than `if_version`, see `upsert`.
         """
+        check_delete(ids, filter, if_version)
         if filter is not None:
-            if ids is not None or if_version is not None:
-                raise InvalidRequestError("delete takes ids (with if_version=, if wanted) or filter=, not both")
             return self._submit(DeleteMatching(self._schema, require_filter(filter)))
         keys = check_lookup(ids)
         conditions = read_conditions(if_version, len(keys))

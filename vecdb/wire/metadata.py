@@ -1,0 +1,149 @@
+"""Converts metadata: dicts to structured messages or to msgpack, and back.
+
+The packed form is what the engine stores, so that a server passes it on and only the last reader takes it apart.
+Promises: int and float stay apart, and datetimes are instants in UTC. What is read is of bounded size and depth;
+whether it is metadata at all (keys, NaN, 64 bits) is checked by `vecdb.checks.metadata`, as for every other front.
+Concurrency: pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from vecdb._pb.v1 import metadata_pb2
+from vecdb.checks.metadata import encode_metadata
+from vecdb.config import METADATA_BYTES_MAX, METADATA_DEPTH_MAX
+from vecdb.errors import InvalidMetadataError
+from vecdb.types import Metadata
+from vecdb.wire.instants import put_instant, read_instant
+
+Stored: TypeAlias = Metadata | bytes | msgspec.Raw
+"""Metadata that was checked before it was stored: as a dict, or as the msgpack that is stored."""
+
+EMPTY = b"\x80"
+INT64_HIGH = 2**63 - 1
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def put_stored(message: metadata_pb2.MetadataColumn, column: Sequence[Stored], *, packed: bool) -> None:
+    """Fill a message with metadata that is known to be sound; nothing when all of it is empty."""
+    if packed:
+        texts = [_encode(item) if type(item) is dict else bytes(item) for item in column]  # type: ignore[arg-type]
+        if any(text != EMPTY for text in texts):
+            message.packed.extend(texts)
+        return
+    dicts = [item if isinstance(item, dict) else _decode(item) for item in column]
+    if any(dicts):
+        for item in dicts:
+            put_dict(message.plain.add(), item)
+
+
+def put_given(message: metadata_pb2.MetadataColumn, column: Sequence[object]) -> None:
+    """Fill a message with metadata from a caller's hands, packed; InvalidMetadataError when it is none."""
+    put_stored(message, [encode_metadata(item, position) for position, item in enumerate(column)], packed=True)
+
+
+def put_dict(message: metadata_pb2.Metadata, metadata: Mapping[str, Any]) -> None:
+    """Fill a structured message with a sound dict."""
+    message.SetInParent()
+    values = message.values
+    for key, value in metadata.items():
+        put_value(values[key], value)
+
+
+def put_value(message: metadata_pb2.Value, value: Any) -> None:
+    """Fill a structured message with a sound value."""
+    kind = type(value)
+    if kind is str:
+        message.text = value
+    elif kind is bool:
+        message.boolean = value
+    elif kind is int:
+        if value <= INT64_HIGH:
+            message.integer = value
+        else:
+            message.unsigned = value
+    elif kind is float:
+        message.real = value
+    elif value is None:
+        message.null = metadata_pb2.NULL_UNSPECIFIED
+    elif kind is dict:
+        put_dict(message.dict, value)
+    elif kind is list:
+        message.list.SetInParent()
+        for item in value:
+            put_value(message.list.values.add(), item)
+    else:
+        put_instant(message.instant, value)
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read_metadata(message: metadata_pb2.MetadataColumn, count: int, where: str) -> list[Metadata] | None:
+    """The metadata of `count` records; None when all of it is empty."""
+    size = len(message.plain) + len(message.packed)
+    if size == 0:
+        return None
+    if message.plain and message.packed:
+        raise InvalidMetadataError(f"{where} has both plain and packed metadata; give one of them", where=where)
+    if size != count:
+        raise InvalidMetadataError(
+            f"{where} has {size} entries for {count} ids; give one per id, or none at all", where=where
+        )
+    if message.packed:
+        return _read_packed(message.packed, where)
+    return [read_dict(item, f"{where}.plain[{place}]", METADATA_DEPTH_MAX) for place, item in enumerate(message.plain)]
+
+
+def _read_packed(column: Sequence[bytes], where: str) -> list[Metadata]:
+    if max(map(len, column)) <= METADATA_BYTES_MAX:
+        try:
+            return [_decode(item) if item else {} for item in column]
+        except (ValueError, RecursionError, msgspec.MsgspecError):
+            pass  # again, one by one, to say which it is
+    return [_unpacked(item, f"{where}.packed[{position}]") for position, item in enumerate(column)]
+
+
+def _unpacked(item: bytes, where: str) -> Metadata:
+    if len(item) > METADATA_BYTES_MAX:
+        raise InvalidMetadataError(
+            f"{where} takes {len(item)} bytes; at most {METADATA_BYTES_MAX} are possible; keep large texts elsewhere",
+            where=where,
+        )
+    try:
+        return _decode(item) if item else {}
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidMetadataError(f"{where} is no map with str keys in msgpack: {error}", where=where) from None
+
+
+def read_dict(message: metadata_pb2.Metadata, where: str, left: int) -> Metadata:
+    """A dict of at most `left` levels."""
+    if left == 0:
+        raise InvalidMetadataError(f"{where} is nested deeper than {METADATA_DEPTH_MAX} levels", where=where)
+    return {key: read_value(value, where, left) for key, value in message.values.items()}
+
+
+def read_value(message: metadata_pb2.Value, where: str, left: int) -> Any:
+    """A value in a container that has `left` levels, its own included."""
+    form = message.WhichOneof("kind")
+    if form == "null":
+        return None
+    if form == "instant":
+        return read_instant(message.instant, where, InvalidMetadataError)
+    if form == "dict":
+        return read_dict(message.dict, where, left - 1)
+    if form == "list":
+        if left == 1:
+            raise InvalidMetadataError(f"{where} is nested deeper than {METADATA_DEPTH_MAX} levels", where=where)
+        return [read_value(item, where, left - 1) for item in message.list.values]
+    if form is None:
+        raise InvalidMetadataError(f"{where} has a value that is not set; for null set `null`", where=where)
+    return getattr(message, form)
