@@ -421,6 +421,39 @@ PROGRESS_INTERVAL_S: Final = 0.25
 """How often a long operation tells how far it is."""
 
 
+# --- the client ------------------------------------------------------------------------------------------------------
+
+CLIENT_TIMEOUT_S: Final = 30.0
+"""Longest an ordinary call of a client may take, its repetitions included; three times a read's wait for a write."""
+
+CLIENT_LONG_TIMEOUT_S: Final = 3_600.0
+"""The same for calls that work through a collection: optimize, wait_indexed, create_index, verify, backup."""
+
+CONNECT_TIMEOUT_S: Final = 10.0
+"""Longest wait for the first answer of a server: it may be starting at this moment, which takes about two seconds."""
+
+CLIENT_RETRIES_DEFAULT: Final = 8
+"""Repetitions of a call that found no server: with the pauses below, about seven seconds, in which one restarts."""
+
+CLIENT_RETRIES_MAX: Final = 100
+
+RETRY_PAUSE_S: Final = 0.1
+RETRY_PAUSE_MAX_S: Final = 2.0
+"""The first pause is drawn from 0 to RETRY_PAUSE_S; each later one from twice as much, up to RETRY_PAUSE_MAX_S."""
+
+RECONNECT_PAUSE_MAX_S: Final = 2.0
+"""gRPC would wait up to two minutes before it tries to connect again."""
+
+CLIENT_KEEPALIVE_S: Final = 30.0
+"""How often a client pings while calls are under way: more than the PING_INTERVAL_MIN_S that servers allow."""
+
+REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
+"""Room left in a message for what is neither vectors, metadata nor ids."""
+
+INGEST_PART_BYTES: Final = 4 * 1024 * 1024
+"""Size of the batches that a bulk load is cut into: large enough for few commits, small enough to overlap with them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What `vecdb.open` may be told beyond path, mode and durability.
