@@ -1,0 +1,231 @@
+"""Converts searches: options and queries to messages and to arguments for a collection, hits to columns and back.
+
+Promises: hits come back with the same ids, scores and distances, bit by bit.
+Concurrency: pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, vectors_pb2
+from vecdb.checks.options import check_count, check_ef, check_seq, check_target_recall
+from vecdb.config import SEARCH_BATCH_MAX
+from vecdb.errors import FieldNotFoundError, InvalidRequestError, LimitExceededError
+from vecdb.filters import read_filter
+from vecdb.types import Explain, FilterStep, SearchResult, SegmentPlan
+from vecdb.wire.filters import put_filter, read_filter_message
+from vecdb.wire.ids import put_ids, read_ids
+from vecdb.wire.metadata import put_stored, read_metadata
+from vecdb.wire.vectors import put_numbers, put_vectors, read_numbers, read_query, read_vectors
+from vecdb.wire.writes import Arguments
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+
+def put_options(
+    message: search_service_pb2.SearchOptions,
+    limit: object,
+    *,
+    field: object = None,
+    ef: object = None,
+    target_recall: object = None,
+    exact: object = False,
+    filter: object = None,  # noqa: A002 - the word for it everywhere
+    strict: object = False,
+    with_metadata: object = False,
+    with_vectors: object = False,
+    min_seq: object = None,
+) -> None:
+    """Fill a message with the options of a search, and ask for a packed reply."""
+    message.limit = check_count("limit", limit)
+    put_effort(message, ef, target_recall)
+    put_field_name(message, field)
+    message.exact, message.strict = bool(exact), bool(strict)
+    message.with_metadata, message.with_vectors = bool(with_metadata), bool(with_vectors)
+    wanted = read_filter(filter)
+    if wanted is not None:
+        put_filter(message.filter, wanted)
+    if min_seq is not None:
+        message.min_seq = check_seq(min_seq)
+    message.encoding = vectors_pb2.ENCODING_PACKED
+
+
+def put_effort(
+    message: search_service_pb2.SearchOptions | admin_service_pb2.MeasureRecallRequest,
+    ef: object,
+    target_recall: object,
+) -> None:
+    """Fill in the effort of a search: one of the two, or none."""
+    if ef is not None and target_recall is not None:
+        raise InvalidRequestError("give either ef= or target_recall=, not both")
+    if ef is not None:
+        message.ef = check_ef(ef)
+    if target_recall is not None:
+        message.target_recall = check_target_recall(target_recall)
+
+
+def put_field_name(
+    message: search_service_pb2.SearchOptions
+    | admin_service_pb2.MeasureRecallRequest
+    | admin_service_pb2.ValidateGraphsRequest,
+    field: object,
+) -> None:
+    """Fill in the name of a field; None for the only one."""
+    if field is None:
+        return
+    try:
+        message.field = field  # type: ignore[assignment]  # what is no str is refused there
+    except (TypeError, ValueError):
+        raise FieldNotFoundError(f"field is {field!r:.80}, which is no name of a field") from None
+
+
+def search_arguments(message: search_service_pb2.SearchRequest) -> Arguments:
+    """Arguments of `Collection.search`."""
+    return {
+        "query": read_query(message.query, "query"),
+        "explain": message.explain,
+        **_options(message.options, "options"),
+    }
+
+
+def batch_arguments(message: search_service_pb2.SearchBatchRequest) -> Arguments:
+    """Arguments of `Collection.search_batch`."""
+    queries = read_vectors(message.queries, "queries")
+    if len(queries) > SEARCH_BATCH_MAX:
+        raise LimitExceededError(
+            f"queries has {len(queries)} vectors; one batch takes at most {SEARCH_BATCH_MAX}, so split it",
+            where="queries",
+        )
+    return {"queries": queries, **_options(message.options, "options")}
+
+
+def _options(message: search_service_pb2.SearchOptions, where: str) -> Arguments:
+    """Only what is set: the engine has the defaults."""
+    arguments: Arguments = {
+        "exact": message.exact,
+        "strict": message.strict,
+        "with_metadata": message.with_metadata,
+        "with_vectors": message.with_vectors,
+        "min_seq": message.min_seq or None,
+    }
+    for option in ("limit", "field", "ef", "target_recall"):
+        if message.HasField(option):
+            arguments[option] = getattr(message, option)
+    if message.HasField("filter"):
+        arguments["filter"] = read_filter_message(message.filter, f"{where}.filter")
+    return arguments
+
+
+# --- hits -------------------------------------------------------------------------------------------------------------
+
+
+def put_hits(message: search_service_pb2.Hits, results: Sequence[SearchResult], *, packed: bool) -> None:
+    """Fill a message with the hits of some queries."""
+    message.counts.extend([len(result.ids) for result in results])
+    put_ids(message.ids, [record_id for result in results for record_id in result.ids], packed=packed)
+    if not results:
+        return
+    put_numbers(message.scores, np.concatenate([result.scores for result in results]), packed=packed)
+    put_numbers(message.distances, np.concatenate([result.distances for result in results]), packed=packed)
+    if results[0].metadata is not None:
+        column = [item for result in results for item in result.metadata or ()]
+        put_stored(message.metadata, column, packed=packed)
+    rows: list[Any] = [result.vectors for result in results]
+    if rows[0] is not None:
+        put_vectors(message.vectors, np.concatenate(rows), packed=packed)
+
+
+def read_hits(
+    message: search_service_pb2.Hits, queries: int, *, with_metadata: bool, explain: Explain | None = None
+) -> list[SearchResult]:
+    """The results of so many queries; InvalidRequestError when the columns do not fit together."""
+    counts = list(message.counts)
+    if len(counts) != queries:
+        raise InvalidRequestError(
+            f"hits are of {len(counts)} queries; {queries} were asked", where="hits.counts"
+        )
+    ids = read_ids(message.ids, "hits.ids")
+    total = sum(counts)
+    if len(ids) != total:
+        raise InvalidRequestError(f"hits has {len(ids)} ids; the counts sum up to {total}", where="hits.ids")
+    scores = read_numbers(message.scores, total, "hits.scores")
+    distances = read_numbers(message.distances, total, "hits.distances")
+    vectors: Any = read_vectors(message.vectors, "hits.vectors") if message.HasField("vectors") else None
+    if vectors is not None and len(vectors) != total:
+        raise InvalidRequestError(f"hits has {len(vectors)} vectors for {total} ids", where="hits.vectors")
+    metadata = None
+    if with_metadata:
+        metadata = read_metadata(message.metadata, total, "hits.metadata") or [{} for _ in ids]
+    results, start = [], 0
+    for count in counts:
+        stop = start + count
+        results.append(
+            SearchResult(
+                ids=ids[start:stop],
+                scores=scores[start:stop],
+                distances=distances[start:stop],
+                metadata=None if metadata is None else metadata[start:stop],
+                vectors=None if vectors is None else vectors[start:stop],
+                explain=explain,
+            )
+        )
+        start = stop
+    return results
+
+
+# --- explain ----------------------------------------------------------------------------------------------------------
+
+
+def put_explain(message: search_service_pb2.Explain, explain: Explain) -> None:
+    """Fill a message with how a search was answered."""
+    message.plan, message.ef = explain.plan, explain.ef
+    message.tail_rows, message.segments = explain.tail_rows, explain.segments
+    for stage, microseconds in explain.microseconds.items():
+        message.times.add(stage=stage, microseconds=microseconds)
+    if explain.matches is not None:
+        message.matches = explain.matches
+    message.remembered = explain.remembered
+    for step in explain.steps:
+        message.steps.add(clause=step.clause, how=step.how, matches=step.matches, microseconds=step.microseconds)
+    for part in explain.parts:
+        message.parts.add(
+            where=part.where,
+            plan=part.plan,
+            rows=part.rows,
+            matches=part.matches,
+            estimated=part.estimated,
+            ef=part.ef,
+            scored=part.scored,
+            hops=part.hops,
+        )
+
+
+def read_explain(message: search_service_pb2.Explain) -> Explain:
+    """How a search was answered."""
+    return Explain(
+        plan=message.plan,
+        ef=message.ef,
+        tail_rows=message.tail_rows,
+        segments=message.segments,
+        microseconds={time.stage: time.microseconds for time in message.times},
+        matches=message.matches if message.HasField("matches") else None,
+        remembered=message.remembered,
+        steps=tuple(FilterStep(step.clause, step.how, step.matches, step.microseconds) for step in message.steps),
+        parts=tuple(
+            SegmentPlan(
+                where=part.where,
+                plan=part.plan,
+                rows=part.rows,
+                matches=part.matches,
+                estimated=part.estimated,
+                ef=part.ef,
+                scored=part.scored,
+                hops=part.hops,
+            )
+            for part in message.parts
+        ),
+    )
