@@ -145,9 +145,7 @@ def read_hits(
     """The results of so many queries; InvalidRequestError when the columns do not fit together."""
     counts = list(message.counts)
     if len(counts) != queries:
-        raise InvalidRequestError(
-            f"hits are of {len(counts)} queries; {queries} were asked", where="hits.counts"
-        )
+        raise InvalidRequestError(f"hits are of {len(counts)} queries; {queries} were asked", where="hits.counts")
     ids = read_ids(message.ids, "hits.ids")
     total = sum(counts)
     if len(ids) != total:
