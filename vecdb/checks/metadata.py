@@ -87,6 +87,8 @@ def _sound_size(value: Any, depth: int) -> int:
         return 1 if math.isfinite(value) else -1
     if kind is list or kind is dict:
         return _sound_items(value, depth)
+    if kind is datetime:
+        return 1 if value.tzinfo is UTC else -1
     return -1
 
 
