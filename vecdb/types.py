@@ -5,6 +5,7 @@ Promises: everything here is immutable for its holder, cheap to import (numpy on
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,11 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """An acknowledged write: it is in every search that sees `seq` or later."""
+    """An acknowledged write: it is in every search that sees `seq` or later.
+
+    A batch that a client must send in parts has one such commit for each part; `seq` is then that of the last and `count`
+    the sum. Each part is stored as a whole or not at all.
+    """
 
     seq: int
     count: int
@@ -327,3 +332,34 @@ class VerifyReport:
     def ok(self) -> bool:
         """True when nothing is damaged."""
         return not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class GraphReport:
+    """What was found of the graph of a segment. `unreachable` counts live rows that no path from the entry reaches."""
+
+    rows: int
+    edges: int
+    levels: int
+    unreachable: int
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when every structural invariant holds (unreachable rows are counted, not forbidden)."""
+        return not self.problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """How a client makes sure of a server, and the server of it. All are paths of PEM files but `server_name`.
+
+    `ca`: who signs the server's certificate; None for those whom this machine trusts. `cert` and `key`: the client's own
+    certificate, where the server wants one. `server_name`: the name in the server's certificate, where it is not the host
+    that is connected to.
+    """
+
+    ca: str | os.PathLike[str] | None = None
+    cert: str | os.PathLike[str] | None = None
+    key: str | os.PathLike[str] | None = None
+    server_name: str | None = None

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import PROBLEMS_REPORTED_MAX
+from vecdb.types import GraphReport as GraphReport  # noqa: PLC0414 - it is also what this module answers
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -42,22 +43,6 @@ class Graph:
     def rows(self) -> int:
         """Number of rows at level 0."""
         return int(self.links.shape[0])
-
-
-@dataclass(frozen=True, slots=True)
-class GraphReport:
-    """What `validate_graph` found. `unreachable` counts live rows that no path from the entry reaches."""
-
-    rows: int
-    edges: int
-    levels: int
-    unreachable: int
-    problems: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """True when every structural invariant holds (unreachable rows are counted, not forbidden)."""
-        return not self.problems
 
 
 def empty_graph(m: int) -> Graph:
