@@ -14,7 +14,7 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, Self
 
-from vecdb.config import STOP_POLL_S
+from vecdb.config import DRAIN_S, STOP_POLL_S
 
 if TYPE_CHECKING:
     import grpc
@@ -29,8 +29,8 @@ def drain(server: grpc.Server, dispatch: Dispatch, drain_s: float) -> bool:
     """Stop `server`, giving calls under way up to `drain_s`; True when all of them finished."""
     dispatch.draining.set()
     deadline = time.monotonic() + drain_s
-    # stop() refuses new calls from here on; its own limit is a backstop to ours
-    stopped = server.stop(drain_s)
+    # stop() refuses new calls from here on; its own limit is a backstop to ours, which knows what a call is doing
+    stopped = server.stop(drain_s + DRAIN_S)
     while not stopped.is_set() and not dispatch.is_idle and time.monotonic() < deadline:
         stopped.wait(STOP_POLL_S)
     finished = stopped.is_set() or dispatch.is_idle

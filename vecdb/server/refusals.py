@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from dataclasses import dataclass
 from typing import Final
 
 import grpc
@@ -25,6 +26,16 @@ from vecdb.errors import (
 from vecdb.wire.status import status_of as message_of
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlainStatus(grpc.Status):
+    """A status without details."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
 
 STOPPING: Final = "the server is stopping; try again, another will answer"
 
@@ -50,6 +61,9 @@ def stopping() -> UnavailableError:
 
 
 def status_of(error: VecDBError) -> grpc.Status:
-    """The gRPC status, with its details, of an error."""
-    status: grpc.Status = rpc_status.to_status(message_of(error))
+    """The gRPC status, with its details, of an error. Never raises: gRPC would send the text of what is raised."""
+    try:
+        status: grpc.Status = rpc_status.to_status(message_of(error))
+    except Exception as defect:  # noqa: BLE001 - see above
+        return PlainStatus(grpc.StatusCode.INTERNAL, as_error(defect, "the report of an error").message, ())
     return status
