@@ -397,7 +397,6 @@ REQUEST_ID_CHARS_MAX: Final = 64
 
 PAGE_ROWS_DEFAULT: Final = 100
 PAGE_COLLECTIONS_MAX: Final = 1_000
-EXPORT_ROWS_DEFAULT: Final = 1_000
 
 PAGE_BYTES_TARGET: Final = 4 * 1024 * 1024
 """Size that messages of records are kept near by holding fewer records: a client takes 4 MiB unless told otherwise."""
@@ -413,6 +412,12 @@ INGEST_BYTES_MAX: Final = 32 * 1024 * 1024
 
 SEARCHES_AHEAD_MAX: Final = 2
 """Batches of a search stream received while one is searched: the next is there when its turn comes."""
+
+INGEST_GROUP_MAX: Final = 4
+"""Batches of a stream stored in one commit: half of the window, so that the others arrive meanwhile."""
+
+LONG_OPERATIONS_MAX: Final = 16
+"""Optimizations, waits and index builds asked for by clients at once; they mostly wait for one another."""
 
 STREAM_POLL_S: Final = 0.05
 """How often a stream that waits for its client looks whether the server drains."""

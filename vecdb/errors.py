@@ -30,6 +30,7 @@
     │  └─ VersionConflictError              a record has another version than if_version says
     ├─ ReadOnlyError                        a write on a database opened with mode="r"
     ├─ ClosedError                          the database was closed, or this process is a fork of its opener
+    ├─ NotConfiguredError                   the server was not told what this needs
     ├─ WaitTimeoutError (TimeoutError)      min_seq or wait_indexed did not come true in time
     ├─ UnauthenticatedError                 no API key or certificate, or none that is known
     ├─ PermissionDeniedError                the key is known, and does not allow this
@@ -86,6 +87,7 @@ __all__ = [
     "MalformedRequestError",
     "NonFiniteVectorError",
     "NotADatabaseError",
+    "NotConfiguredError",
     "NotFoundError",
     "OverloadedError",
     "PermissionDeniedError",
@@ -301,6 +303,12 @@ class ClosedError(VecDBError):
     """The database was closed or dropped, or this process was forked from the one that opened it."""
 
     reason = "CLOSED"
+
+
+class NotConfiguredError(VecDBError):
+    """The server was started without what this call needs; the message names the setting."""
+
+    reason = "NOT_CONFIGURED"
 
 
 class WaitTimeoutError(VecDBError, TimeoutError):

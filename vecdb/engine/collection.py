@@ -6,7 +6,7 @@ Concurrency: all methods may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from vecdb.engine.filtered_search import search_matches
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
 from vecdb.engine.indexer import Effort as IndexEffort
+from vecdb.engine.interruption import pieces
 from vecdb.engine.reading import RecordReads
 from vecdb.engine.recall import measure_field_recall
 from vecdb.engine.validate import check_queries, check_query
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from vecdb.engine.commit import RecordOperation
     from vecdb.engine.database import Database
     from vecdb.engine.schema import CollectionSchema
+    from vecdb.engine.search import FieldHits
     from vecdb.engine.view import CollectionView, FieldView, View
     from vecdb.index.graph import GraphReport
 
@@ -133,9 +135,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
                 hits = search.search_field(found, vector, limit, effort)
             if clock is not None:
                 clock.lap("search")
-            result = hit_results.search_result(
-                view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
-            )
+            result = self._result(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)
         return result if clock is None else replace(result, explain=explained(parts, matches, clock))
 
     def search_batch(
@@ -171,14 +171,30 @@ class Collection(RecordWrites[WriteResult], RecordReads):
                 )
             matches = visible(view, collection, wanted, strict=strict)
             threads = self._database.threads
-            if matches is None:
-                hits = search.search_field_batch(found, matrix, limit, effort, threads)
-            else:
-                hits, _ = search_matches(found, matrix, limit, effort, matches, threads)
-            results = hit_results.batch_results(
-                view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
-            )
+            hits: list[FieldHits] = []
+            for part in pieces(matrix, exact=effort.exact):
+                if matches is None:
+                    hits += search.search_field_batch(found, part, limit, effort, threads)
+                else:
+                    hits += search_matches(found, part, limit, effort, matches, threads)[0]
+            results = self._results(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)
         return BatchResult(results=results, limit=limit)
+
+    def _result(
+        self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
+    ) -> SearchResult:
+        number = self._schema.number
+        return hit_results.search_result(
+            view, field, number, hits, with_metadata=with_metadata, with_vectors=with_vectors
+        )
+
+    def _results(
+        self, view: View, field: FieldView, hits: Sequence[FieldHits], *, with_metadata: bool, with_vectors: bool
+    ) -> tuple[SearchResult, ...]:
+        number = self._schema.number
+        return hit_results.batch_results(
+            view, field, number, hits, with_metadata=with_metadata, with_vectors=with_vectors
+        )
 
     def _effort(self, ef: int | None, target_recall: float | None, *, exact: bool) -> SearchEffort:
         if ef is not None and target_recall is not None:

@@ -25,6 +25,7 @@ from vecdb.engine.collection import Collection
 from vecdb.engine.commit import Operation
 from vecdb.engine.index_operations import CreateIndex, DropIndex
 from vecdb.engine.indexer import Effort, Indexer
+from vecdb.engine.interruption import check_interruption
 from vecdb.engine.lifecycle import Reading, follow, open_databases
 from vecdb.engine.operations import CreateCollection, DropCollection
 from vecdb.engine.prefault import prefault
@@ -338,6 +339,14 @@ class Database:
                 self._indexer.sweep_all()
             self._environment.backup(path, compact=compact)
 
+    def sync(self) -> int:
+        """Bring every commit made before to the disk (needed with durability="async" only); returns the newest seq."""
+        with self._using():
+            self._check_writable()
+            seq = self._publisher.view.seq
+            self._environment.sync()
+        return seq
+
     def refresh(self) -> int:
         """Make a reader see the writer's newest commit (searches do so by themselves); returns its seq."""
         return self.seq
@@ -372,6 +381,23 @@ class Database:
                 raise CollectionNotFoundError(f"no collection {name!r}; there are: {known}", collection=name)
             return view.collections[number].schema
 
+    def check_writable(self) -> None:
+        """ReadOnlyError when the database was opened with mode="r"."""
+        with self._using():
+            self._check_writable()
+
+    def submit_all(self, operations: Sequence[Operation]) -> list[WriteResult | VecDBError]:
+        """Commit operations in order, as many in one commit as can be; each gets its result or its own error."""
+        with self._using():
+            self._check_writable()
+            assert self._writer is not None
+            tickets = self._writer.submit_all(operations)
+            failed = next((place for place, ticket in enumerate(tickets) if ticket.error is not None), len(tickets))
+            full = failed < len(tickets) and all(isinstance(one.error, StorageFullError) for one in tickets[failed:])
+            if full and self._can_free():
+                tickets[failed:] = self._writer.submit_all(operations[failed:])
+        return [_outcome(ticket) for ticket in tickets]
+
     def submit(self, operation: Operation) -> WriteResult:
         """Commit one operation."""
         with self._using():
@@ -385,9 +411,12 @@ class Database:
         try:
             return writer.submit(operation)
         except StorageFullError:
-            if self._indexer is None or not self._indexer.sweep_all():
+            if not self._can_free():
                 raise
         return writer.submit(operation)
+
+    def _can_free(self) -> bool:
+        return self._indexer is not None and self._indexer.sweep_all()
 
     def settle(
         self,
@@ -432,6 +461,7 @@ class Database:
         while time.monotonic() < deadline:
             if self._closed is not None:
                 raise ClosedError(self._closed)
+            check_interruption()
             time.sleep(POLL_S)
             view = self._publisher.view if self._mode == "rw" else self._publisher.follow()
             if view.seq >= min_seq:
@@ -451,6 +481,14 @@ class Database:
             with self._using():
                 view = self._publisher.view
             prefault(view, self._using)
+
+
+def _outcome(ticket: Ticket) -> WriteResult | VecDBError:
+    if ticket.error is None:
+        return WriteResult(seq=ticket.seq, count=ticket.count)
+    if isinstance(ticket.error, VecDBError):
+        return ticket.error
+    raise ticket.error
 
 
 def _usable_cores() -> int:

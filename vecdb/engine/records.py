@@ -17,6 +17,7 @@ import numpy as np
 from vecdb.config import SCAN_RECORDS
 from vecdb.engine import clock
 from vecdb.engine.expiry import has_expired, instant
+from vecdb.engine.interruption import check_interruption
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import Record
@@ -107,6 +108,7 @@ def read_stored(
     Holds the View's lock for SCAN_RECORDS at a time, never while the caller works; values are void after `read`.
     """
     for start in range(0, len(slots), SCAN_RECORDS):
+        check_interruption()
         record_keys = keys.record_keys(collection.schema.number, slots[start : start + SCAN_RECORDS].tolist())
         with view.lock:
             values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))

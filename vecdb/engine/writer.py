@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -63,21 +63,28 @@ class Writer:
 
     def submit(self, operation: Operation) -> Ticket:
         """Commit one operation, alone or with others; returns its ticket (seq, count) or raises its error."""
-        ticket = Ticket(operation)
-        self._queue.append(ticket)
+        [ticket] = self.submit_all([operation])
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket
+
+    def submit_all(self, operations: Sequence[Operation]) -> list[Ticket]:
+        """Commit operations in order, as many in one commit as can be; each ticket has its own error."""
+        tickets = [Ticket(operation) for operation in operations]
+        self._queue.extend(tickets)
         try:
             with self._lock:
-                while not ticket.done:
+                while not all(ticket.done for ticket in tickets):
                     self._commit(self._take())
         except BaseException:
             # Interrupted: what nobody took up is withdrawn, else a later commit would store it.
-            with suppress(ValueError):
-                self._queue.remove(ticket)
+            for ticket in tickets:
+                with suppress(ValueError):
+                    self._queue.remove(ticket)
             raise
-        if ticket.error is not None:
-            raise ticket.error
-        self.after_commit()
-        return ticket
+        if any(ticket.error is None for ticket in tickets):
+            self.after_commit()
+        return tickets
 
     @contextmanager
     def transaction(self) -> Iterator[WriteTransaction]:

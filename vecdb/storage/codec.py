@@ -53,6 +53,7 @@ __all__ = [
     "encode_struct",
     "encode_vectors",
     "open_value",
+    "packed_metadata",
     "seal",
 ]
 
@@ -184,6 +185,14 @@ def decode_record(key: bytes, value: Value) -> tuple[RecordId, Metadata]:
     if not isinstance(metadata, dict):
         raise corrupt_value(Table.RECORDS, key, "holds no metadata")
     return id_from_key(bytes(payload[_ID_START:end])), metadata
+
+
+def packed_metadata(key: bytes, value: Value) -> bytes:
+    """Metadata of a record as the msgpack that is stored; the value's checksum is checked."""
+    payload = open_value(Table.RECORDS, key, value)
+    if len(payload) < _ID_START:
+        raise corrupt_value(Table.RECORDS, key, "is too short")
+    return bytes(payload[_ID_START + _U16.unpack_from(payload)[0] :])
 
 
 def decode_whole_record(key: bytes, value: Value) -> tuple[RecordId, Metadata, int, int]:

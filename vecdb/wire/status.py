@@ -48,6 +48,7 @@ CODES: Final[tuple[tuple[type[VecDBError], int], ...]] = (
     (errors.ConflictError, code_pb2.ABORTED),
     (errors.ReadOnlyError, code_pb2.FAILED_PRECONDITION),
     (errors.ClosedError, code_pb2.FAILED_PRECONDITION),
+    (errors.NotConfiguredError, code_pb2.FAILED_PRECONDITION),
     (errors.WaitTimeoutError, code_pb2.DEADLINE_EXCEEDED),
     (errors.DeadlineExceededError, code_pb2.DEADLINE_EXCEEDED),
     (errors.CancelledError, code_pb2.CANCELLED),
