@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vecdb.engine.effort import SearchEffort
+from vecdb.engine.interruption import pieces
 from vecdb.engine.search import search_field_batch
-from vecdb.types import RecallReport
+from vecdb.types import FloatArray, RecallReport
 
 if TYPE_CHECKING:
+    from vecdb.engine.search import FieldHits
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import FieldView
 
@@ -28,8 +30,8 @@ def measure_field_recall(
     """Search for `sample` stored vectors, approximately and exactly, and compare by distance: ties are no miss."""
     slots = _sample_slots(field, sample, seed)
     queries = field.vectors_of(slots)[1].astype(np.float32)
-    exact = search_field_batch(field, queries, k, SearchEffort(exact=True, ef=None, target_recall=1.0), threads, slots)
-    approximate = search_field_batch(field, queries, k, effort, threads, slots)
+    exact = _search(field, queries, k, SearchEffort(exact=True, ef=None, target_recall=1.0), threads, slots)
+    approximate = _search(field, queries, k, effort, threads, slots)
     wanted = found = 0
     shares = []
     for truth, got in ((a.distances, b.distances) for a, b in zip(exact, approximate, strict=True)):
@@ -48,6 +50,17 @@ def measure_field_recall(
         ef=effort.ef,
         target_recall=None if effort.ef is not None else effort.target_recall,
     )
+
+
+def _search(
+    field: FieldView, queries: FloatArray, k: int, effort: SearchEffort, threads: int, slots: Slots
+) -> list[FieldHits]:
+    """The hits of each query but for the record that it comes from."""
+    hits: list[FieldHits] = []
+    for part in pieces(queries, exact=effort.exact):
+        own = slots[len(hits) : len(hits) + len(part)]
+        hits += search_field_batch(field, part, k, effort, threads, own)
+    return hits
 
 
 def _sample_slots(field: FieldView, sample: int, seed: int) -> Slots:

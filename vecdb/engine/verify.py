@@ -17,9 +17,10 @@ import numpy as np
 from vecdb.config import PROBLEMS_MAX
 from vecdb.engine import bitmap
 from vecdb.engine.compaction import read_graph
+from vecdb.engine.interruption import check_interruption
 from vecdb.engine.loading import items_under, load_collection, load_schemas, newest_seq
 from vecdb.engine.verify_indexes import index_problems
-from vecdb.errors import StorageError, VecDBError
+from vecdb.errors import CancelledError, DeadlineExceededError, StorageError, VecDBError
 from vecdb.index.graph import validate_graph
 from vecdb.storage import codec, keys
 from vecdb.storage.blocks import check_block
@@ -54,6 +55,8 @@ class Findings:
         """Run a check; its error becomes a problem. True when there was none."""
         try:
             check()
+        except (CancelledError, DeadlineExceededError):
+            raise  # nobody waits for the report any more
         except VecDBError as error:
             self.note(str(error))
             return False
@@ -87,6 +90,7 @@ def _check_structure(environment: Environment, txn: ReadTransaction, findings: F
 def _check_values(txn: ReadTransaction, table: Table, findings: Findings) -> None:
     for key, value in txn.items(table):
         findings.values += 1
+        check_interruption()
         try:
             if table is Table.CHUNKS:
                 check_chunk(key, value)
@@ -129,6 +133,7 @@ def _check_records(txn: ReadTransaction, schema: CollectionSchema, findings: Fin
     by_id = {key[len(prefix) :]: codec.decode_slot(key, value) for key, value in items_under(txn, Table.IDS, prefix)}
     slots = []
     for key, value in items_under(txn, Table.RECORDS, prefix):
+        check_interruption()
         slot = keys.slot_from_key(key)
         slots.append(slot)
         record_id, _, version, _ = codec.decode_whole_record(key, value)
@@ -170,5 +175,6 @@ def _check_graphs(view: CollectionView, findings: Findings) -> None:
 def _graph_problems(view: CollectionView) -> Iterator[tuple[str, int, str]]:
     for field_view in view.fields:
         for segment in field_view.segments:
+            check_interruption()
             for problem in validate_graph(read_graph(segment), None).problems:
                 yield field_view.schema.name, segment.entry.number, problem
