@@ -22,7 +22,7 @@ class Served:
     """A running server, a channel to it and what it logged."""
 
     service: Service
-    channel: grpc.Channel
+    channel: Any
     log: io.StringIO
 
 

@@ -1,4 +1,4 @@
-"""Services for the tests of the server: every RPC of vecdb answered with an empty message, or by a function of the test."""
+"""Services for the tests of the server: every RPC answered with an empty message, or by a function of the test."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _handler(method: Any, behavior: Behavior | None) -> Any:
 
 
 def call_raw(
-    channel: grpc.Channel,
+    channel: Any,
     path: str,
     *bodies: bytes,
     metadata: list[tuple[str, str]] | None = None,
@@ -97,5 +97,5 @@ def code_of(call: Callable[[], object]) -> grpc.StatusCode:
     try:
         call()
     except grpc.RpcError as error:
-        return error.code()  # type: ignore[no-any-return, attr-defined]
+        return error.code()
     return grpc.StatusCode.OK

@@ -65,7 +65,8 @@ def test_reflection_is_there_only_where_it_is_asked_for(serve: Serve) -> None:
 
     def names(channel: grpc.Channel) -> set[str]:
         request = reflection_pb2.ServerReflectionRequest(list_services="")
-        reply = next(reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request])))
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        reply = next(stub.ServerReflectionInfo(iter([request])))
         return {service.name for service in reply.list_services_response.service}
 
     assert "vecdb.v1.SearchService" in names(serve(reflection=True).channel)

@@ -101,7 +101,7 @@ def test_an_exception_in_the_middle_of_a_stream_ends_it(serve: Serve) -> None:
     served = serve(Export=export)
     replies = served.channel.unary_stream(EXPORT)(b"", timeout=WAIT_S)
     assert next(replies) == b""
-    assert _error(lambda: next(replies)).code() == Code.NOT_FOUND  # type: ignore[attr-defined]
+    assert _error(lambda: next(replies)).code() == Code.NOT_FOUND
     _settle(served)
 
 

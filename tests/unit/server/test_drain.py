@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,8 +104,8 @@ def test_a_busy_stream_ends_with_its_next_message(serve: Serve) -> None:
     assert search_service_pb2.SearchStreamResponse.FromString(next(replies)).number == 1
     with pytest.raises(grpc.RpcError) as caught:
         next(replies)
-    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
-    assert "stopping" in caught.value.details()  # type: ignore[attr-defined]
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert "stopping" in str(caught.value.details())
     stopping.join()
 
 
@@ -158,6 +160,20 @@ def test_health_needs_no_key(serve: Serve, tmp_path: Path) -> None:
 
 
 # --- signals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    code = (
+        "import time\nfrom vecdb.server.drain import StopSignals\n"
+        "with StopSignals() as signals:\n    print('up', flush=True)\n    signals.wait()\n"
+        "    print('draining', flush=True)\n    time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for said in ("up", "draining"):
+            assert process.stdout.readline().strip() == said
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -165,7 +165,7 @@ def test_whatever_is_wrong_with_a_key_the_text_is_the_same(path: str) -> None:
 
 def test_a_key_is_valid_until_it_expires(path: str) -> None:
     _, spoken = _add(path, expires=datetime.now(UTC) + timedelta(hours=1))
-    assert KeyRing(path).authenticate(spoken)
+    assert KeyRing(path).authenticate(spoken).may("admin")
 
 
 def test_a_new_key_counts_without_a_restart(path: str) -> None:
@@ -196,7 +196,7 @@ def test_a_file_that_became_readable_to_others_is_not_taken(path: str) -> None:
     ring = KeyRing(path)
     _, new = _add(path)
     Path(path).chmod(0o644)
-    assert ring.authenticate(old)
+    assert ring.authenticate(old).may("admin")
     assert _refusal(ring, new)
 
 
