@@ -284,11 +284,19 @@ CURVE_SAMPLE_DEFAULT: Final = 200
 LISTEN_DEFAULT: Final = "127.0.0.1:50051"
 """Only this machine may connect unless somebody decides otherwise. 50051 is the port that gRPC's own examples use."""
 
+PORT_MAX: Final = 65_535
+
+UNIX_PATH_BYTES_MAX: Final = 107
+"""Longest path of a Unix-domain socket: a sockaddr_un on Linux has 108 bytes, one of them the closing zero."""
+
+SETTING_CHARS_MAX: Final = 30
+"""Longest number of a setting that is read at all; the largest has 13 digits."""
+
 WORKERS_MAX: Final = 64
 """Most reader processes of a server: each takes some of the reader slots that LMDB has for all (READERS_MAX)."""
 
 SERVER_THREADS_DEFAULT: Final = 16
-"""Threads for single-reply calls. Measured: 3.4k empty calls/s with 16, 3.2k with 4; more only wait for the same lock."""
+"""Threads for single-reply calls. Measured: 3.4k empty calls/s with 16, 3.2k with 4; more wait for the same lock."""
 
 THREADS_MAX: Final = 512
 

@@ -11,11 +11,10 @@ import ipaddress
 import os
 from dataclasses import dataclass
 
+from vecdb.config import PORT_MAX, UNIX_PATH_BYTES_MAX
 from vecdb.errors import InvalidConfigError, InvalidRequestError
 
-PORT_MAX = 65_535
 UNIX = "unix:"
-UNIX_PATH_BYTES_MAX = 107  # of a sockaddr_un on Linux, with its closing zero
 FORMS = "write HOST:PORT, [IPV6]:PORT or unix:/PATH"
 
 

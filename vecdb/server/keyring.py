@@ -70,9 +70,9 @@ class KeyRing:
                 self._keep(read_keys(self._path))
             except FileNotFoundError:
                 self._keep([])
-                logger.error("the key file %r is gone: no key is valid until it is back", self._path)  # noqa: TRY400 - says it
+                logger.critical("the key file %r is gone: no key is valid until it is back", self._path)
             except (InvalidConfigError, OSError) as error:
-                logger.error("the keys stay as they were; the new key file cannot be used: %s", error)  # noqa: TRY400 - says it
+                logger.critical("the keys stay as they were; the new key file cannot be used: %s", error)
             else:
                 logger.info("read the key file %r again: %d keys", self._path, len(self._by_id))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import vecdb
 from vecdb.server.app import Service
@@ -21,7 +22,8 @@ def run_server(config: ServerConfig, announce: Callable[[Service], None]) -> Non
     """Serve `config.data` until SIGTERM or SIGINT. `announce` is called once the server listens."""
     from vecdb.server.services import bind_services  # noqa: PLC0415 - numba and lmdb come with it
 
-    with StopSignals() as signals, vecdb.open(config.data, durability=config.durability) as database:  # type: ignore[arg-type]
+    durability: Any = config.durability
+    with StopSignals() as signals, vecdb.open(config.data, durability=durability) as database:
         database.warm_up()
         gc.collect()
         gc.freeze()  # the compiler's many objects stay for good; looking through them now and then stops all calls

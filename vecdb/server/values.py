@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from vecdb.config import SECONDS_MAX
+from vecdb.config import SECONDS_MAX, SETTING_CHARS_MAX
 from vecdb.errors import InvalidConfigError
 
 Kind: TypeAlias = Callable[[Any, str], Any]
@@ -19,8 +19,6 @@ Kind: TypeAlias = Callable[[Any, str], Any]
 UNITS = {"": 1, "b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
-DIGITS_MAX_SPELLED = 30
-"""Longer numbers are refused before they are read; the largest setting has 13 digits."""
 
 
 def _wrong(origin: str, value: Any, wanted: str) -> InvalidConfigError:
@@ -92,7 +90,7 @@ def number_of_bytes(low: int, high: int) -> Kind:
     """A number of bytes, or text with a unit: 64KiB, 32 MiB, 1GiB."""
 
     def read(value: Any, origin: str) -> int:
-        if isinstance(value, str) and len(value) <= DIGITS_MAX_SPELLED:
+        if isinstance(value, str) and len(value) <= SETTING_CHARS_MAX:
             spelled = re.fullmatch(r"([0-9]+)\s*([A-Za-z]*)", value.strip())
             if spelled and spelled[2].lower() in UNITS:
                 value = int(spelled[1]) * UNITS[spelled[2].lower()]

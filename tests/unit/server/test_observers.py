@@ -128,7 +128,7 @@ def _page(served: Served) -> str:
 def test_metrics_count_calls_by_method_and_code(serve: Serve) -> None:
     served = serve(metrics_listen="127.0.0.1:0")
     for body in (b"", b"", b"\xff"):
-        code_of(lambda body=body: call_raw(served.channel, SEARCH, body))  # type: ignore[misc]
+        code_of(lambda body=body: call_raw(served.channel, SEARCH, body))
     _settle(served)
     page = _page(served)
     assert f'vecdb_rpcs_total{{code="OK",method="{SEARCH}"}} 2.0' in page
