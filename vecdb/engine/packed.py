@@ -11,52 +11,66 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from vecdb.engine.collection import Collection
-from vecdb.engine.hit_results import batch_results, search_result
+from vecdb.engine.hit_results import batch_results, scores_of, search_result
 from vecdb.engine.records import present
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
+from vecdb.types import SearchResult
 
 if TYPE_CHECKING:
     from vecdb.engine.search import FieldHits
     from vecdb.engine.view import FieldView, View
-    from vecdb.types import SearchResult
-
-Packed = msgspec.Raw
+    from vecdb.types import RecordId
 
 
 class PackedCollection(Collection):
-    """Like `Collection`, but the metadata of hits is `msgspec.Raw`. Made by `packed_collection`."""
+    """Like `Collection`, but the metadata of a hit is bytes."""
 
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
     ) -> SearchResult:
         number = self._schema.number
-        result = search_result(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
         if not with_metadata:
+            return search_result(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
+        ids, metadata = packed_records(view, number, hits.slots.tolist())
+        result = SearchResult(ids, scores_of(hits.distances, field.schema.metric), hits.distances, metadata)
+        if not with_vectors:
             return result
-        return replace(result, metadata=packed_metadata(view, number, hits.slots.tolist()))
+        found = search_result(view, field, number, hits, with_metadata=False, with_vectors=True)
+        return replace(result, vectors=found.vectors)
 
     def _results(
         self, view: View, field: FieldView, hits: Sequence[FieldHits], *, with_metadata: bool, with_vectors: bool
     ) -> tuple[SearchResult, ...]:
         number = self._schema.number
-        results = batch_results(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
-        if not with_metadata:
-            return results
-        unique = sorted({slot for found in hits for slot in found.slots.tolist()})
-        by_slot = dict(zip(unique, packed_metadata(view, number, unique), strict=True))
+        if not with_metadata or with_vectors:
+            results = batch_results(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
+            if not with_metadata:
+                return results
+            vectors = [result.vectors for result in results]
+        else:
+            vectors = [None] * len(hits)
+        listed = [found.slots.tolist() for found in hits]
+        unique = sorted(set().union(*listed))
+        ids, metadata = packed_records(view, number, unique)
+        named = dict(zip(unique, zip(ids, metadata, strict=True), strict=True))
+        metric = field.schema.metric
         return tuple(
-            replace(result, metadata=[by_slot[slot] for slot in found.slots.tolist()])
-            for result, found in zip(results, hits, strict=True)
+            SearchResult(
+                ids=[named[slot][0] for slot in slots],
+                scores=scores_of(found.distances, metric),
+                distances=found.distances,
+                metadata=[named[slot][1] for slot in slots],
+                vectors=rows,
+            )
+            for found, slots, rows in zip(hits, listed, vectors, strict=True)
         )
 
 
-def packed_metadata(view: View, number: int, slots: Sequence[int]) -> list[Any]:
-    """The metadata of the records at live slots, as it is stored."""
+def packed_records(view: View, number: int, slots: Sequence[int]) -> tuple[list[RecordId], list[Any]]:
+    """The ids and the metadata, as it is stored, of the records at live slots."""
     record_keys = keys.record_keys(number, slots)
     with view.lock:
         values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
-        return [Packed(codec.packed_metadata(key, value)) for key, value in zip(record_keys, values, strict=True)]
+        return codec.decode_packed_records(record_keys, values)
