@@ -5,8 +5,12 @@
     docs.upsert(ids, vectors, metadata)
     docs.search(query, limit=10)
 
-Layers, top to bottom: `cli` > `engine` > `index` | `storage` > `kernels` > `config` > `types`, `errors`.
-Promises: importing this package loads neither numba nor lmdb; they come with the first `open` and the first search.
+    db = vecdb.connect("localhost:50051")    # the same, answered by `vecdb serve`
+
+Layers, top to bottom: `cli` > `server` | `client` > `engine` > `index` | `storage` > `kernels` > `wire` > `filters` >
+`checks` > `config` > `types`, `errors`.
+Promises: importing this package loads neither numba, lmdb nor grpc; they come with the first `open`, the first search
+and the first `connect`.
 """
 
 from __future__ import annotations
@@ -14,10 +18,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vecdb import errors
-from vecdb.config import EngineConfig
+from vecdb.config import CLIENT_RETRIES_DEFAULT, CLIENT_TIMEOUT_S, EngineConfig
 from vecdb.errors import VecDBError
 from vecdb.filters import F, Filter
 from vecdb.types import (
+    TLS,
     Aggregate,
     BatchResult,
     CollectionStats,
@@ -36,6 +41,8 @@ from vecdb.types import (
 if TYPE_CHECKING:
     import os
 
+    from vecdb.client.async_database import AsyncCollection, AsyncDatabase
+    from vecdb.client.database import RemoteCollection, RemoteDatabase
     from vecdb.engine.collection import Collection
     from vecdb.engine.database import Database
     from vecdb.engine.transaction import Transaction
@@ -44,7 +51,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "TLS",
     "Aggregate",
+    "AsyncCollection",
+    "AsyncDatabase",
     "BatchResult",
     "Collection",
     "CollectionStats",
@@ -59,11 +69,15 @@ __all__ = [
     "Page",
     "RecallReport",
     "Record",
+    "RemoteCollection",
+    "RemoteDatabase",
     "SearchResult",
     "Transaction",
     "VecDBError",
     "VerifyReport",
     "WriteResult",
+    "connect",
+    "connect_async",
     "errors",
     "open",
 ]
@@ -85,9 +99,95 @@ def open(  # noqa: A001 - `vecdb.open` is the front door; it mirrors the builtin
     Errors: DatabaseLockedError, DatabaseNotFoundError, NotADatabaseError, FormatVersionError, CorruptionError.
     Cost: independent of the size of the database, but for rows not indexed yet, which are read.
     """
-    from vecdb.engine.database import Database  # noqa: PLC0415 - keeps `import vecdb` free of lmdb
+    try:
+        from vecdb.engine.database import Database  # noqa: PLC0415 - keeps `import vecdb` free of lmdb
+    except ModuleNotFoundError as error:
+        raise _incomplete(error, "vecdb.open", "vecdb.engine", "all of vecdb (pip install vecdb)") from error
 
     return Database.open(path, mode, durability=durability, create=create, config=config or EngineConfig())
+
+
+def connect(
+    address: str,
+    *,
+    api_key: str | None = None,
+    tls: TLS | str | os.PathLike[str] | bool | None = None,
+    timeout_s: float = CLIENT_TIMEOUT_S,
+    retries: int = CLIENT_RETRIES_DEFAULT,
+    read_your_writes: bool = True,
+    insecure: bool = False,
+) -> RemoteDatabase:
+    """Connect to a server (`vecdb serve`) at "host:port" or "unix:/path"; the result has the methods of a Database.
+
+    `api_key` as `vecdb keys` printed it; it is sent to another machine only over TLS, unless `insecure`.
+    `tls`: True to trust whom this machine trusts, the path of a CA file, or a `vecdb.TLS` with a client certificate.
+    `timeout_s` limits each call, repetitions included (calls that work through a collection get an hour);
+    `with_timeout` of the handles sets another. `retries`: how often a call is repeated, after growing pauses, when the
+    server cannot be reached or has too much to do; a write is still done once. `read_your_writes`: reads wait until
+    the process that answers them has what this connection wrote.
+    The connection may be used by any thread, but not by a fork of this process, which must connect anew.
+    Errors: UnavailableError when nobody answers, UnauthenticatedError, InvalidRequestError for a bad argument.
+    """
+    _check_grpc()
+    from vecdb.client import connecting  # noqa: PLC0415 - keeps `import vecdb` free of grpc
+
+    arguments = connecting.read_arguments(
+        address,
+        api_key=api_key,
+        tls=tls,
+        timeout_s=timeout_s,
+        retries=retries,
+        read_your_writes=read_your_writes,
+        insecure=insecure,
+    )
+    return connecting.open_database(arguments)
+
+
+async def connect_async(
+    address: str,
+    *,
+    api_key: str | None = None,
+    tls: TLS | str | os.PathLike[str] | bool | None = None,
+    timeout_s: float = CLIENT_TIMEOUT_S,
+    retries: int = CLIENT_RETRIES_DEFAULT,
+    read_your_writes: bool = True,
+    insecure: bool = False,
+) -> AsyncDatabase:
+    """Connect as `connect` does, from a coroutine; all methods of the result are awaited.
+
+    The connection belongs to the running event loop.
+    """
+    _check_grpc()
+    from vecdb.client import connecting  # noqa: PLC0415 - keeps `import vecdb` free of grpc
+
+    arguments = connecting.read_arguments(
+        address,
+        api_key=api_key,
+        tls=tls,
+        timeout_s=timeout_s,
+        retries=retries,
+        read_your_writes=read_your_writes,
+        insecure=insecure,
+    )
+    return await connecting.open_async_database(arguments)
+
+
+def _check_grpc() -> None:
+    try:
+        import google.rpc.status_pb2  # noqa: F401, PLC0415 - keeps `import vecdb` free of grpc
+        import grpc  # noqa: F401, PLC0415 - as above
+    except ModuleNotFoundError as error:
+        packages = "grpcio, protobuf and googleapis-common-protos (pip install grpcio-status)"
+        raise _incomplete(error, "vecdb.connect", ("grpc", "google"), packages) from error
+
+
+def _incomplete(
+    error: ModuleNotFoundError, caller: str, missing: str | tuple[str, ...], needed: str
+) -> ModuleNotFoundError:
+    """The error to raise when a module is not there: one that says what to install, where that is the reason."""
+    if error.name is None or not error.name.startswith(missing):
+        return error
+    return ModuleNotFoundError(f"{caller} needs {needed}: there is no module {error.name!r}", name=error.name)
 
 
 def __getattr__(name: str) -> object:
@@ -103,4 +203,20 @@ def __getattr__(name: str) -> object:
         from vecdb.engine.transaction import Transaction  # noqa: PLC0415 - see open
 
         return Transaction
+    if name == "RemoteDatabase":
+        from vecdb.client.database import RemoteDatabase  # noqa: PLC0415 - see connect
+
+        return RemoteDatabase
+    if name == "RemoteCollection":
+        from vecdb.client.database import RemoteCollection  # noqa: PLC0415 - see connect
+
+        return RemoteCollection
+    if name == "AsyncDatabase":
+        from vecdb.client.async_database import AsyncDatabase  # noqa: PLC0415 - see connect
+
+        return AsyncDatabase
+    if name == "AsyncCollection":
+        from vecdb.client.async_database import AsyncCollection  # noqa: PLC0415 - see connect
+
+        return AsyncCollection
     raise AttributeError(f"module 'vecdb' has no attribute {name!r}")

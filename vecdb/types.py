@@ -95,8 +95,8 @@ class Hit:
 class WriteResult:
     """An acknowledged write: it is in every search that sees `seq` or later.
 
-    A batch that a client must send in parts has one such commit for each part; `seq` is then that of the last and `count`
-    the sum. Each part is stored as a whole or not at all.
+    A batch that a client must send in parts has one such commit for each part; `seq` is then that of the last and
+    `count` the sum. Each part is stored as a whole or not at all.
     """
 
     seq: int
@@ -354,9 +354,9 @@ class GraphReport:
 class TLS:
     """How a client makes sure of a server, and the server of it. All are paths of PEM files but `server_name`.
 
-    `ca`: who signs the server's certificate; None for those whom this machine trusts. `cert` and `key`: the client's own
-    certificate, where the server wants one. `server_name`: the name in the server's certificate, where it is not the host
-    that is connected to.
+    `ca`: who signs the server's certificate; None for those whom this machine trusts. `cert` and `key`: the client's
+    own certificate, where the server wants one. `server_name`: the name in the server's certificate, where it is not
+    the host that is connected to.
     """
 
     ca: str | os.PathLike[str] | None = None

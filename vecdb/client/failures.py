@@ -1,0 +1,50 @@
+"""Turns what gRPC raises into the errors of vecdb.
+
+Promises: the error is the one that the server raised, with its details, where the server answered; else one that says
+which address was called and what to do.
+Concurrency: pure functions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+from google.rpc.status_pb2 import Status
+
+from vecdb.errors import (
+    CancelledError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    LimitExceededError,
+    UnavailableError,
+    VecDBError,
+)
+from vecdb.wire.status import error_of
+
+DETAILS: Final = "grpc-status-details-bin"
+
+
+def failure(error: Any, address: str, method: str) -> VecDBError:
+    """The error that a grpc.RpcError (of either API) stands for."""
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS:
+            return error_of(Status.FromString(value))
+    code, text = error.code(), error.details() or ""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return UnavailableError(
+            f"no answer from {address} ({text:.300}); is `vecdb serve` running there, and does tls= fit it?",
+            address=address,
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceededError(f"{method} was not answered by {address} in time", address=address)
+    if code is grpc.StatusCode.CANCELLED:
+        return CancelledError(f"{method} was cancelled")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return InvalidRequestError(
+            f"the server at {address} has no method {method}: it is no vecdb server, or one of another version",
+            address=address,
+        )
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return LimitExceededError(f"{method}: {text:.300}", address=address)
+    return error_of(Status(code=code.value[0], message=text))

@@ -1,0 +1,70 @@
+"""Plans of the searches.
+
+Promises: vectors are converted once, and go over the wire as the bytes they are. A batch that is too large for one
+message is made in parts, each of which answers from one state.
+Concurrency: as plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from vecdb._pb.v1 import search_service_pb2 as pb
+from vecdb.checks.options import check_count
+from vecdb.client import methods
+from vecdb.client.calling import call
+from vecdb.client.plans import Plan
+from vecdb.client.targets import FLOAT_BYTES, Target, in_parts
+from vecdb.config import SEARCH_BATCH_MAX
+from vecdb.errors import InvalidVectorError
+from vecdb.types import BatchResult, SearchResult
+from vecdb.wire.searches import put_options, read_explain, read_hits
+from vecdb.wire.vectors import as_rows, put_query, put_vectors
+
+HIT_BYTES: Final = 40
+METADATA_BYTES: Final = 200
+"""Guesses at what a hit takes in a reply; where it takes more, the server says so."""
+
+
+def search(
+    target: Target, query: object, limit: object, options: Mapping[str, Any], *, explain: object
+) -> Plan[SearchResult]:
+    """See `Collection.search`; `options` are the keyword arguments that a batch takes, too."""
+    request = pb.SearchRequest(collection=target.name, explain=bool(explain))
+    put_query(request.query, query)
+    put_options(request.options, limit, **{**options, "min_seq": target.session.min_seq(options.get("min_seq"))})
+    reply = yield from call(target.caller, methods.SEARCH, request)
+    told = read_explain(reply.explain) if reply.HasField("explain") else None
+    return read_hits(reply.hits, 1, with_metadata=bool(options.get("with_metadata")), explain=told)[0]
+
+
+def search_batch(target: Target, queries: object, limit: object, options: Mapping[str, Any]) -> Plan[BatchResult]:
+    """See `Collection.search_batch`."""
+    hits = check_count("limit", limit)
+    rows = as_rows(queries)
+    if rows.ndim != 2 and rows.size:
+        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
+    seq = target.session.min_seq(options.get("min_seq"))
+
+    def ask(start: int, stop: int) -> Plan[list[SearchResult]]:
+        request = pb.SearchBatchRequest(collection=target.name)
+        put_vectors(request.queries, rows[start:stop])
+        put_options(request.options, hits, **{**options, "min_seq": seq})
+        reply = yield from call(target.caller, methods.SEARCH_BATCH, request)
+        return read_hits(reply.hits, stop - start, with_metadata=bool(options.get("with_metadata")))
+
+    size = batch_size(target, rows.shape[-1], hits, options)
+    found = yield from in_parts(len(rows), size, ask)
+    return BatchResult(results=tuple(found), limit=hits)
+
+
+def batch_size(target: Target, dim: int, hits: int, options: Mapping[str, Any]) -> int:
+    """Queries that probably fit one request, and their hits one reply."""
+    hit = HIT_BYTES
+    if options.get("with_metadata"):
+        hit += METADATA_BYTES
+    if options.get("with_vectors"):
+        hit += FLOAT_BYTES * dim
+    room = target.session.room_bytes
+    return max(1, min(SEARCH_BATCH_MAX, room // (FLOAT_BYTES * max(1, dim)), room // (hit * hits)))
