@@ -9,7 +9,7 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,8 @@ Stored: TypeAlias = Metadata | bytes | msgspec.Raw
 
 EMPTY = b"\x80"
 INT64_HIGH = 2**63 - 1
+SCALARS: Final = frozenset({"text", "integer", "real", "boolean", "unsigned"})
+"""Kinds of a Value whose field is the value."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -134,6 +136,8 @@ def read_dict(message: metadata_pb2.Metadata, where: str, left: int) -> Metadata
 def read_value(message: metadata_pb2.Value, where: str, left: int) -> Any:
     """A value in a container that has `left` levels, its own included."""
     form = message.WhichOneof("kind")
+    if form in SCALARS:
+        return getattr(message, form)
     if form == "null":
         return None
     if form == "instant":
@@ -144,6 +148,4 @@ def read_value(message: metadata_pb2.Value, where: str, left: int) -> Any:
         if left == 1:
             raise InvalidMetadataError(f"{where} is nested deeper than {METADATA_DEPTH_MAX} levels", where=where)
         return [read_value(item, where, left - 1) for item in message.list.values]
-    if form is None:
-        raise InvalidMetadataError(f"{where} has a value that is not set; for null set `null`", where=where)
-    return getattr(message, form)
+    raise InvalidMetadataError(f"{where} has a value that is not set; for null set `null`", where=where)
