@@ -296,7 +296,7 @@ WORKERS_MAX: Final = 64
 """Most reader processes of a server: each takes some of the reader slots that LMDB has for all (READERS_MAX)."""
 
 SERVER_THREADS_DEFAULT: Final = 16
-"""Threads for single-reply calls. Measured: 3.4k empty calls/s with 16, 3.2k with 4; more wait for the same lock."""
+"""Single-reply calls worked on at once. Measured: 3.4k empty calls/s with 16, 3.2k with 4; more wait for one lock."""
 
 THREADS_MAX: Final = 512
 
@@ -308,6 +308,15 @@ STREAMS_DEFAULT: Final = 64
 
 PRINCIPAL_RPCS_DEFAULT: Final = 48
 """Calls of one principal running or waiting: three quarters, so that one never shuts out all others."""
+
+PRINCIPAL_STREAMS_DEFAULT: Final = 48
+"""Streams of one principal open at once: three quarters, as for calls."""
+
+BODY_TIMEOUT_S: Final = 60.0
+"""How long the one message of a call may take to arrive: 32 MiB at half a megabyte a second."""
+
+BODY_WATCH_S: Final = 1.0
+"""How often calls are looked through for bodies that do not arrive."""
 
 RPCS_MAX: Final = 10_000
 

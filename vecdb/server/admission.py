@@ -49,13 +49,15 @@ class Ticket:
 class Admission:
     """Counts what is under way, against the limits of a configuration."""
 
-    def __init__(self, *, calls: int, streams: int, principal_calls: int, request_bytes: int) -> None:
+    def __init__(
+        self, *, calls: int, streams: int, principal_calls: int, principal_streams: int, request_bytes: int
+    ) -> None:
         self._limits: dict[Lane, int] = {"calls": calls, "streams": streams}
-        self._principal_calls = principal_calls
+        self._principal_limits: dict[Lane, int] = {"calls": principal_calls, "streams": principal_streams}
         self._request_bytes = request_bytes
         self._lock = threading.Lock()
         self._under_way: dict[Lane, int] = {"calls": 0, "streams": 0}
-        self._of_principal: Counter[str] = Counter()
+        self._of_principal: Counter[tuple[Lane, str]] = Counter()
         self._bytes = 0
 
     @property
@@ -81,9 +83,10 @@ class Admission:
     def assign(self, ticket: Ticket, principal: str) -> None:
         """See `Ticket.belong`."""
         with self._lock:
-            if ticket.lane == "calls" and self._of_principal[principal] >= self._principal_calls:
-                refuse(f"this key has {self._principal_calls} calls under way, as many as one may have")
-            self._of_principal[principal] += ticket.lane == "calls"
+            limit = self._principal_limits[ticket.lane]
+            if self._of_principal[ticket.lane, principal] >= limit:
+                refuse(f"this key has {limit} {ticket.lane} under way, as many as one may have")
+            self._of_principal[ticket.lane, principal] += 1
             ticket.principal = principal
 
     def hold(self, ticket: Ticket, count: int) -> None:
@@ -100,10 +103,11 @@ class Admission:
         with self._lock:
             self._under_way[ticket.lane] -= 1
             self._bytes -= ticket.bytes
-            if ticket.principal is not None and ticket.lane == "calls":
-                self._of_principal[ticket.principal] -= 1
-                if not self._of_principal[ticket.principal]:
-                    del self._of_principal[ticket.principal]
+            if ticket.principal is not None:
+                place = ticket.lane, ticket.principal
+                self._of_principal[place] -= 1
+                if not self._of_principal[place]:
+                    del self._of_principal[place]
 
 
 def refuse(message: str) -> NoReturn:

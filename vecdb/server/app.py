@@ -85,6 +85,7 @@ class Service:
                 calls=config.max_concurrent_rpcs,
                 streams=config.max_streams,
                 principal_calls=config.max_principal_rpcs,
+                principal_streams=config.max_principal_streams,
                 request_bytes=config.max_in_flight_bytes,
             )
             self._metrics = None if config.metrics_address is None else Metrics(self._admission, database)
@@ -95,7 +96,9 @@ class Service:
                 observers=self._observers(stream),
                 tracer=Tracer() if config.tracing else None,
                 reply_bytes_max=config.max_message_bytes,
+                workers=config.threads,
                 streams_max=config.max_streams,
+                body_timeout_s=config.body_timeout_s,
             )
             self._health = HealthService([binding.name for binding in bindings])
             self._server = self._make_server(share_port=share_port)
@@ -158,7 +161,8 @@ class Service:
         return observers if self._metrics is None else [*observers, self._metrics]
 
     def _make_server(self, *, share_port: bool) -> grpc.Server:
-        self._threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="vecdb-call")
+        # a thread for every call let in: most wait, for their body or for their turn to work
+        self._threads = ThreadPoolExecutor(self.config.max_concurrent_rpcs, thread_name_prefix="vecdb-call")
         return grpc.server(
             self._threads,
             interceptors=[self.dispatch],

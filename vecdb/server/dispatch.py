@@ -5,6 +5,9 @@ key or client certificate, admission, and only then is the body received, parsed
 names. Every RPC is registered with gRPC as one that takes a stream of bytes: that keeps gRPC from receiving a body
 before the handler asks for it, and from parsing it in the one thread that serves all connections.
 
+A call has a thread as soon as it is let in, and waits there for its body; only so many work at once. So clients that
+send their bodies slowly, or never, hold places but no work up, and only for a limited time.
+
 Promises: a call that is refused costs no thread of the pools and no memory for its body: it is answered by the thread
 that accepted it. A VecDBError becomes its status; any other exception becomes INTERNAL with the number of an incident
 that the log explains. Whatever happens, the place of the call is given back and the call is observed once.
@@ -21,6 +24,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from vecdb.config import BODY_WATCH_S
 from vecdb.errors import PermissionDeniedError, VecDBError
 from vecdb.server.admission import Admission
 from vecdb.server.exchange import Exchange, Observer, SingleAnswer, StreamAnswer
@@ -76,7 +80,9 @@ class Dispatch(grpc.ServerInterceptor):
         observers: Sequence[Observer],
         tracer: Tracer | None,
         reply_bytes_max: int,
+        workers: int,
         streams_max: int,
+        body_timeout_s: float,
     ) -> None:
         self._rules = rules
         self._identity = identity
@@ -88,6 +94,12 @@ class Dispatch(grpc.ServerInterceptor):
         self.streams: set[Exchange] = set()
         self._stream_threads = ThreadPoolExecutor(streams_max, thread_name_prefix="vecdb-stream")
         self._inline = InlineExecutor(1)
+        self.work = threading.Semaphore(workers)
+        self.receiving: set[Exchange] = set()
+        self._body_timeout_s = body_timeout_s
+        self._closed = threading.Event()
+        self._watch = threading.Thread(target=self._watch_bodies, name="vecdb-watch", daemon=True)
+        self._watch.start()
 
     def intercept_service(
         self,
@@ -123,7 +135,15 @@ class Dispatch(grpc.ServerInterceptor):
 
     def close(self) -> None:
         """End the threads of streams, which have all ended."""
+        self._closed.set()
+        self._watch.join()
         self._stream_threads.shutdown(wait=True, cancel_futures=True)
+
+    def _watch_bodies(self) -> None:
+        """Give up calls whose one message does not arrive; their clients see them as cancelled."""
+        while not self._closed.wait(BODY_WATCH_S):
+            for exchange in tuple(self.receiving):
+                exchange.give_up_after(self._body_timeout_s)
 
     def _let_in(self, exchange: Exchange) -> None:
         rule = self._rules.get(exchange.method)

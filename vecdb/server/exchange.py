@@ -60,6 +60,8 @@ class Exchange:
         self._waits = False
         self._is_observed = False
         self._peer = ""
+        self._works = False
+        self._context: grpc.ServicerContext | None = None
         self._span: Span | None = None
         self.method: str = details.method
         self.metadata: Sequence[tuple[str, str | bytes]] = details.invocation_metadata or ()
@@ -90,6 +92,7 @@ class Exchange:
         """Make the Call, in the thread that answers: last checks before the body is received."""
         if self.is_stream:
             self._dispatch.streams.add(self)
+        self._context = context
         self._peer = context.peer()
         self._dispatch.identify(self, context)
         assert self.principal is not None
@@ -101,10 +104,31 @@ class Exchange:
         """What the servicer takes: the one message, or an iterator over them."""
         if self._handler.request_streaming:
             return self._messages(bodies, call)
-        body = next(bodies, None)
+        self._dispatch.receiving.add(self)
+        try:
+            body = next(bodies, None)
+        finally:
+            self._dispatch.receiving.discard(self)
         if body is None:
             raise MalformedRequestError(f"{self.method} takes one message, and none came")
         return self._message(body)
+
+    def give_up_after(self, seconds: float) -> None:
+        """Cancel the call if it is that old and its body is still not there."""
+        if self._context is not None and time.monotonic() - self._started > seconds:
+            self._context.cancel()
+
+    def take_turn(self, call: Call) -> None:
+        """Wait until the call may work, at most until its deadline. Streams work as they like."""
+        if not self.is_stream:
+            self._works = self._dispatch.work.acquire(timeout=call.remaining_s)
+            call.check()
+
+    def end_turn(self) -> None:
+        """Let another call work."""
+        if self._works:
+            self._works = False
+            self._dispatch.work.release()
 
     def _messages(self, bodies: Iterator[bytes], call: Call) -> Iterator[Any]:
         while True:
@@ -215,11 +239,15 @@ class SingleAnswer:
         exchange = self._exchange
         try:
             call = exchange.begin(context)
-            body = exchange.reply(exchange.behavior(exchange.argument(bodies, call), call))
+            argument = exchange.argument(bodies, call)
+            exchange.take_turn(call)
+            body = exchange.reply(exchange.behavior(argument, call))
+            exchange.end_turn()
             exchange.observe(context, grpc.StatusCode.OK)
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
             exchange.fail(context, error)
         finally:
+            exchange.end_turn()
             exchange.leave()
         return body
 

@@ -6,24 +6,24 @@ Promises: the database is closed after the last call, before the process ends.
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable
 from typing import Any
 
-import vecdb
+from vecdb.config import EngineConfig
 from vecdb.server.app import Service
 from vecdb.server.drain import StopSignals
 from vecdb.server.settings import ServerConfig
 
-logger = logging.getLogger(__name__)
-
 
 def run_server(config: ServerConfig, announce: Callable[[Service], None]) -> None:
     """Serve `config.data` until SIGTERM or SIGINT. `announce` is called once the server listens."""
-    from vecdb.server.services import bind_services  # noqa: PLC0415 - numba and lmdb come with it
+    from vecdb.engine.database import Database  # noqa: PLC0415 - lmdb comes with it
+    from vecdb.server.services import bind_services  # noqa: PLC0415 - as above
 
     durability: Any = config.durability
-    with StopSignals() as signals, vecdb.open(config.data, durability=durability) as database:
+    engine = EngineConfig()
+    opened = Database.open(config.data, "rw", durability=durability, create=True, config=engine)
+    with StopSignals() as signals, opened as database:
         database.warm_up()
         gc.collect()
         gc.freeze()  # the compiler's many objects stay for good; looking through them now and then stops all calls

@@ -58,14 +58,17 @@ class ServerConfig:
     log_format: str = setting("json", choice("json", "text"), "json or text.")
     durability: str = setting("fsync", choice("fsync", "async"), "fsync or async, as in vecdb.open.")
     threads: int = setting(
-        limits.SERVER_THREADS_DEFAULT, count(1, limits.THREADS_MAX), "Threads that answer single-reply calls."
+        limits.SERVER_THREADS_DEFAULT, count(1, limits.THREADS_MAX), "Single-reply calls worked on at once."
     )
     max_concurrent_rpcs: int = setting(
-        limits.CONCURRENT_RPCS_DEFAULT, count(1, limits.RPCS_MAX), "Single-reply calls running or waiting."
+        limits.CONCURRENT_RPCS_DEFAULT, count(1, limits.THREADS_MAX), "Single-reply calls running or waiting."
     )
     max_streams: int = setting(limits.STREAMS_DEFAULT, count(1, limits.THREADS_MAX), "Streams open at once.")
     max_principal_rpcs: int = setting(
         limits.PRINCIPAL_RPCS_DEFAULT, count(1, limits.RPCS_MAX), "Calls of one API key running or waiting."
+    )
+    max_principal_streams: int = setting(
+        limits.PRINCIPAL_STREAMS_DEFAULT, count(1, limits.THREADS_MAX), "Streams of one API key open at once."
     )
     max_in_flight_bytes: int = setting(
         limits.IN_FLIGHT_BYTES_DEFAULT,
@@ -86,6 +89,7 @@ class ServerConfig:
         limits.CONNECTION_RPCS_DEFAULT, count(1, limits.RPCS_MAX), "Calls at once on one connection."
     )
     drain_s: float = setting(limits.DRAIN_S, seconds(), "How long calls under way may take after SIGTERM.")
+    body_timeout_s: float = setting(limits.BODY_TIMEOUT_S, seconds(0.1), "Time for the message of a call to arrive.")
     handshake_timeout_s: float = setting(limits.HANDSHAKE_TIMEOUT_S, seconds(0.1), "Time to set a connection up.")
     connection_idle_s: float = setting(limits.CONNECTION_IDLE_S, seconds(1), "Close connections idle for this long.")
     connection_age_s: float = setting(limits.CONNECTION_AGE_S, seconds(1), "Renew connections after this long.")

@@ -11,7 +11,7 @@ from vecdb.server.admission import Admission, Ticket
 
 
 def _admission(**given: int) -> Admission:
-    limits = {"calls": 3, "streams": 2, "principal_calls": 2, "request_bytes": 100, **given}
+    limits = {"calls": 3, "streams": 2, "principal_calls": 2, "principal_streams": 1, "request_bytes": 100, **given}
     return Admission(**limits)
 
 
@@ -54,6 +54,13 @@ def test_one_principal_leaves_room_for_others() -> None:
         ticket.belong("p")
     ticket.leave()
     assert _enter(admission, "q").principal == "q"
+
+
+def test_one_principal_leaves_streams_for_others() -> None:
+    admission = _admission()
+    admission.enter("streams").belong("p")
+    with pytest.raises(OverloadedError, match="streams"):
+        admission.enter("streams").belong("p")
 
 
 def test_a_place_of_a_principal_is_given_back_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from queue import SimpleQueue
@@ -225,6 +226,30 @@ def test_open_streams_leave_room_for_calls(serve: Serve) -> None:
 def _one_then_wait(hold: threading.Event) -> Iterator[bytes]:
     yield b""
     hold.wait(WAIT_S)
+
+
+def test_bodies_that_do_not_arrive_hold_no_work_up(serve: Serve) -> None:
+    served = serve(threads=1)
+    hold = threading.Event()
+    waiting = [served.channel.stream_stream(SEARCH)(_nothing(hold), timeout=WAIT_S) for _ in range(5)]
+    assert call_raw(served.channel, SEARCH, b"") == [b""]
+    hold.set()
+    assert [code_of(functools.partial(list, call)) for call in waiting] == [Code.INVALID_ARGUMENT] * 5
+    _settle(served)
+
+
+def test_a_body_that_does_not_arrive_in_time_ends_its_call(serve: Serve) -> None:
+    served = serve(body_timeout_s=0.1)
+    hold = threading.Event()
+    call = served.channel.stream_stream(SEARCH)(_nothing(hold), timeout=WAIT_S)
+    assert code_of(lambda: list(call)) == Code.CANCELLED
+    hold.set()
+    _settle(served)
+
+
+def _nothing(hold: threading.Event) -> Iterator[bytes]:
+    hold.wait(WAIT_S)
+    yield from ()
 
 
 # --- deadlines and cancellation -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -128,7 +129,7 @@ def _page(served: Served) -> str:
 def test_metrics_count_calls_by_method_and_code(serve: Serve) -> None:
     served = serve(metrics_listen="127.0.0.1:0")
     for body in (b"", b"", b"\xff"):
-        code_of(lambda body=body: call_raw(served.channel, SEARCH, body))
+        code_of(functools.partial(call_raw, served.channel, SEARCH, body))
     _settle(served)
     page = _page(served)
     assert f'vecdb_rpcs_total{{code="OK",method="{SEARCH}"}} 2.0' in page
@@ -142,7 +143,7 @@ def test_metrics_measure_the_engine(tmp_path: Path) -> None:
     with vecdb.open(config.data) as database:
         database.create_collection("docs", dim=2).upsert(["a"], [[1.0, 0.0]])
         with serving(config, bindings(), database=database, log_stream=io.StringIO()) as service:
-            page = _page(Served(service, None, io.StringIO()))  # type: ignore[arg-type]
+            page = _page(Served(service, None, io.StringIO()))
     assert 'vecdb_records{collection="docs"} 1.0' in page
     assert 'vecdb_tail_rows{collection="docs",field="default"} 1.0' in page
     assert "vecdb_seq 2.0" in page
