@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vecdb.config import LONG_OPERATIONS_MAX
 from vecdb.engine.packed import PackedCollection
 from vecdb.server.page_tokens import PageTokens
+from vecdb.server.receiving import HeldBytes
 from vecdb.server.request_ids import RequestIds
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ class Backing:
     database: Database
     config: ServerConfig
     tokens: PageTokens
+    held: HeldBytes
     request_ids: RequestIds = field(default_factory=RequestIds)
     long_operations: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(LONG_OPERATIONS_MAX))
 
     @classmethod
     def of(cls, database: Database, config: ServerConfig) -> Backing:
         """What stands behind the services of a configuration."""
-        return cls(database, config, PageTokens.of(config))
+        return cls(database, config, PageTokens.of(config), HeldBytes(config.max_in_flight_bytes))
 
     def collection(self, name: str) -> PackedCollection:
         """The collection of a request. CollectionNotFoundError names those that exist."""

@@ -69,7 +69,8 @@ class IngestService(pb_grpc.IngestServiceServicer):
         load = Load(self._backing, first.start, call)
         window = pb.IngestWindow(batches_max=INGEST_BATCHES_MAX, bytes_max=INGEST_BYTES_MAX)
         yield pb.IngestResponse(started=window)
-        with closing(Received(requests, load.prepare, items_max=INGEST_BATCHES_MAX)) as received:
+        source = Received(requests, load.prepare, all_held=self._backing.held, items_max=INGEST_BATCHES_MAX)
+        with closing(source) as received:
             try:
                 while (batches := received.take(INGEST_GROUP_MAX)) is not None:
                     yield from load.store(batches)

@@ -50,7 +50,9 @@ class SearchService(pb_grpc.SearchServiceServicer):
         return response
 
     def SearchStream(self, requests: Iterator[pb.SearchStreamRequest], call: Call) -> Iterator[pb.SearchStreamResponse]:
-        source: Received[pb.SearchStreamRequest] = Received(requests, items_max=1 + SEARCHES_AHEAD_MAX)
+        source: Received[pb.SearchStreamRequest] = Received(
+            requests, all_held=self._backing.held, items_max=1 + SEARCHES_AHEAD_MAX
+        )
         with closing(source) as received:
             for request in received.each(call):
                 response = pb.SearchStreamResponse(number=request.number)
