@@ -42,10 +42,13 @@ def as_rows(value: object) -> Rows:
         raise InvalidVectorError(
             "vectors are not a rectangular array of numbers (ragged lists?); give rows of as many numbers each"
         ) from error
+    if array.ndim == 0:
+        raise InvalidVectorError(f"vectors are one {type(value).__name__}; give an array of numbers")
+    if array.ndim == 2 and array.shape[1] == 0:
+        raise DimensionMismatchError("vectors have dimension 0; give as many components as the field has", got=0)
     if array.dtype in {FLOAT32, FLOAT16}:
         return np.ascontiguousarray(array)
     if array.dtype.kind not in "fiu":
-        # An empty list is an array of floats; anything else must say what it is.
         raise InvalidVectorError(f"vectors have dtype {array.dtype}; give float32, float16, float64 or integers")
     with np.errstate(over="ignore", invalid="ignore"):
         rows = np.ascontiguousarray(array, dtype=FLOAT32)
@@ -79,7 +82,7 @@ def put_query(message: vectors_pb2.Vectors, query: object) -> None:
 def put_queries(message: vectors_pb2.Vectors, queries: object) -> None:
     """Fill a message with vectors (n, dim) to search for."""
     rows = as_rows(queries)
-    if rows.ndim != 2 and rows.size:
+    if rows.ndim != 2 and rows.shape != (0,):
         raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
     put_vectors(message, rows)
 
