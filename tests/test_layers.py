@@ -47,6 +47,12 @@ def test_importing_storage_does_not_load_numba() -> None:
     assert _loaded_by("import vecdb.storage", ("numba", "llvmlite", "hnswlib")) == []
 
 
+def test_importing_the_conversions_loads_no_transport_and_no_engine() -> None:
+    modules = [f"vecdb.wire.{path.stem}" for path in (ROOT / "vecdb" / "wire").glob("[a-z]*.py")]
+    assert "vecdb.wire.status" in modules
+    assert _loaded_by(f"import {', '.join(modules)}", ("grpc", "vecdb.engine", *HEAVY)) == ["msgspec"]
+
+
 def test_imports_only_point_down_the_layers() -> None:
     """Runs the contracts of import-linter, which are in pyproject.toml."""
     _run("import sys\nfrom importlinter.cli import lint_imports\nsys.exit(lint_imports(no_cache=True))")
