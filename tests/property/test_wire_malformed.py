@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecdb import F, errors
@@ -158,6 +160,9 @@ CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "found": (found, records.read_found),
     "failure": (failure, status.read_error),
 }
+PART = settings(max_examples=max(1, settings().max_examples // 3))
+"""Every test here runs for each of the cases, so a third of what the profile asks for."""
+
 case = pytest.mark.parametrize(("make", "read"), CASES.values(), ids=CASES)
 
 
@@ -199,6 +204,7 @@ def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 
 
 @case
+@PART
 @given(damages())
 def test_a_damaged_request_is_read_or_refused(
     make: Callable[[], Any], read: Reader, damage: Callable[[bytes], bytes]
@@ -215,6 +221,7 @@ def test_a_damaged_request_is_read_or_refused(
 
 
 @case
+@PART
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_read_or_refused(make: Callable[[], Any], read: Reader, raw: bytes) -> None:
     try:
@@ -223,5 +230,63 @@ def test_bytes_of_any_kind_are_read_or_refused(make: Callable[[], Any], read: Re
         return
     try:
         read(received)
+    except errors.InvalidRequestError as error:
+        assert error.message  # noqa: PT017 - as above
+
+
+# --- any fields that the protocol allows ------------------------------------------------------------------------------
+
+INTS = (0, 1, 2, 7, 255, 2**31 - 1)
+WIDE = {
+    FieldDescriptor.TYPE_INT32: (*INTS, -1, -(2**31)),
+    FieldDescriptor.TYPE_INT64: (*INTS, -1, 2**63 - 1, -(2**63)),
+    FieldDescriptor.TYPE_UINT32: (*INTS, 2**32 - 1),
+    FieldDescriptor.TYPE_UINT64: (*INTS, 2**64 - 1),
+    FieldDescriptor.TYPE_ENUM: (0, 1, 2, 3, 99, -1),
+    FieldDescriptor.TYPE_DOUBLE: (0.0, -1.0, 1e308, float("inf"), float("nan")),
+    FieldDescriptor.TYPE_FLOAT: (0.0, 1.0, float("inf"), float("nan")),
+    FieldDescriptor.TYPE_BOOL: (False, True),
+    FieldDescriptor.TYPE_STRING: ("", "a", "a.b", "[]", "\\", "9" * 50, "é" * 300),
+    FieldDescriptor.TYPE_BYTES: (b"", b"\x80", bytes(7), bytes(8), bytes(16), b"\x81\xa1a\xcb\x7f\xf8" + bytes(6)),
+}
+"""Values at and beyond what a field of each type should hold."""
+
+
+def fill(message: Any, random: Random, left: int) -> None:
+    """Set some fields of a message to anything that their types allow."""
+    fields = list(message.DESCRIPTOR.fields) if left else []
+    random.shuffle(fields)  # of a oneof the last one stays
+    for field in fields:
+        if random.random() < SHARE_UNSET:
+            continue
+        target = getattr(message, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            for key in ("a", ""):
+                fill(target[key], random, left - 1)
+        elif field.message_type is not None:
+            parts = [target.add() for _ in range(random.randrange(3))] if field.is_repeated else [target]
+            for part in parts:
+                part.SetInParent()
+                fill(part, random, left - 1)
+        elif field.is_repeated:
+            target.extend(random.choices(WIDE[field.type], k=random.randrange(4)))
+        else:
+            setattr(message, field.name, random.choice(WIDE[field.type]))
+
+
+SHARE_UNSET = 0.3
+LEVELS = 6
+
+
+@case
+@PART
+@given(st.integers(0, 2**32))
+def test_any_fields_that_the_protocol_allows_are_read_or_refused(
+    make: Callable[[], Any], read: Reader, seed: int
+) -> None:
+    message = type(make())()
+    fill(message, Random(seed), LEVELS)
+    try:
+        read(message)
     except errors.InvalidRequestError as error:
         assert error.message  # noqa: PT017 - as above
