@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.unit.server.conftest import Serve, Served, serve
+from tests.unit.server.conftest import Serve, Served, running, serve
 from tests.unit.server.echo import METHODS, call_raw, code_of, message_of
 from vecdb.server.keyfile import change_keys, make_key
 from vecdb.server.principals import Scope
@@ -72,9 +73,9 @@ class Guarded:
         return code_of(lambda: call_raw(self.served.channel, path, _body(path, collection), metadata=metadata))
 
 
-@pytest.fixture
-def guarded(serve: Serve, tmp_path: Path) -> Guarded:
-    path = str(tmp_path / "keys.json")
+@contextlib.contextmanager
+def _guarded(folder: Path) -> Iterator[Guarded]:
+    path = str(folder / "keys.json")
     grants: dict[str, dict[str, Scope]] = {
         "read": {"docs": "read"},
         "write": {"docs": "write"},
@@ -87,7 +88,22 @@ def guarded(serve: Serve, tmp_path: Path) -> Guarded:
     change_keys(path, lambda _held: [key for key, _ in made.values()])
     keys = {name: spoken for name, (_, spoken) in made.items()}
     keys["wrong secret"] = keys["database"][:-1] + ("A" if keys["database"][-1] != "A" else "B")
-    return Guarded(serve(keys=path), keys)
+    with running(folder, keys=path) as served:
+        yield Guarded(served, keys)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """One for all tests that leave it as it is."""
+    with _guarded(tmp_path_factory.mktemp("guarded")) as one:
+        yield one
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Guarded]:
+    """One of its own."""
+    with _guarded(tmp_path) as one:
+        yield one
 
 
 EVERY_RPC = pytest.mark.parametrize("path", sorted(METHODS))
@@ -168,7 +184,7 @@ def test_a_refusal_has_the_same_text_whatever_is_wrong(guarded: Guarded) -> None
 
 
 @pytest.mark.parametrize("path", ["/vecdb.v1.RecordService/UpsertRecords", "/vecdb.v1.IngestService/Ingest"])
-def test_the_body_of_a_refused_call_is_never_received(guarded: Guarded, path: str) -> None:
+def test_the_body_of_a_refused_call_is_never_received(fresh: Guarded, path: str) -> None:
     """An answer comes although the body never ends, and the server counts no byte of it."""
     hold = threading.Event()
 
@@ -176,25 +192,25 @@ def test_the_body_of_a_refused_call_is_never_received(guarded: Guarded, path: st
         yield bytes(1 << 20)
         hold.wait(WAIT_S)
 
-    code = code_of(lambda: list(guarded.served.channel.stream_stream(path)(bodies(), timeout=WAIT_S)))
+    code = code_of(lambda: list(fresh.served.channel.stream_stream(path)(bodies(), timeout=WAIT_S)))
     hold.set()
     assert code == UNKNOWN
-    assert guarded.served.service.dispatch.admission.bytes_held == 0
-    assert '"received_bytes":0' in guarded.served.log.getvalue()
+    assert fresh.served.service.dispatch.admission.bytes_held == 0
+    assert '"received_bytes":0' in fresh.served.log.getvalue()
 
 
-def test_refused_calls_take_no_place_of_the_others(guarded: Guarded) -> None:
+def test_refused_calls_take_no_place_of_the_others(fresh: Guarded) -> None:
     path = "/vecdb.v1.SearchService/Search"
     for _ in range(200):
-        assert guarded.code(path, "wrong secret") == UNKNOWN
-    assert guarded.served.service.dispatch.admission.under_way == 0
+        assert fresh.code(path, "wrong secret") == UNKNOWN
+    assert fresh.served.service.dispatch.admission.under_way == 0
 
 
-def test_a_revoked_key_is_refused_at_the_next_call(guarded: Guarded, tmp_path: Path) -> None:
+def test_a_revoked_key_is_refused_at_the_next_call(fresh: Guarded, tmp_path: Path) -> None:
     path = "/vecdb.v1.SearchService/Search"
-    assert guarded.code(path, "read") == grpc.StatusCode.OK
+    assert fresh.code(path, "read") == grpc.StatusCode.OK
     change_keys(str(tmp_path / "keys.json"), lambda _held: [])
-    assert guarded.code(path, "read") == UNKNOWN
+    assert fresh.code(path, "read") == UNKNOWN
 
 
 def test_no_key_and_nothing_of_a_request_is_in_the_log(serve: Serve, tmp_path: Path) -> None:

@@ -29,17 +29,28 @@ class Served:
 Serve: TypeAlias = Callable[..., Served]
 
 
+@contextlib.contextmanager
+def running(folder: Path, **given: Any) -> Iterator[Served]:
+    """A server while the block lasts: `running(folder, config_setting=..., Search=function)`."""
+    behaviors = {name: given.pop(name) for name in list(given) if name[0].isupper()}
+    config = ServerConfig(**{"data": str(folder), "listen": ("127.0.0.1:0",), "drain_s": 5.0, **given})
+    log = io.StringIO()
+    with (
+        serving(config, bindings(**behaviors), log_stream=log) as service,
+        grpc.insecure_channel(service.address) as channel,
+    ):
+        yield Served(service, channel, log)
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Starts servers that end with the test: `serve(config_setting=..., Search=function)`."""
     with contextlib.ExitStack() as stack:
+        yield lambda **given: stack.enter_context(running(tmp_path, **given))
 
-        def start(**given: Any) -> Served:
-            behaviors = {name: given.pop(name) for name in list(given) if name[0].isupper()}
-            settings = {"data": str(tmp_path), "listen": ("127.0.0.1:0",), "drain_s": 5.0, **given}
-            log = io.StringIO()
-            service = stack.enter_context(serving(ServerConfig(**settings), bindings(**behaviors), log_stream=log))
-            channel = stack.enter_context(grpc.insecure_channel(service.address))
-            return Served(service, channel, log)
 
-        yield start
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server as it comes, shared by the tests of a module."""
+    with running(tmp_path_factory.mktemp("served")) as one:
+        yield one

@@ -45,8 +45,7 @@ def _error(call: Any) -> grpc.RpcError:
 
 
 @pytest.mark.parametrize("path", sorted(METHODS))
-def test_every_rpc_of_every_kind_is_answered(serve: Serve, path: str) -> None:
-    served = serve()
+def test_every_rpc_of_every_kind_is_answered(served: Served, path: str) -> None:
     body = message_of(METHODS[path].input_type)().SerializeToString()
     call_raw(served.channel, path, body)
     _settle(served)
@@ -67,8 +66,7 @@ def test_messages_get_through_as_they_are(serve: Serve) -> None:
 
 @pytest.mark.parametrize("path", OF_EACH_KIND)
 @pytest.mark.parametrize("body", [b"\xff", b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x05ab"], ids=["tag", "huge", "short"])
-def test_a_malformed_body_is_the_callers_fault(serve: Serve, path: str, body: bytes) -> None:
-    served = serve()
+def test_a_malformed_body_is_the_callers_fault(served: Served, path: str, body: bytes) -> None:
     error: Any = _error(lambda: call_raw(served.channel, path, body))
     assert error.code() == Code.INVALID_ARGUMENT
     _settle(served)
