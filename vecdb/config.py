@@ -396,7 +396,7 @@ STOP_POLL_S: Final = 0.01
 # --- the services ----------------------------------------------------------------------------------------------------
 
 SEARCH_PIECE_ROWS: Final = 1_024
-"""Queries of a batch searched between two looks at whether the caller is still there: 0.1 to 0.5 s at a million rows."""
+"""Queries of a batch searched between two looks at whether the caller is still there: at most 0.5 s of work."""
 
 SEARCH_PIECE_EXACT_ROWS: Final = 128
 """As SEARCH_PIECE_ROWS, for queries that are compared with every record."""
