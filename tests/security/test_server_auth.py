@@ -199,10 +199,10 @@ def test_the_body_of_a_refused_call_is_never_received(fresh: Guarded, path: str)
     assert '"received_bytes":0' in fresh.served.log.getvalue()
 
 
-def test_refused_calls_take_no_place_of_the_others(fresh: Guarded) -> None:
-    path = "/vecdb.v1.SearchService/Search"
-    for _ in range(200):
-        assert fresh.code(path, "wrong secret") == UNKNOWN
+@pytest.mark.parametrize(("key", "code"), [("wrong secret", UNKNOWN), ("reader of all", DENIED), ("write", DENIED)])
+def test_refused_calls_take_no_place_of_the_others(fresh: Guarded, key: str, code: grpc.StatusCode) -> None:
+    for _ in range(100):
+        assert fresh.code("/vecdb.v1.RecordService/UpsertRecords", key, collection="other") == code
     assert fresh.served.service.dispatch.admission.under_way == 0
 
 
