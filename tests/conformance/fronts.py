@@ -1,7 +1,8 @@
-"""The ways to reach a database that must all behave alike: a directory, memory, and a reader process beside the writer.
+"""The ways to reach a database that must all behave alike: a directory, memory, a reader process beside the writer, and
+through servers (see `served_fronts`).
 
-A front makes databases with the methods of `DatabaseLike`. A new front (a server, say) is one class and one entry in
-`FRONTS`; every test of the suite then runs against it.
+A front makes databases with the methods of `DatabaseLike`. A new front is one class and one entry in `FRONTS`; every
+test of the suite then runs against it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import vecdb
+from tests.conformance.served_fronts import AsyncFront, ProcessFront, ThreadsFront
+from tests.conformance.small import SMALL
 from tests.harness.process import Worker
-from vecdb.config import EngineConfig
-from vecdb.engine.transaction import Transaction
 from vecdb.errors import VecDBError
 from vecdb.types import (
     Aggregate,
@@ -31,9 +32,6 @@ from vecdb.types import (
     VerifyReport,
     WriteResult,
 )
-
-SMALL = EngineConfig(tail_rows_index=128, threads=2, progress=False, map_bytes=1 << 32)
-"""Small enough that a few hundred rows make segments, merges and tombstones."""
 
 
 class CollectionLike(Protocol):
@@ -78,7 +76,7 @@ class DatabaseLike(Protocol):
     def list_collections(self) -> list[str]: ...
     def __contains__(self, name: object, /) -> bool: ...
     def drop_collection(self, name: str) -> None: ...
-    def transaction(self) -> Transaction: ...
+    def transaction(self) -> Any: ...
     def verify(self) -> VerifyReport: ...
     def backup(self, *args: Any, **options: Any) -> None: ...
     def optimize(self) -> None: ...
@@ -86,26 +84,34 @@ class DatabaseLike(Protocol):
 
 
 class Front(Protocol):
-    """Opens databases under a directory of the test's own."""
+    """Opens databases, under a directory of the test's own or elsewhere. It lasts for all tests."""
 
     def open(self, directory: Path) -> AbstractContextManager[DatabaseLike]: ...
+    def close(self) -> None: ...
 
 
-class DirectoryFront:
+class LocalFront:
+    """A front that holds nothing between tests."""
+
+    def close(self) -> None:
+        """Nothing is left."""
+
+
+class DirectoryFront(LocalFront):
     """A writer on a directory."""
 
     def open(self, directory: Path) -> Any:
         return vecdb.open(directory / "db", config=SMALL)
 
 
-class MemoryFront:
+class MemoryFront(LocalFront):
     """A writer on ":memory:"."""
 
     def open(self, directory: Path) -> Any:  # noqa: ARG002 - memory needs no directory
         return vecdb.open(":memory:", config=SMALL)
 
 
-class ReaderProcessFront:
+class ReaderProcessFront(LocalFront):
     """Writes in this process; every read is answered by another process that opened the directory with mode="r"."""
 
     def open(self, directory: Path) -> Any:
@@ -116,6 +122,9 @@ FRONTS: dict[str, Callable[[], Front]] = {
     "directory": DirectoryFront,
     "memory": MemoryFront,
     "reader-process": ReaderProcessFront,
+    "server-threads": ThreadsFront,
+    "server-process": ProcessFront,
+    "server-async": AsyncFront,
 }
 
 DATABASE_READS = ("list_collections", "__contains__", "verify")

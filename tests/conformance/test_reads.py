@@ -12,7 +12,8 @@ import pytest
 
 import vecdb
 from tests.conformance.conftest import DIM
-from tests.conformance.fronts import SMALL, CollectionLike, DatabaseLike
+from tests.conformance.fronts import CollectionLike, DatabaseLike
+from tests.conformance.small import SMALL
 from tests.harness.model import id_order, low_rank
 from vecdb.errors import CollectionExistsError, CollectionNotFoundError, WaitTimeoutError
 from vecdb.types import Field, RecordId
