@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vecdb.cli.output import print_json, print_line
+from vecdb.errors import InvalidConfigError
 from vecdb.server.settings import load_config, settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def serve(**given: Any) -> None:
     flags = {name: value for name, value in given.items() if value not in (None, [])}
     config = load_config(flags, os.environ, file)
 
-    from vecdb.server.running import run_server  # noqa: PLC0415 - grpc and the engine are only needed here
+    try:
+        from vecdb.server.running import run_server  # noqa: PLC0415 - grpc and the engine are only needed here
+    except ModuleNotFoundError as error:
+        raise InvalidConfigError(f"a server needs {error.name}; run: pip install 'vecdb[server]'") from error
 
     def announce(service: Service) -> None:
         if as_json:

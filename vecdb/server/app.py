@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import grpc
+from google.protobuf.internal import api_implementation
 
 from vecdb import config as limits
 from vecdb.checks.addresses import Address
@@ -31,7 +32,7 @@ from vecdb.server.exchange import Observer
 from vecdb.server.health import HEALTH, HealthService
 from vecdb.server.identity import Identity
 from vecdb.server.keyring import KeyRing
-from vecdb.server.logs import configure_logs, remove_logs
+from vecdb.server.logs import logging_to
 from vecdb.server.metrics import Metrics
 from vecdb.server.scopes import RULES
 from vecdb.server.settings import ServerConfig
@@ -78,7 +79,8 @@ class Service:
         self._addresses: list[Address] = []
         self._is_stopped = False
         with contextlib.ExitStack() as undo:
-            undo.callback(remove_logs, configure_logs(config, stream))
+            undo.enter_context(logging_to(stream, config))
+            check_protobuf()
             self._certificates = certificates(config)
             keyring = None if config.keys is None else KeyRing(config.keys)
             self._admission = Admission(
@@ -225,6 +227,12 @@ def channel_options(config: ServerConfig, *, share_port: bool = False) -> list[t
         ("grpc.so_reuseport", int(share_port)),
         ("grpc.enable_channelz", 0),
     ]
+
+
+def check_protobuf() -> None:
+    """InvalidConfigError when protobuf would parse requests in Python: slowly, and as deeply nested as they come."""
+    if api_implementation.Type() == "python":
+        raise InvalidConfigError("protobuf runs without its compiled parser; reinstall it for this platform")
 
 
 def _ms(seconds: float) -> int:

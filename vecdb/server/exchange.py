@@ -72,6 +72,7 @@ class Exchange:
         self.ticket: Ticket | None = None
         self.received_bytes = 0
         self.sent_bytes = 0
+        self._unanswered = 0
 
     # --- from the door to the servicer ------------------------------------------------------------------------------
 
@@ -149,6 +150,7 @@ class Exchange:
     def _message(self, body: bytes) -> Any:
         self._hold(len(body))
         self.received_bytes += len(body)
+        self._unanswered += 1
         try:
             message = self._handler.request_deserializer(body)
         except Exception as error:
@@ -182,6 +184,7 @@ class Exchange:
                 reply_bytes=len(body),
             )
         self.sent_bytes += len(body)
+        self._unanswered -= 1
         self._touched = time.monotonic()
         return body
 
@@ -222,8 +225,11 @@ class Exchange:
 
     @property
     def is_quiet(self) -> bool:
-        """True when the call has for a while done nothing but wait for its client."""
-        return self._waits and time.monotonic() - self._touched > DRAIN_QUIET_S
+        """True when the call has for a while done nothing but wait for its client: all it was sent has a reply.
+
+        A servicer may read ahead in a thread of its own, so waiting for a message alone does not tell.
+        """
+        return self._waits and self._unanswered <= 0 and time.monotonic() - self._touched > DRAIN_QUIET_S
 
 
 class SingleAnswer:

@@ -6,10 +6,12 @@ the types, not the texts, which may quote a request.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TextIO, TypeAlias
 
@@ -65,18 +67,20 @@ class JsonFormatter(MaskingFormatter):
         return msgspec.json.encode(entry).decode()
 
 
-def configure_logs(config: ServerConfig, stream: TextIO) -> logging.Handler:
-    """Send what vecdb and gRPC log to `stream`; returns the handler, to be removed by `remove_logs`."""
+@contextlib.contextmanager
+def logging_to(stream: TextIO, config: ServerConfig) -> Iterator[None]:
+    """Send what vecdb and gRPC log to `stream` while the block lasts."""
     handler = logging.StreamHandler(stream)
     text = MaskingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if config.log_format == "json" else text)
+    root = logging.getLogger(ROOT)
+    level = root.level
     for name in (ROOT, "grpc"):
         logging.getLogger(name).addHandler(handler)
-    logging.getLogger(ROOT).setLevel(config.log_level.upper())
-    return handler
-
-
-def remove_logs(handler: logging.Handler) -> None:
-    """Undo `configure_logs`."""
-    for name in (ROOT, "grpc"):
-        logging.getLogger(name).removeHandler(handler)
+    root.setLevel(config.log_level.upper())
+    try:
+        yield
+    finally:
+        for name in (ROOT, "grpc"):
+            logging.getLogger(name).removeHandler(handler)
+        root.setLevel(level)

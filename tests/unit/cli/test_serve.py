@@ -52,6 +52,15 @@ def test_a_bad_value_names_its_flag(shell: Shell) -> None:
     assert "--threads is 0;" in outcome.err
 
 
+def test_a_missing_part_is_named_with_how_to_install_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("grpc_health", "vecdb.server.health", "vecdb.server.app", "vecdb.server.running"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, "grpc_health.v1", None)
+    outcome = shell("serve", "--data", "d")
+    assert outcome.code == 2
+    assert "pip install 'vecdb[server]'" in outcome.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_starts_serves_and_ends_cleanly_when_asked(tmp_path: Path, number: signal.Signals) -> None:
     command = [

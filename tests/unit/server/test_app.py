@@ -9,12 +9,13 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.internal import api_implementation
 
 from tests.unit.server.conftest import Serve
 from tests.unit.server.echo import bindings, call_raw
 from tests.unit.server.test_dispatch import SEARCH
 from vecdb.errors import InvalidConfigError
-from vecdb.server.app import channel_options, serving
+from vecdb.server.app import Service, channel_options, serving
 from vecdb.server.settings import ServerConfig
 
 
@@ -58,6 +59,13 @@ def test_grpc_is_told_every_limit_of_the_configuration() -> None:
     assert options["grpc.max_concurrent_streams"] == 7
     assert options["grpc.server_handshake_timeout_ms"] == 1500
     assert (options["grpc.so_reuseport"], options["grpc.enable_channelz"]) == (0, 0)
+
+
+def test_a_server_does_not_parse_requests_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_implementation, "Type", lambda: "python")
+    config = ServerConfig(data=str(tmp_path), listen=("127.0.0.1:0",))
+    with pytest.raises(InvalidConfigError, match="protobuf"):
+        Service(config, bindings(), log_stream=io.StringIO())
 
 
 def test_reflection_is_there_only_where_it_is_asked_for(serve: Serve) -> None:

@@ -72,6 +72,25 @@ def test_a_malformed_body_is_the_callers_fault(served: Served, path: str, body: 
     _settle(served)
 
 
+def _enclosed(field: int, body: bytes) -> bytes:
+    """A message whose `field` is the message `body`, on the wire."""
+    length, size = len(body), bytearray()
+    while length > 0x7F:
+        size.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([field << 3 | 2, *size, length]) + body
+
+
+def test_a_filter_nested_beyond_measure_is_the_callers_fault(served: Served) -> None:
+    filters = b""
+    for _ in range(10_000):
+        filters = _enclosed(3, filters)  # Filter.negated
+    body = _enclosed(3, _enclosed(6, filters))  # SearchRequest.options, SearchOptions.filter
+    shallow = search_service_pb2.SearchRequest.FromString(_enclosed(3, _enclosed(6, _enclosed(3, b""))))
+    assert shallow.options.filter.HasField("negated")
+    assert code_of(lambda: call_raw(served.channel, SEARCH, body)) == Code.INVALID_ARGUMENT
+
+
 def test_a_call_without_any_message_is_the_callers_fault(serve: Serve) -> None:
     served = serve()
     call = served.channel.stream_stream(SEARCH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tests.unit.server.conftest import Serve
 from tests.unit.server.echo import call_raw, code_of
 from tests.unit.server.test_dispatch import SEARCH, STREAM, WAIT_S, Blocking
 from vecdb._pb.v1 import search_service_pb2
+from vecdb.errors import VecDBError
 from vecdb.server.call import Call
 from vecdb.server.drain import StopSignals
 
@@ -106,6 +108,40 @@ def test_a_busy_stream_ends_with_its_next_message(serve: Serve) -> None:
         next(replies)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert "stopping" in str(caught.value.details())
+    stopping.join()
+
+
+def _end_of(requests: Iterator[Any]) -> None:
+    with contextlib.suppress(VecDBError):
+        next(requests, None)
+
+
+def test_a_stream_that_reads_ahead_may_finish_what_it_has(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for its client in one thread and works in another; with no patience at all it is still not cut off."""
+    monkeypatch.setattr("vecdb.server.exchange.DRAIN_QUIET_S", -1.0)
+    block = Blocking()
+
+    def search(requests: Iterator[Any], call: Call) -> Iterator[Any]:
+        first = next(requests)
+        threading.Thread(target=code_of, args=(lambda: _end_of(requests),)).start()
+        block(first, call)
+        yield search_service_pb2.SearchStreamResponse(number=first.number)
+
+    served = serve(SearchStream=search)
+    hold = threading.Event()
+
+    def bodies() -> Iterator[bytes]:
+        yield search_service_pb2.SearchStreamRequest(number=7).SerializeToString()
+        hold.wait(WAIT_S)
+
+    replies = served.channel.stream_stream(STREAM)(bodies(), timeout=WAIT_S)
+    assert block.entered.acquire(timeout=WAIT_S)
+    stopping = _stop(served.service)
+    assert served.service.dispatch.draining.wait(WAIT_S)
+    stopping.join(0.1)  # a drain that does not see the work ends within this
+    block.release.set()
+    assert search_service_pb2.SearchStreamResponse.FromString(next(replies)).number == 7
+    hold.set()
     stopping.join()
 
 
