@@ -116,7 +116,8 @@ def scan_rows(
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
-        scratch.reserve(64, rerank + 1, max(padded, dim), limit)
+        # The candidates that are worth an exact comparison are listed where a walk lists the rows it has seen.
+        scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
         kernels.scan_rows(
             plan.address,
             scratch.address,
