@@ -139,6 +139,8 @@ class Exchange:
             self._waits = True
             try:
                 body = next(bodies, None)
+            except grpc.RpcError as error:
+                raise as_error(error, self.method) from error
             finally:
                 self._waits = False
                 self._touched = time.monotonic()

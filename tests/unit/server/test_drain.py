@@ -123,7 +123,7 @@ def test_a_stream_that_reads_ahead_may_finish_what_it_has(serve: Serve, monkeypa
 
     def search(requests: Iterator[Any], call: Call) -> Iterator[Any]:
         first = next(requests)
-        threading.Thread(target=code_of, args=(lambda: _end_of(requests),)).start()
+        threading.Thread(target=_end_of, args=(requests,)).start()
         block(first, call)
         yield search_service_pb2.SearchStreamResponse(number=first.number)
 
