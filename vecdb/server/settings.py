@@ -95,7 +95,7 @@ class ServerConfig:
     connection_age_s: float = setting(limits.CONNECTION_AGE_S, seconds(1), "Renew connections after this long.")
     keepalive_s: float = setting(limits.KEEPALIVE_S, seconds(1), "Ping quiet connections this often.")
     keepalive_timeout_s: float = setting(limits.KEEPALIVE_TIMEOUT_S, seconds(1), "Time for the answer to a ping.")
-    token_secret: str | None = setting(None, text(), "Key that page tokens are signed with; default: random.")
+    token_secret: str | None = setting(None, text(), "Key of page tokens; default: one for these data.")
 
     def __post_init__(self) -> None:
         for entry in fields(self):

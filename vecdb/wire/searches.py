@@ -16,7 +16,7 @@ from vecdb.checks.options import check_count, check_ef, check_seq, check_target_
 from vecdb.config import SEARCH_BATCH_MAX
 from vecdb.errors import FieldNotFoundError, InvalidRequestError, LimitExceededError
 from vecdb.filters import read_filter
-from vecdb.types import Explain, FilterStep, SearchResult, SegmentPlan
+from vecdb.types import Explain, FilterStep, FloatArray, SearchResult, SegmentPlan
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import put_ids, read_ids
 from vecdb.wire.metadata import put_stored, read_metadata
@@ -129,14 +129,18 @@ def put_hits(message: search_service_pb2.Hits, results: Sequence[SearchResult], 
     put_ids(message.ids, [record_id for result in results for record_id in result.ids], packed=packed)
     if not results:
         return
-    put_numbers(message.scores, np.concatenate([result.scores for result in results]), packed=packed)
-    put_numbers(message.distances, np.concatenate([result.distances for result in results]), packed=packed)
+    put_numbers(message.scores, _joined([result.scores for result in results]), packed=packed)
+    put_numbers(message.distances, _joined([result.distances for result in results]), packed=packed)
     if results[0].metadata is not None:
         column = [item for result in results for item in result.metadata or ()]
         put_stored(message.metadata, column, packed=packed)
     rows: list[Any] = [result.vectors for result in results]
     if rows[0] is not None:
         put_vectors(message.vectors, np.concatenate(rows), packed=packed)
+
+
+def _joined(columns: list[FloatArray]) -> FloatArray:
+    return columns[0] if len(columns) == 1 else np.concatenate(columns)
 
 
 def read_hits(
