@@ -17,9 +17,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--seed N` repeats a run whose random tests failed."""
+    """`--seed N` repeats a run whose random tests failed; `--fronts all` runs the conformance suite on every server."""
     parser.addoption(
         "--seed", type=int, default=None, help="seed of the `rng` fixture; default: random, shown on failure"
+    )
+    parser.addoption(
+        "--fronts",
+        choices=("some", "all"),
+        default="some",
+        help="servers that each conformance test runs on: one or all",
     )
 
 

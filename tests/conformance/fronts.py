@@ -1,8 +1,8 @@
 """The ways to reach a database that must all behave alike: a directory, memory, a reader process beside the writer, and
 through servers (see `served_fronts`).
 
-A front makes databases with the methods of `DatabaseLike`. A new front is one class and one entry in `FRONTS`; every
-test of the suite then runs against it.
+A front makes databases with the methods of `DatabaseLike`. A new one is a class and an entry in `LOCAL` or `SERVED`;
+the suite then runs against it.
 """
 
 from __future__ import annotations
@@ -118,14 +118,19 @@ class ReaderProcessFront(LocalFront):
         return SplitDatabase(directory / "db")
 
 
-FRONTS: dict[str, Callable[[], Front]] = {
+LOCAL: dict[str, Callable[[], Front]] = {
     "directory": DirectoryFront,
     "memory": MemoryFront,
     "reader-process": ReaderProcessFront,
+}
+SERVED: dict[str, Callable[[], Front]] = {
     "server-threads": ThreadsFront,
     "server-process": ProcessFront,
     "server-async": AsyncFront,
 }
+"""A test runs on one of these, always the same, unless `--fronts all` is given: together they see the whole suite."""
+
+FRONTS = LOCAL | SERVED
 
 DATABASE_READS = ("list_collections", "__contains__", "verify")
 COLLECTION_READS = (

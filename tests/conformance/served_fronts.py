@@ -86,7 +86,7 @@ def serve_directory(pipe: Connection, folder: Path) -> None:
         keys=str(folder / "keys.json"),
     )
     with (
-        vecdb.open(config.data, config=SMALL) as database,
+        vecdb.open(config.data, config=SMALL, durability="async") as database,  # what a sync does, other fronts see
         serving(config, bind_services(database, config), database=database, log_stream=io.StringIO()) as service,
     ):
         pipe.send(("addresses", service.addresses))
@@ -140,7 +140,7 @@ class AsyncFront(ServedFront):
 
 
 class Visitor:
-    """A connection to a server, looking like a database of the test's own: empty at first, and its backups are at hand."""
+    """A connection to a server, looking like a database of the test's own: empty, and with its backups at hand."""
 
     def __init__(self, database: Any, backups: Path) -> None:
         self._database, self._backups = database, backups
@@ -210,7 +210,7 @@ class Blocking:
         self._loop.run(self._target.__aenter__())
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         self._loop.run(self._target.__aexit__(*error))
 
     def iterate(self, **options: Any) -> Iterator[Record]:
