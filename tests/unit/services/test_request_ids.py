@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from vecdb._pb.v1 import record_service_pb2 as pb
 from vecdb.errors import CancelledError, InvalidRequestError, RecordExistsError
 from vecdb.server import request_ids
 from vecdb.server.principals import Principal
-from vecdb.server.request_ids import RequestIds
+from vecdb.server.request_ids import Claim, RequestIds
 
 
 class Counted:
@@ -73,44 +72,43 @@ def test_a_write_that_failed_is_done_when_it_is_repeated() -> None:
     assert table.once(call(), "one", message(), work) == 1
 
 
+class Repetition:
+    """A claim made by another thread, which is known to wait."""
+
+    def __init__(self, table: RequestIds) -> None:
+        self.claim: Claim[Any] | None = None
+        self._table, self._waits, self._call = table, threading.Event(), call()
+        self._call.check = self._waits.set
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+        assert self._waits.wait(10)
+
+    def _ask(self) -> None:
+        self.claim = self._table.claim(self._call, "one", 1)
+
+    def end(self) -> Claim[Any]:
+        self._thread.join(10)
+        assert self.claim is not None
+        return self.claim
+
+
 def test_a_repetition_during_the_first_waits_for_its_answer() -> None:
-    table, work = RequestIds(), Counted()
-    begun, may_end = threading.Event(), threading.Event()
-    answers: list[int] = []
-
-    def slow() -> int:
-        begun.set()
-        assert may_end.wait(10)
-        return work()
-
-    def ask(what: Callable[[], int]) -> None:
-        answers.append(table.once(call(), "one", message(), what))
-
-    first = threading.Thread(target=ask, args=(slow,))
-    first.start()
-    assert begun.wait(10)
-    second = threading.Thread(target=ask, args=(work,))
-    second.start()
-    may_end.set()
-    first.join(10)
-    second.join(10)
-    assert answers == [1, 1]
+    table = RequestIds()
+    first = table.claim(call(), "one", 1)
+    second = Repetition(table)
+    first.keep("done")
+    assert second.end().answer == "done"
 
 
-def test_a_repetition_does_what_the_first_failed_to_do() -> None:
-    table, work = RequestIds(), Counted()
-    claim = table.claim(call(), "one", 1)
-    answers: list[int] = []
-
-    def ask() -> None:
-        found = table.claim(call(), "one", 1)
-        answers.append(work() if found.answer is None else -1)
-
-    second = threading.Thread(target=ask)
-    second.start()
-    claim.drop()
-    second.join(10)
-    assert answers == [1]
+def test_a_repetition_takes_over_what_the_first_failed_to_do() -> None:
+    table = RequestIds()
+    first = table.claim(call(), "one", 1)
+    second = Repetition(table)
+    first.drop()
+    taken = second.end()
+    assert taken.answer is None
+    taken.keep("done after all")
+    assert table.claim(call(), "one", 1).answer == "done after all"
 
 
 def test_who_waits_for_an_answer_and_is_gone_stops_waiting() -> None:
