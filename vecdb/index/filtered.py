@@ -19,7 +19,7 @@ from vecdb.index.scratch import thread_scratch
 from vecdb.index.search import BATCH_QUERIES, RERANK_EXTRA, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.layout import STATS
+from vecdb.kernels.layout import SHARE_UNIT, STATS
 from vecdb.kernels.native import kernels
 from vecdb.types import FloatArray
 
@@ -36,16 +36,21 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a filtered graph search goes: see `kernels.filtered.search_kept`. `widen` and `growth` are in 1/64."""
+    """How far a filtered graph search goes: see `kernels.filtered.search_kept`. `widen` and `growth` are in 1/64.
+
+    `share` of the rows is kept; queries that have far fewer around them get a pool of `far` kept rows (0: no answer).
+    """
 
     ef: int
     widen: int
     widest: int
     growth: int
+    share: float = 0.0
+    far: int = 0
 
 
 class KeptHits(NamedTuple):
-    """Hits of many queries, and int32 figures (q, 4): rows scored, links followed, kept in the pool, pool was full."""
+    """Hits of many queries, and int32 figures (q, 4): rows scored, links followed, kept in the pool, effort too small."""
 
     hits: BatchHits
     stats: npt.NDArray[np.int32]
@@ -61,13 +66,14 @@ def search_kept(
         return KeptHits(hits, stats)
     outputs = [column.ctypes.data for column in hits]
     effort = min(max(reach.ef, limit, 1), EF_MAX)
-    widest = min(max(reach.widest, effort), POOL_MAX)
+    widest, far = min(max(reach.widest, effort), POOL_MAX), min(reach.far, POOL_MAX)
+    share = min(max(int(reach.share * SHARE_UNIT), 0), SHARE_UNIT)
     source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
     words, bits = kept.words.ctypes.data, 64 * len(kept.words)
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
-        scratch.reserve(segment.rows, widest, segment.quantizer.padded, limit)
+        scratch.reserve(segment.rows, max(widest, far), segment.quantizer.padded, limit)
         kernels.search_kept(
             plan,
             scratch.address,
@@ -79,6 +85,8 @@ def search_kept(
             reach.widen,
             widest,
             reach.growth,
+            share,
+            far,
             rerank,
             words,
             bits,

@@ -70,4 +70,5 @@ BLOCK_WORDS: Final = 32  # words of a bitmap over the slots of a block of a colu
 IN_RANGE: Final = 0  # what `match_column` looks for: keys of a range,
 IN_CODES: Final = 1  # keys whose bits are set,
 IN_KEYS: Final = 2  # keys of a sorted list
-STATS: Final = 4  # int32 figures of each query: rows scored, rows whose links were followed, kept rows, pool was full
+SHARE_UNIT: Final = 1 << 16  # the share of kept rows is an integer of these
+STATS: Final = 4  # int32 figures of each query: rows scored, links followed, kept rows, effort was too small

@@ -84,6 +84,54 @@ def test_too_little_widening_is_made_up_for_where_few_rows_are_kept(rng: np.rand
     assert stats[0, 1] > 40
 
 
+def far_half(vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """The half of the rows that lies farther along the direction of the query."""
+    places = vectors @ query
+    mask: npt.NDArray[np.bool_] = places < np.median(places)
+    return mask
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_query_far_from_all_kept_rows_is_answered_by_a_walk_among_them(
+    metric: Metric, contiguous: bool, rng: np.random.Generator
+) -> None:
+    vectors = random_rows(rng)
+    first = 640 if contiguous else -1
+    slots = (np.arange(ROWS) + first if contiguous else rng.permutation(5_000)[:ROWS]).astype(np.uint32)
+    segment, query = make_segment(vectors, metric, slots), 3 * random_rows(rng, 1)
+    mask = far_half(vectors, query[0])
+    reach = Reach(20, 20, 20_000, 32, share=0.5, far=200)
+    hits, stats = search_kept(segment, query, 10, reach, Kept(bits_of(slots, mask), first))
+    want = truth(segment, vectors, slots, query[0], mask, 10)
+    assert set(found_slots(hits, 0)) <= set(slots[mask].tolist())
+    assert len(set(found_slots(hits, 0)) & set(want)) >= 8
+    assert stats[0, 2] == 200, "the pool holds as many kept rows as `far` says"
+
+
+def test_a_query_far_from_all_kept_rows_gets_no_answer_where_a_walk_among_them_is_not_wanted(
+    rng: np.random.Generator,
+) -> None:
+    vectors = random_rows(rng)
+    segment, query = make_segment(vectors, "l2"), 3 * random_rows(rng, 1)
+    kept = Kept(as_bits(far_half(vectors, query[0])))
+    hits, stats = search_kept(segment, query, 10, Reach(20, 20, 20_000, 32, share=0.5, far=0), kept)
+    assert hits.counts[0] == 0
+    assert stats[0, 3] == 1
+
+
+def test_a_walk_among_kept_rows_leaves_nothing_behind_for_the_next_search(rng: np.random.Generator) -> None:
+    vectors = random_rows(rng)
+    segment, far = make_segment(vectors, "l2"), 3 * random_rows(rng, 1)
+    near, everything = random_rows(rng, 1), Kept(np.full(ROWS // 64 + 1, 2**64 - 1, dtype=np.uint64))
+    before, _ = search_kept(segment, near, 10, FAR, everything)
+    search_kept(
+        segment, far, 10, Reach(20, 20, 20_000, 32, share=0.5, far=200), Kept(as_bits(far_half(vectors, far[0])))
+    )
+    after, _ = search_kept(segment, near, 10, FAR, everything)
+    assert found_slots(after, 0) == found_slots(before, 0)
+
+
 def test_a_filter_that_keeps_nothing_gives_no_hits(rng: np.random.Generator) -> None:
     segment = make_segment(random_rows(rng, 300), "l2")
     hits, _ = search_kept(segment, random_rows(rng, 3), 5, FAR, Kept(np.zeros(5, dtype=np.uint64)))
