@@ -50,7 +50,7 @@ class Reach:
 
 
 class KeptHits(NamedTuple):
-    """Hits of many queries, and int32 figures (q, 4): rows scored, links followed, kept in the pool, effort too small."""
+    """Hits of many queries, and int32 figures (q, 4): rows scored, links followed, kept in the pool, too little."""
 
     hits: BatchHits
     stats: npt.NDArray[np.int32]

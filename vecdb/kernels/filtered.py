@@ -127,7 +127,8 @@ def walk(
 ) -> tuple[int, int, int, int]:
     """Best-first search of level 0, as `traverse.beam_search`; returns (pool size, rows seen, capacity, 0).
 
-    Ends early, with 1 in the last place, where the pool holds less than a FAR_RATIO-th of the kept rows that `share` promises.
+    Ends early, with 1 in the last place, where the pool holds less than a FAR_RATIO-th of the kept rows that `share`
+    promises.
     """
     query, pool = load_i64(scratch + QUERY_CODES), load_i64(scratch + POOL)
     distance = code_distance(column_row(plan + CODES, entry), query, load_i64(plan + PADDED))

@@ -5,8 +5,8 @@ pool. It begins at kept rows drawn from the whole segment and at those around th
 neighbours, and, where these are few, to the kept neighbours of the others (as ACORN-1 does: Patel et al., 2024, section
 5.2). Only kept rows are scored.
 
-A filter is a bitmap over slots (uint64 words); a row's slot comes from the segment's slots, or, where they have no gaps,
-from the first of them.
+A filter is a bitmap over slots (uint64 words); a row's slot comes from the segment's slots, or, where they have no
+gaps, from the first of them.
 Promises: the pool holds kept rows only. The drawn rows depend on the segment's size alone, so answers are repeatable.
 Invariants: slots and rows read from a damaged file lead nowhere outside the bitmap and the columns; the visited bitset
 is all zero afterwards. Rows hopped over are noted from the far end of the list of seen rows; together they are fewer
@@ -46,9 +46,9 @@ from vecdb.kernels.traverse import (
 )
 
 ENOUGH_NEIGHBOURS = 48
-"""New kept rows of one expansion after which no further row is hopped over. Measured on 116,659 sentence embeddings with
-half of them kept, those on the other side: 16, 24, 32 and 48 reach recall .95 at 170, 160, 150 and 150 us, and 48 needs
-the smallest pool."""
+"""New kept rows of one expansion after which no further row is hopped over. Measured on 116,659 sentence embeddings,
+the half on the other side kept: 16, 24, 32 and 48 reach recall .95 in 170, 160, 150 and 150 us, and 48 needs the
+smallest pool."""
 
 SEEDS = 64
 """Kept rows drawn to begin at. 16 times as many gained less than .01 of recall, for 40 us."""
