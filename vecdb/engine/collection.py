@@ -15,7 +15,7 @@ from vecdb.engine import hit_results, search
 from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.explaining import Stopwatch, explained
-from vecdb.engine.filtered_search import search_matches
+from vecdb.engine.filtered_search import explained_hits, search_matches
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
 from vecdb.engine.index_operations import check_index
@@ -131,15 +131,13 @@ class Collection(RecordWrites[WriteResult], RecordReads):
             if clock is not None:
                 clock.lap("filter")
             parts: tuple[SegmentPlan, ...] = ()
-            if matches is not None:
-                listed, parts = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
-                hits = listed[0]
-            elif clock is not None:
-                hits, parts = search.explained_search(found, vector, limit, effort)
+            if clock is not None:
+                hits, parts = explained_hits(found, vector, limit, effort, matches)
+                clock.lap("search")
+            elif matches is not None:
+                [hits] = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
             else:
                 hits = search.search_field(found, vector, limit, effort)
-            if clock is not None:
-                clock.lap("search")
             result = hit_results.search_result(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
@@ -181,7 +179,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
             if matches is None:
                 hits = search.search_field_batch(found, matrix, limit, effort, threads)
             else:
-                hits, _ = search_matches(found, matrix, limit, effort, matches, threads)
+                hits = search_matches(found, matrix, limit, effort, matches, threads)
             results = hit_results.batch_results(
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )

@@ -80,9 +80,10 @@ def draw_seeds(plan: int, scratch: int, share: int, kept: int, slots: int, first
     for _ in range(2 * SEEDS * SHARE_UNIT // max(share, 1)):
         if count == SEEDS:
             break
-        # Knuth's linear congruential generator for MMIX (The Art of Computer Programming 2, section 3.3.4)
-        state = (state * 6364136223846793005 + 1442695040888963407) & 0x7FFFFFFFFFFFFFFF
-        row = ((state >> 32) * rows) >> 31
+        # The linear congruential generator that the C standard prints for rand(): no product leaves 63 bits, which
+        # matters, for LLVM is told that integers do not overflow. Its high bits, the better ones, choose the row.
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        row = (state * rows) >> 31
         if is_kept(plan, row, kept, slots, first_slot):
             count = see(scratch, row, count)
     return count
