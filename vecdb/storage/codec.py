@@ -74,6 +74,9 @@ _U32 = struct.Struct(">I")
 _SEALED_HEAD = struct.Struct(">IH")  # checksum and id key length of a record
 _BITMAP_BYTES: Final = DEAD_BLOCK_SLOTS // 8
 _ID_START: Final = _RECORD_HEAD.size
+_NOT_MSGPACK: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What decoding raises: text that is no UTF-8 is told by Python's own error where it is the key of a dict."""
+
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 _decode_msgpack = msgspec.msgpack.Decoder().decode
 
@@ -190,7 +193,7 @@ def decode_records(keys: Sequence[bytes], values: Sequence[Value]) -> tuple[list
         end = start + length
         try:
             metadata = decode(content[end:])
-        except msgspec.MsgspecError:
+        except _NOT_MSGPACK:
             raise corrupt_value(Table.RECORDS, key, "holds no metadata") from None
         if type(metadata) is not dict:
             raise corrupt_value(Table.RECORDS, key, "holds no metadata")
@@ -290,7 +293,7 @@ def decode_struct(table: Table, key: bytes, value: Value, type_: type[T]) -> T:
     payload = open_value(table, key, value)
     try:
         decoded: T = _decoder(type_).decode(payload)  # type: ignore[arg-type]
-    except msgspec.MsgspecError:
+    except _NOT_MSGPACK:
         raise corrupt_value(table, key, "is not what this table holds") from None
     return decoded
 
