@@ -21,6 +21,7 @@ from vecdb.engine.search import FieldHits, explained_search, merged
 from vecdb.index.columns import bits_from
 from vecdb.index.filtered import Kept, scan_rows, search_kept
 from vecdb.index.search import BatchHits
+from vecdb.kernels.layout import AMONG_KEPT, TOO_LITTLE
 from vecdb.types import FloatArray, SegmentPlan
 
 if TYPE_CHECKING:
@@ -110,9 +111,11 @@ class SegmentSearch(NamedTuple):
         kept = Kept(words, first_slot if self.view.slot_map.is_contiguous else -1, self.matches.address)
         hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, kept, self.threads)
         name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
+        if self.explain and (stats[:, 3] == AMONG_KEPT).any():
+            name = "graph of the matches"
         short = self._short(hits, stats)
         if len(short):
-            name, scored = "graph, then scan of the matches", scored + len(self._rows()) * len(short)
+            name, scored = f"{name}, then scan of the matches", scored + len(self._rows()) * len(short)
             hits = self._completed(hits, short)
         hops = int(stats[:, 1].sum()) if self.explain else 0
         return Part(hits, self._plan(name, scored, choice.reach.ef, hops))
@@ -129,11 +132,12 @@ class SegmentSearch(NamedTuple):
 
     def _short(self, hits: BatchHits, stats: Counts) -> Rows | tuple[()]:
         """Queries that the walk has not answered in full."""
-        if len(self.queries) == 1 and hits.counts.item(0) == self.limit and stats.item(0, 3) == 0:
+        if len(self.queries) == 1 and hits.counts.item(0) == self.limit and stats.item(0, 3) != TOO_LITTLE:
             return ()
-        short = np.flatnonzero((hits.counts < self.limit) | (stats[:, 3] > 0))
+        short = np.flatnonzero((hits.counts < self.limit) | (stats[:, 3] == TOO_LITTLE))
         if len(short):
-            short = short[(hits.counts[short] < min(self.limit, len(self._rows()))) | (stats[short, 3] > 0)]
+            fewer = hits.counts[short] < min(self.limit, len(self._rows()))
+            short = short[fewer | (stats[short, 3] == TOO_LITTLE)]
         return short.astype(np.int32)
 
     def _completed(self, hits: BatchHits, short: Rows | tuple[()]) -> BatchHits:

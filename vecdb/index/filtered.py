@@ -54,7 +54,7 @@ class Reach:
 
 
 class KeptHits(NamedTuple):
-    """Hits of many queries, and int32 figures (q, 4): rows scored, links followed, kept in the pool, too little."""
+    """Hits of many queries, and int32 figures (q, STATS): see `kernels.layout`."""
 
     hits: BatchHits
     stats: npt.NDArray[np.int32]

@@ -18,10 +18,12 @@ from vecdb.kernels.intrinsics import load_i32, load_i64, prefetch, store_i32, st
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.kept import is_kept, walk_among_kept
 from vecdb.kernels.layout import (
+    AMONG_KEPT,
     BEST,
     BEST_ROWS,
     CODES,
     DIM,
+    ENOUGH,
     ENTRY,
     HALF,
     LINKS,
@@ -33,6 +35,7 @@ from vecdb.kernels.layout import (
     SEEN,
     SHARE_UNIT,
     STATS,
+    TOO_LITTLE,
     VECTORS,
     VISITED,
 )
@@ -203,7 +206,7 @@ def find_kept(
     slots: int,
     first_slot: int,
 ) -> tuple[int, int, int, int]:
-    """Fill the pool with kept rows; returns (how many, rows followed, rows scored, 1 where more effort is needed)."""
+    """Fill the pool with kept rows; returns (how many, rows followed, rows scored, how it went)."""
     followed, total = 0, 0
     found, short = 0, True
     size, capacity, is_far = 0, 0, 0
@@ -220,8 +223,8 @@ def find_kept(
             break
     if is_far and far > 0:
         found, seen = walk_among_kept(plan, scratch, entry, far, share, kept, slots, first_slot)
-        return found, followed + found, total + seen, 1 if found < limit else 0
-    return found, followed, total, 1 if short and (is_far or capacity >= widest) else 0
+        return found, followed + found, total + seen, TOO_LITTLE if found < limit else AMONG_KEPT
+    return found, followed, total, TOO_LITTLE if short and (is_far or capacity >= widest) else ENOUGH
 
 
 @kernel
