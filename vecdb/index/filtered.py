@@ -124,7 +124,8 @@ def scan_rows(
     source, dim, given = queries.ctypes.data, queries.shape[1], rows.ctypes.data
 
     def answer(first: int, last: int, scratch: Scratch) -> None:
-        scratch.reserve(64, rerank + 1, max(padded, dim), limit)
+        # The candidates that are worth an exact comparison are listed where a walk lists the rows it has seen.
+        scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
         kernels.scan_rows(
             plan.address, scratch.address, source, first, last, limit, rerank, given, len(rows), *answers.addresses
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -212,3 +215,31 @@ def test_equal_distances_are_in_the_order_of_slots(rng: np.random.Generator) -> 
     rows = np.arange(300, dtype=np.int32)
     hits = scan_rows(segment.plan, segment.quantizer.padded, vectors[:1], 20, rows, exact=True)
     assert found_slots(hits, 0) == sorted(slots[:100].tolist())[:20]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("limit", [10, 500])
+def test_a_scan_in_a_fresh_thread_writes_only_where_there_is_room(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, limit: int, *, exact: bool
+) -> None:
+    """Each buffer of the thread's scratch is followed by bytes that must stay as they are."""
+    guards: list[Any] = []
+
+    def guarded(shape: tuple[int, ...], dtype: Any) -> Any:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        raw = np.full(size + 8_192, 0xAB, dtype=np.uint8)
+        start = -raw.ctypes.data % 64
+        guards.append(raw[start + size :])
+        return raw[start : start + size].view(dtype).reshape(shape)
+
+    monkeypatch.setattr("vecdb.index.scratch.aligned_empty", guarded)
+    segment, queries = make_segment(random_rows(rng), "l2"), random_rows(rng, 1)
+    rows = np.arange(ROWS, dtype=np.int32)
+    padded = segment.quantizer.padded
+    scan = threading.Thread(
+        target=scan_rows, args=(segment.plan, padded, queries, limit, rows), kwargs={"exact": exact}
+    )
+    scan.start()
+    scan.join()
+    assert guards
+    assert all((guard == 0xAB).all() for guard in guards)
