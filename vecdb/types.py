@@ -138,7 +138,10 @@ class FilterStep:
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """What was done in one segment (or the tail): "graph", "scan of matches", "scan of all", or one after the other.
+    """What was done in one segment (or the tail).
+
+    "graph", "graph of the matches" (among them alone, from a query far from all of them), "scan of the matches", "exact
+    scan" (of the matches), or one after the other.
 
     `matches` are the rows that the filter keeps there (all live rows without a filter); `estimated` is the number that
     the plan was chosen by. `ef` is 0 where no graph was searched, `hops` are the rows whose links were followed.

@@ -94,6 +94,9 @@ class ChecksFilters(Database, Protocol):
     def search_matching(self, query: Matrix, k: int, condition: Condition) -> Hits:
         """The k nearest of those that match."""
 
+    def index_everything(self) -> None:
+        """Index every column that conditions are about, not only INDEXED ones; returns when it is done."""
+
 
 class MakeDatabase(Protocol):
     """Makes a Database, importing its library."""

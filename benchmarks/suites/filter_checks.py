@@ -67,13 +67,20 @@ class Table:
 
 
 def judge(
-    table: Table, row_of: Mapping[str, int], conditions: Sequence[Condition], answers: Sequence[Mapping[str, Any]]
+    table: Table,
+    row_of: Mapping[str, int],
+    conditions: Sequence[Condition],
+    answers: Sequence[Mapping[str, Any]],
+    unindexed: int,
 ) -> dict[str, Any]:
-    """What was wrong with the answers (count, ids) to the first conditions; all of it should be 0."""
+    """What was wrong with the answers (count, ids) to the first conditions; all of it should be 0.
+
+    The first `unindexed` were asked before all columns were indexed.
+    """
     found = {"checked": len(answers), "wrong_counts": 0, "short_searches": 0, "wrong_hits": 0}
     found |= {"matching_none": 0, "unindexed": 0}
     examples: list[dict[str, Any]] = []
-    for condition, answer in zip(conditions, answers, strict=False):
+    for number, (condition, answer) in enumerate(zip(conditions, answers, strict=False)):
         mask = table.mask(condition)
         matching, rows = int(mask.sum()), [row_of.get(key, -1) for key in answer["ids"]]
         wrong = {
@@ -81,10 +88,10 @@ def judge(
             "short_searches": int(len(set(rows)) < min(WANTED, matching)),
             "wrong_hits": sum(row < 0 or not mask[row] for row in rows),
         }
-        for name, number in wrong.items():
-            found[name] += number
+        for name, times in wrong.items():
+            found[name] += times
         found["matching_none"] += matching == 0
-        found["unindexed"] += not columns_of(condition) <= set(INDEXED)
+        found["unindexed"] += number < unindexed and not columns_of(condition) <= set(INDEXED)
         if any(wrong.values()) and len(examples) < EXAMPLES:
             examples.append({"condition": condition, "matching": matching, "count": answer["count"], **wrong})
     return {**found, "examples": examples}

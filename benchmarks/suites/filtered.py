@@ -69,6 +69,9 @@ NUDGE: Final = 0.3
 
 QUERY_SEED: Final = 29
 CHECKS_DEFAULT: Final = 10_000
+UNINDEXED_CHECKS: Final = 300
+"""Random filters over two indexed columns and some without; the others find an index of every column."""
+
 PARTS: Final = ("ingest", "disk_mb", "memory", "points", "filtered", "checks")
 
 Places: TypeAlias = npt.NDArray[np.float64]
@@ -202,10 +205,11 @@ def _check(contest: FilteredContest, progress: Progress) -> None:
         contest.open(worker, one)
         limit_s = contest.left_s * 0.9  # the last check may take long, and closing takes time
         request = {"conditions": task.conditions_file, "answers": str(answers), "limit_s": limit_s}
+        request |= {"unindexed": UNINDEXED_CHECKS}
         seconds = contest.ask(worker, "check", **request)["seconds"]
         contest.ask(worker, "close")
     given = [json.loads(line) for line in answers.read_text(encoding="utf-8").splitlines()]
-    checks = judge(task.table, task.row_of, task.conditions, given)
+    checks = judge(task.table, task.row_of, task.conditions, given, UNINDEXED_CHECKS)
     run["checks"] = {"asked": len(task.conditions), "seconds": seconds, **checks}
     wrong = {name: checks[name] for name in ("wrong_counts", "short_searches", "wrong_hits")}
     progress(f"    {checks['checked']:,} random filters checked: {wrong}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -93,6 +93,7 @@ def test_random_bytes_are_corruption_for_every_reader(table: Table, value: bytes
 
 
 @given(st.sampled_from(Table), st.binary(max_size=80), st.binary(min_size=1, max_size=30))
+@example(Table.CATALOG, b"\x81\xa2\x00\x80", b"\x00")  # a dict with a key that is no UTF-8
 def test_sealed_nonsense_is_corruption_or_a_value(table: Table, payload: bytes, key: bytes) -> None:
     """A sound checksum does not make sound content: readers may not raise anything else."""
     for read in (

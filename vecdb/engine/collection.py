@@ -17,7 +17,7 @@ from vecdb.engine import hit_results, search
 from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.explaining import Stopwatch, explained
-from vecdb.engine.filtered_search import search_matches
+from vecdb.engine.filtered_search import explained_hits, search_matches
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
 from vecdb.engine.indexer import Effort as IndexEffort
@@ -126,15 +126,13 @@ class Collection(RecordWrites[WriteResult], RecordReads):
             if clock is not None:
                 clock.lap("filter")
             parts: tuple[SegmentPlan, ...] = ()
-            if matches is not None:
-                listed, parts = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
-                hits = listed[0]
-            elif clock is not None:
-                hits, parts = search.explained_search(found, vector, limit, effort)
+            if clock is not None:
+                hits, parts = explained_hits(found, vector, limit, effort, matches)
+                clock.lap("search")
+            elif matches is not None:
+                [hits] = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
             else:
                 hits = search.search_field(found, vector, limit, effort)
-            if clock is not None:
-                clock.lap("search")
             result = self._result(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)
         return result if clock is None else replace(result, explain=explained(parts, matches, clock))
 
@@ -176,7 +174,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
                 if matches is None:
                     hits += search.search_field_batch(found, part, limit, effort, threads)
                 else:
-                    hits += search_matches(found, part, limit, effort, matches, threads)[0]
+                    hits += search_matches(found, part, limit, effort, matches, threads)
             results = self._results(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)
         return BatchResult(results=results, limit=limit)
 

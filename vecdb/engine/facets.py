@@ -129,7 +129,7 @@ def _values(
 
 
 def _decode_all(record_keys: Sequence[bytes], values: Sequence[memoryview]) -> list[tuple[RecordId, Metadata]]:
-    return list(map(codec.decode_record, record_keys, values))
+    return list(zip(*codec.decode_records(record_keys, values), strict=True))
 
 
 def _scalars(leaves: Sequence[Any]) -> Iterator[FacetValue]:

@@ -9,8 +9,7 @@ Invariants: the caller keeps the View alive during the call. Concurrency: pure o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,41 +17,67 @@ import numpy.typing as npt
 from vecdb.engine import bitmap
 from vecdb.engine.filtering import Matches, PlaceMatches
 from vecdb.engine.planner import Choice, choose
-from vecdb.engine.search import FieldHits, merged
+from vecdb.engine.search import FieldHits, explained_search, merged
 from vecdb.index.columns import bits_from
 from vecdb.index.filtered import Kept, scan_rows, search_kept
 from vecdb.index.search import BatchHits
+from vecdb.kernels.layout import AMONG_KEPT, TOO_LITTLE
 from vecdb.types import FloatArray, SegmentPlan
 
 if TYPE_CHECKING:
     from vecdb.engine.effort import SearchEffort
     from vecdb.engine.view import FieldView, SegmentView
 
-Rows = npt.NDArray[np.int32]
+Rows: TypeAlias = npt.NDArray[np.int32]
+Counts: TypeAlias = npt.NDArray[np.int32]
 TAIL = -1
 """Number of the tail among the places of a field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Hits of one place, and what was done there."""
+class Part(NamedTuple):
+    """Hits of one place, and what was done there (None where nobody asked)."""
 
     hits: BatchHits
-    plan: SegmentPlan
+    plan: SegmentPlan | None
 
 
 def search_matches(
     field: FieldView, queries: FloatArray, limit: int, effort: SearchEffort, matches: Matches, threads: int = 1
+) -> list[FieldHits]:
+    """Return the hits of each query (q, dim) among the records that match."""
+    hits, _ = explained_matches(field, queries, limit, effort, matches, threads, explain=False)
+    return hits
+
+
+def explained_matches(
+    field: FieldView,
+    queries: FloatArray,
+    limit: int,
+    effort: SearchEffort,
+    matches: Matches,
+    threads: int = 1,
+    *,
+    explain: bool = True,
 ) -> tuple[list[FieldHits], tuple[SegmentPlan, ...]]:
-    """Return the hits of each query (q, dim) among the records that match, and how they were found."""
+    """As `search_matches`, with how they were found."""
     parts = []
     for view in field.segments:
         known = _place(matches, field.schema.number, view.entry.number, view)
-        parts.append(SegmentSearch(view, queries, limit, effort, matches.words, known, threads).part())
+        parts.append(SegmentSearch(view, queries, limit, effort, matches, known, threads, explain).part())
     if field.tail.live or not parts:
-        parts.append(_scan_tail(field, queries, limit, matches, threads))
+        parts.append(_scan_tail(field, queries, limit, matches, threads, explain=explain))
     hits = [merged([part.hits.of(index) for part in parts], limit) for index in range(len(queries))]
-    return hits, tuple(part.plan for part in parts)
+    return hits, tuple(part.plan for part in parts if part.plan is not None)
+
+
+def explained_hits(
+    field: FieldView, query: FloatArray, limit: int, effort: SearchEffort, matches: Matches | None
+) -> tuple[FieldHits, tuple[SegmentPlan, ...]]:
+    """The hits of one query (dim,), among the matches if there is a filter, and how they were found."""
+    if matches is None:
+        return explained_search(field, query, limit, effort)
+    [hits], parts = explained_matches(field, query.reshape(1, -1), limit, effort, matches)
+    return hits, parts
 
 
 def _place(matches: Matches, field: int, segment: int, view: SegmentView) -> PlaceMatches:
@@ -64,17 +89,17 @@ def _place(matches: Matches, field: int, segment: int, view: SegmentView) -> Pla
     return known
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentSearch:
+class SegmentSearch(NamedTuple):
     """The search of one segment."""
 
     view: SegmentView
     queries: FloatArray
     limit: int
     effort: SearchEffort
-    words: bitmap.Words
+    matches: Matches
     known: PlaceMatches
     threads: int
+    explain: bool
 
     def part(self) -> Part:
         """Walk or scan, as planned; scan after all what the walk has left short."""
@@ -82,17 +107,18 @@ class SegmentSearch:
         if choice.reach is None:
             name = "exact scan of the matches" if self.effort.exact else "scan of the matches"
             return Part(self._scan(self.queries), self._plan(name, len(self._rows()) * len(self.queries)))
-        kept = Kept(self.words, self.view.entry.first_slot if self.view.slot_map.is_contiguous else -1)
+        words, first_slot = self.matches.words, self.view.entry.first_slot
+        kept = Kept(words, first_slot if self.view.slot_map.is_contiguous else -1, self.matches.address)
         hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, kept, self.threads)
-        name, scored = "graph", int(stats[:, 0].sum())
-        short = np.flatnonzero((hits.counts < self.limit) | (stats[:, 3] > 0))
+        name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
+        if self.explain and (stats[:, 3] == AMONG_KEPT).any():
+            name = "graph of the matches"
+        short = self._short(hits, stats)
         if len(short):
-            short = short[(hits.counts[short] < min(self.limit, len(self._rows()))) | (stats[short, 3] > 0)]
-        if len(short):
-            for column, scanned in zip(hits, self._scan(self.queries[short]), strict=True):
-                column[short] = scanned
-            name, scored = "graph, then scan of the matches", scored + len(self._rows()) * len(short)
-        return Part(hits, self._plan(name, scored, choice.reach.ef, int(stats[:, 1].sum())))
+            name, scored = f"{name}, then scan of the matches", scored + len(self._rows()) * len(short)
+            hits = self._completed(hits, short)
+        hops = int(stats[:, 1].sum()) if self.explain else 0
+        return Part(hits, self._plan(name, scored, choice.reach.ef, hops))
 
     def _choice(self) -> Choice:
         key = (self.limit, self.effort)
@@ -104,9 +130,27 @@ class SegmentSearch:
             self.known.choices[key] = choice
         return choice
 
+    def _short(self, hits: BatchHits, stats: Counts) -> Rows | tuple[()]:
+        """Queries that the walk has not answered in full."""
+        if len(self.queries) == 1 and hits.counts.item(0) == self.limit and stats.item(0, 3) != TOO_LITTLE:
+            return ()
+        short = np.flatnonzero((hits.counts < self.limit) | (stats[:, 3] == TOO_LITTLE))
+        if len(short):
+            fewer = hits.counts[short] < min(self.limit, len(self._rows()))
+            short = short[fewer | (stats[short, 3] == TOO_LITTLE)]
+        return short.astype(np.int32)
+
+    def _completed(self, hits: BatchHits, short: Rows | tuple[()]) -> BatchHits:
+        """The hits with those of the short queries found by a scan."""
+        if len(short) == len(self.queries):
+            return self._scan(self.queries)
+        for column, scanned in zip(hits, self._scan(self.queries[short]), strict=True):
+            column[short, ..., : scanned.shape[-1]] = scanned
+        return hits
+
     def _rows(self) -> Rows:
         if self.known.rows is None:
-            self.known.rows = matching_rows(self.view, self.words)
+            self.known.rows = matching_rows(self.view, self.matches.words)
         return self.known.rows
 
     def _scan(self, queries: FloatArray) -> BatchHits:
@@ -114,13 +158,17 @@ class SegmentSearch:
         padded = segment.quantizer.padded
         return scan_rows(segment.plan, padded, queries, self.limit, self._rows(), exact=exact, threads=self.threads)
 
-    def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan:
+    def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan | None:
+        if not self.explain:
+            return None
         matches = self.known.estimated if self.known.rows is None else len(self.known.rows)
         where = f"segment {self.view.entry.number}"
         return SegmentPlan(where, name, self.view.live, matches, self.known.estimated, ef, scored, hops)
 
 
-def _scan_tail(field: FieldView, queries: FloatArray, limit: int, matches: Matches, threads: int) -> Part:
+def _scan_tail(
+    field: FieldView, queries: FloatArray, limit: int, matches: Matches, threads: int, *, explain: bool
+) -> Part:
     """Rows of the tail have no codes: the matching ones are compared exactly."""
     known = matches.places.get((field.schema.number, TAIL))
     if known is None or known.rows is None:
@@ -130,6 +178,8 @@ def _scan_tail(field: FieldView, queries: FloatArray, limit: int, matches: Match
     else:
         rows = known.rows
     hits = scan_rows(field.tail.plan, field.schema.dim, queries, limit, rows, exact=True, threads=threads)
+    if not explain:
+        return Part(hits, None)
     count, name = len(rows), "exact scan of the matches"
     return Part(hits, SegmentPlan("tail", name, field.tail.live, count, count, 0, count * len(queries), 0))
 

@@ -63,6 +63,10 @@ class Matches:
     steps: tuple[FilterStep, ...]
     remembered: bool = False
     places: dict[tuple[int, int], PlaceMatches] = field(default_factory=dict, compare=False, repr=False)
+    address: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "address", self.words.ctypes.data)
 
     def slots(self) -> Slots:
         """The matching slots, ascending."""
@@ -198,7 +202,7 @@ class Evaluator:
         holds = metadata_predicate(node)
 
         def holding(record_keys: Sequence[bytes], values: Sequence[memoryview]) -> Iterator[bool]:
-            return (holds(metadata) for _, metadata in map(codec.decode_record, record_keys, values))
+            return map(holds, codec.decode_records(record_keys, values)[1])
 
         return self._kept(candidates, holding)
 

@@ -119,8 +119,7 @@ def _ids_and_metadata(view: View, number: int, slots: list[int]) -> tuple[list[R
     record_keys = keys.record_keys(number, slots)
     with view.lock:
         values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
-    decoded = [codec.decode_record(key, value) for key, value in zip(record_keys, values, strict=True)]
-    return [record_id for record_id, _ in decoded], [metadata for _, metadata in decoded]
+    return codec.decode_records(record_keys, values)
 
 
 def _vectors(field: FieldView, hits: FieldHits) -> FloatArray:

@@ -233,6 +233,12 @@ def _coded(view: IndexView, codes: Iterable[int], candidates: Words) -> Words:
         return _none(candidates)
     if known[-1] - known[0] == len(known) - 1:
         return table.match_range(int(known[0]), int(known[-1]), candidates)
+    if len(known) <= FILTER_PASSES_MAX and view.state.kind != "text":
+        # Scalars are compared 64 at a time in a range, one by one in a set; lists one by one in either.
+        found = _none(candidates)
+        for code in known.tolist():
+            found |= table.match_range(code, code, candidates)
+        return found
     words = bitmap.with_bits(np.zeros(bitmap.words_for(int(known[-1]) + 1), dtype=np.uint64), known)
     return table.match_codes(words, int(known[-1]) + 1, candidates)
 

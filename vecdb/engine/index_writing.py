@@ -133,7 +133,6 @@ class BuildBlocks:
 def _stored(txn: WriteTransaction, collection: int, first: int, stop: int) -> dict[int, Metadata]:
     """Metadata of the records of slots first..stop-1."""
     start, end = keys.record_key(collection, first), keys.record_key(collection, stop)
-    return {
-        keys.slot_from_key(key): codec.decode_record(key, value)[1]
-        for key, value in txn.items(Table.RECORDS, start, end)
-    }
+    items = list(txn.items(Table.RECORDS, start, end))
+    _, metadata = codec.decode_records([key for key, _ in items], [value for _, value in items])
+    return {keys.slot_from_key(key): one for (key, _), one in zip(items, metadata, strict=True)}

@@ -93,7 +93,7 @@ def check_query(field: FieldSchema, value: object) -> FloatArray:
     """Check one query vector; returns (dim,) float32."""
     if (
         type(value) is np.ndarray
-        and value.dtype is FLOAT32
+        and value.dtype == FLOAT32
         and value.shape == (field.dim,)
         and value.flags.c_contiguous
         # One pass settles the common case: the sum of squares is neither NaN, huge nor tiny only for a sound vector.

@@ -54,7 +54,8 @@ def measure_times(segment: Segment, queries: FloatArray) -> tuple[float, float]:
     The least of a few passes: noise of the machine only ever adds to a time.
     """
     queries = queries[:TIMED_QUERIES]
-    rows = np.random.default_rng(0).integers(0, segment.rows, TIMED_ROWS).astype(np.int32)
+    # Ascending, as a filter gives them: memory is then read in one direction, which costs a third less.
+    rows = np.sort(np.random.default_rng(0).integers(0, segment.rows, TIMED_ROWS)).astype(np.int32)
     padded = segment.quantizer.padded
     walks, scans = [], []
     for _ in range(TIMED_PASSES):

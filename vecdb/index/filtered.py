@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import EF_MAX
-from vecdb.index.scratch import thread_scratch
+from vecdb.index.scratch import Scratch, thread_scratch
 from vecdb.index.search import BATCH_QUERIES, RERANK_EXTRA, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.layout import STATS
+from vecdb.kernels.layout import SHARE_UNIT, STATS
 from vecdb.kernels.native import kernels
 from vecdb.types import FloatArray
 
@@ -28,24 +28,33 @@ POOL_MAX: Final = 4 * EF_MAX
 
 
 class Kept(NamedTuple):
-    """What a filter keeps: bits over slots, dead ones clear. `first_slot`: of a segment without gaps, else -1."""
+    """What a filter keeps: bits over slots, dead ones clear. `first_slot`: of a segment without gaps, else -1.
+
+    `address` is that of the words, if it is known: asking an array for it costs a microsecond.
+    """
 
     words: npt.NDArray[np.uint64]
     first_slot: int = -1
+    address: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a filtered graph search goes: see `kernels.filtered.search_kept`. `widen` and `growth` are in 1/64."""
+    """How far a filtered graph search goes: see `kernels.filtered.search_kept`. `widen` and `growth` are in 1/64.
+
+    `share` of the rows is kept; queries that have far fewer around them get a pool of `far` kept rows (0: no answer).
+    """
 
     ef: int
     widen: int
     widest: int
     growth: int
+    share: float = 0.0
+    far: int = 0
 
 
 class KeptHits(NamedTuple):
-    """Hits of many queries, and int32 figures (q, 4): rows scored, links followed, kept in the pool, pool was full."""
+    """Hits of many queries, and int32 figures (q, STATS): see `kernels.layout`."""
 
     hits: BatchHits
     stats: npt.NDArray[np.int32]
@@ -56,18 +65,17 @@ def search_kept(
 ) -> KeptHits:
     """Nearest kept rows of queries (q, dim), as the graph finds them."""
     queries = np.ascontiguousarray(queries, dtype=np.float32)
-    hits, stats = empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32)
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
-        return KeptHits(hits, stats)
-    outputs = [column.ctypes.data for column in hits]
+        return KeptHits(empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32))
+    answers = _answers(len(queries), limit)
     effort = min(max(reach.ef, limit, 1), EF_MAX)
-    widest = min(max(reach.widest, effort), POOL_MAX)
+    widest, far = min(max(reach.widest, effort), POOL_MAX), min(reach.far, POOL_MAX)
+    share = min(max(int(reach.share * SHARE_UNIT), 0), SHARE_UNIT)
     source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
-    words, bits = kept.words.ctypes.data, 64 * len(kept.words)
+    words, bits = kept.address or kept.words.ctypes.data, 64 * len(kept.words)
 
-    def answer(first: int, last: int) -> None:
-        scratch = thread_scratch()
-        scratch.reserve(segment.rows, widest, segment.quantizer.padded, limit)
+    def answer(first: int, last: int, scratch: Scratch) -> None:
+        scratch.reserve(segment.rows, max(widest, far), segment.quantizer.padded, limit)
         kernels.search_kept(
             plan,
             scratch.address,
@@ -79,16 +87,18 @@ def search_kept(
             reach.widen,
             widest,
             reach.growth,
+            share,
+            far,
             rerank,
             words,
             bits,
             kept.first_slot,
-            *outputs,
-            stats.ctypes.data,
+            *answers.addresses,
+            answers.stats_address,
         )
 
     _run(len(queries), BATCH_QUERIES, threads, answer)
-    return KeptHits(hits, stats)
+    return answers.taken()
 
 
 def scan_rows(
@@ -107,37 +117,70 @@ def scan_rows(
     exactly, the only way for rows without codes. Cost: one code row, or vector, from memory for each row and query.
     """
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
-    hits = empty_hits(len(queries), limit)
     if len(rows) == 0 or len(queries) == 0 or limit < 1:
-        return hits
-    outputs = [column.ctypes.data for column in hits]
+        return empty_hits(len(queries), limit)
+    answers = _answers(len(queries), limit)
     rerank = 0 if exact else 2 * limit + RERANK_EXTRA
-    source, dim = queries.ctypes.data, queries.shape[1]
+    source, dim, given = queries.ctypes.data, queries.shape[1], rows.ctypes.data
 
-    def answer(first: int, last: int) -> None:
-        scratch = thread_scratch()
+    def answer(first: int, last: int, scratch: Scratch) -> None:
         # The candidates that are worth an exact comparison are listed where a walk lists the rows it has seen.
         scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
         kernels.scan_rows(
-            plan.address,
-            scratch.address,
-            source,
-            first,
-            last,
-            limit,
-            rerank,
-            rows.ctypes.data,
-            len(rows),
-            *outputs,
+            plan.address, scratch.address, source, first, last, limit, rerank, given, len(rows), *answers.addresses
         )
 
     _run(len(queries), 1, threads, answer)
-    return hits
+    return answers.taken().hits
 
 
-def _run(queries: int, size: int, threads: int, answer: Callable[[int, int], None]) -> None:
+def _run(queries: int, size: int, threads: int, answer: Callable[[int, int, Scratch], None]) -> None:
     """Answer all queries; one alone needs no pool, which would take longer than many a search."""
     if queries == 1:
-        answer(0, 1)
+        answer(0, 1, thread_scratch())
     else:
-        run_ranges(queries, size, threads, answer)
+        run_ranges(queries, size, threads, lambda first, last: answer(first, last, thread_scratch()))
+
+
+class _Answers:
+    """Where a kernel leaves the hits and figures of many queries."""
+
+    def __init__(self, queries: int, limit: int) -> None:
+        self._hits, self._stats = empty_hits(queries, limit), np.zeros((queries, STATS), dtype=np.int32)
+        self.addresses = tuple(column.ctypes.data for column in self._hits)
+        self.stats_address = self._stats.ctypes.data
+
+    def taken(self) -> KeptHits:
+        """What the kernel has left."""
+        return KeptHits(self._hits, self._stats)
+
+
+class _OneAnswer:
+    """The same for one query, in the thread's scratch: new arrays and their addresses would cost 12 µs."""
+
+    def __init__(self, limit: int) -> None:
+        scratch = self._scratch = thread_scratch()
+        scratch.reserve_results(limit)
+        scratch.figures.fill(0)
+        self.addresses = (
+            scratch.slots_address,
+            scratch.distances_address,
+            scratch.rows_address,
+            scratch.count_address,
+        )
+        self.stats_address = scratch.figures_address
+
+    def taken(self) -> KeptHits:
+        """Copies of what the kernel has left."""
+        scratch, count = self._scratch, self._scratch.count.item(0)
+        hits = BatchHits(
+            scratch.slots[:count].reshape(1, count).copy(),
+            scratch.distances[:count].reshape(1, count).copy(),
+            scratch.rows[:count].reshape(1, count).copy(),
+            scratch.count.copy(),
+        )
+        return KeptHits(hits, scratch.figures.copy())
+
+
+def _answers(queries: int, limit: int) -> _Answers | _OneAnswer:
+    return _OneAnswer(limit) if queries == 1 else _Answers(queries, limit)

@@ -34,6 +34,8 @@ class Scratch:
         self._gathered_size = 0
         self.count = np.zeros(1, dtype=np.int32)
         self.count_address = int(self.count.ctypes.data)
+        self.figures = np.zeros((1, layout.STATS), dtype=np.int32)
+        self.figures_address = int(self.figures.ctypes.data)
         self.skip = np.full(1, -1, dtype=np.int64)
         self.skip_address = int(self.skip.ctypes.data)
         self.wanted_rows = aligned_empty((GATHER_ROWS,), np.int32)
@@ -63,8 +65,7 @@ class Scratch:
             self._put(layout.QUERY, aligned_empty((dim,), np.float32))
             self.query = aligned_empty((dim,), np.float32)
             self.query_address = int(self.query.ctypes.data)
-        if limit > self._sizes[3]:
-            self._reserve_results(limit)
+        self.reserve_results(limit)
         self._sizes = [max(old, new) for old, new in zip(self._sizes, request, strict=True)]
 
     def reserve_gathered(self, size: int) -> None:
@@ -74,7 +75,11 @@ class Scratch:
             self.gathered = aligned_empty((size,), np.uint8)
             self.gathered_address = int(self.gathered.ctypes.data)
 
-    def _reserve_results(self, limit: int) -> None:
+    def reserve_results(self, limit: int) -> None:
+        """Make room for `limit` results."""
+        if limit <= self._sizes[3]:
+            return
+        self._sizes[3] = limit
         self._put(layout.BEST, aligned_empty((limit + 1,), np.int64))
         self._put(layout.BEST_ROWS, aligned_empty((limit + 1,), np.int32))
         self.slots = aligned_empty((limit,), np.uint32)

@@ -33,6 +33,9 @@ SLOTS = 64 * WORDS
 BITMAP_BYTES = SLOTS // 8
 HEAD_BYTES = 64
 KEYS_AT = HEAD_BYTES + 5 * BITMAP_BYTES
+FEW = 3
+"""See `is_crowded`."""
+
 SCALAR, LIST, NULL, EXCEPTION = 1, 2, 3, 4
 
 
@@ -94,6 +97,9 @@ def _bit_count(name: str) -> Callable[[int], int]:
 
     return intrinsic(count)
 
+
+bit_count: Callable[[int], int] = _bit_count("ctpop")
+"""Number of set bits."""
 
 trailing_zeros: Callable[[int], int] = _bit_count("cttz")
 """Position of the lowest set bit; 64 for none."""
@@ -182,6 +188,27 @@ def word_in_range(block: int, word: int, low: int, high: int) -> int:
 
 
 @device
+def is_crowded(block: int, bits: int) -> bool:
+    """Whether so many of 64 slots are asked for that comparing all their keys takes less time than looking at each.
+
+    Only keys of 8 bytes, which fill eight cache lines, are worth looking at one by one, and only up to FEW of them.
+    """
+    return load_u8(block) < 8 or bit_count(bits) > FEW
+
+
+@device
+def word_one_by_one(block: int, word: int, asked: int, low: int, high: int) -> int:
+    """As `word_in_range`, of the slots asked for."""
+    found, left = 0, asked
+    while left:
+        position = trailing_zeros(left)
+        left &= left - 1
+        if low <= scalar_key(block, 64 * word + position) <= high:
+            found |= 1 << position
+    return found
+
+
+@device
 def word_by_key(block: int, word: int, asked: int, mode: int, high: int, keys: int) -> int:
     """Which of the slots asked for (a word of bits, all scalars) have a key that matches."""
     found, left = 0, asked
@@ -225,8 +252,10 @@ def match_column(table: int, blocks: int, mode: int, low: int, high: int, keys: 
         for word in range(WORDS):
             bits = load_i64(asked + 8 * word) & load_i64(block + HEAD_BYTES + 8 * word)
             if bits:
-                if mode == IN_RANGE:
+                if mode == IN_RANGE and is_crowded(block, bits):
                     bits &= word_in_range(block, word, low, high)
+                elif mode == IN_RANGE:
+                    bits = word_one_by_one(block, word, bits, low, high)
                 else:
                     bits = word_by_key(block, word, bits, mode, high, keys)
                 store_i64(found + 8 * word, load_i64(found + 8 * word) | bits)

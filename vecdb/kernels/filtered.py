@@ -1,9 +1,9 @@
 """Searches among the rows that a filter keeps: a graph search that walks through the others, and a scan of given rows.
 
-A filter is a bitmap over slots (uint64 words); a row's slot comes from the segment's slots, or, where they have no
-gaps, from the first of them. The pool of a graph search holds kept and other rows alike. It begins with room for `ef`
-rows and widens with the other rows in it, so that the share of kept rows around the query, not in the whole
-segment, decides how far the search goes (adaptive L, DiskANN RFC 1128).
+The pool of a graph search holds kept and other rows alike. It begins with room for `ef` rows and widens with the other
+rows in it, so that the share of kept rows around the query, not in the whole segment, decides how far the search goes
+(adaptive L, DiskANN RFC 1128). Where there are hardly any around it, the search begins anew among kept rows alone (see
+`kept`), or ends and says so.
 Promises: hits are kept rows only, at most `limit`, sorted by (distance, slot).
 Invariants: slots and rows read from a damaged file lead nowhere outside the bitmap and the columns.
 Concurrency: any number of calls, one scratch each.
@@ -11,14 +11,19 @@ Concurrency: any number of calls, one scratch each.
 
 from __future__ import annotations
 
+import math
+
 from vecdb.kernels.distance import code_distance
-from vecdb.kernels.intrinsics import load_i32, load_i64, load_u32, prefetch, store_i32, store_i64
+from vecdb.kernels.intrinsics import load_i32, load_i64, prefetch, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.kept import is_kept, walk_among_kept
 from vecdb.kernels.layout import (
+    AMONG_KEPT,
     BEST,
     BEST_ROWS,
     CODES,
     DIM,
+    ENOUGH,
     ENTRY,
     HALF,
     LINKS,
@@ -28,8 +33,9 @@ from vecdb.kernels.layout import (
     QUERY_CODES,
     ROW_BITS,
     SEEN,
-    SLOTS,
+    SHARE_UNIT,
     STATS,
+    TOO_LITTLE,
     VECTORS,
     VISITED,
 )
@@ -45,7 +51,6 @@ from vecdb.kernels.traverse import (
     insert_key,
     row_address,
     set_bit,
-    test_bit,
 )
 
 AHEAD_GIVEN = 8
@@ -54,12 +59,14 @@ AHEAD_GIVEN = 8
 WIDEN_UNIT = 64
 """`widen` counts rows per 64 admitted rows that the filter does not keep."""
 
+CHANCE = 2.0
+"""Standard deviations by which the count of kept rows in a pool may fall short by chance."""
 
-@device
-def is_kept(plan: int, row: int, kept: int, slots: int, first_slot: int) -> int:
-    """Whether the filter keeps a row; `slots` is how many bits the bitmap has."""
-    slot = first_slot + row if first_slot >= 0 else load_u32(column_row(plan + SLOTS, row))
-    return test_bit(kept, slot) if slot < slots else 0
+FAR_RATIO = 4
+"""The query lies far from kept rows where their share around it is this many times less than in the whole segment."""
+
+FAR_EXPECTED = 8
+"""Kept rows that should have been met before that is believed: by chance, 1 of 8 or fewer are once in 300 times."""
 
 
 @device
@@ -110,9 +117,22 @@ def score_filtered(
 
 @device
 def walk(
-    plan: int, scratch: int, entry: int, ef: int, widen: int, widest: int, kept: int, slots: int, first_slot: int
-) -> tuple[int, int, int]:
-    """Best-first search of level 0, as `traverse.beam_search`; returns (pool size, rows seen, capacity)."""
+    plan: int,
+    scratch: int,
+    entry: int,
+    ef: int,
+    widen: int,
+    widest: int,
+    share: int,
+    kept: int,
+    slots: int,
+    first_slot: int,
+) -> tuple[int, int, int, int]:
+    """Best-first search of level 0, as `traverse.beam_search`; returns (pool size, rows seen, capacity, 0).
+
+    Ends early, with 1 in the last place, where the pool holds less than a FAR_RATIO-th of the kept rows that `share`
+    promises.
+    """
     query, pool = load_i64(scratch + QUERY_CODES), load_i64(scratch + POOL)
     distance = code_distance(column_row(plan + CODES, entry), query, load_i64(plan + PADDED))
     store_i64(pool, distance << 32 | entry << 1)
@@ -129,8 +149,11 @@ def walk(
         lowest, size, capacity, others = score_filtered(
             plan, scratch, first, count, size, capacity, others, ef, widen, widest, kept, slots, first_slot
         )
+        believable = others * share >= FAR_EXPECTED * SHARE_UNIT
+        if believable and (size - others) * SHARE_UNIT * FAR_RATIO < share * size:
+            return size, count, capacity, 1
         cursor = min(cursor, lowest)
-    return size, count, capacity
+    return size, count, capacity, 0
 
 
 @device
@@ -158,6 +181,52 @@ def pool_wanted(ef: int, size: int, found: int, growth: int) -> float:
     return float(ef * (size / found) ** (growth / 64.0))
 
 
+@device
+def is_short(limit: int, ef: int, size: int, found: int, growth: int) -> bool:
+    """Whether a pool of `size` rows holds too few kept ones, by more than chance makes of a count like `found`."""
+    if found >= ef:
+        return False
+    likely = int(found + CHANCE * math.sqrt(found))
+    return found < limit or size < pool_wanted(ef, size, likely, growth) * 0.9
+
+
+@device
+def find_kept(
+    plan: int,
+    scratch: int,
+    entry: int,
+    limit: int,
+    ef: int,
+    widen: int,
+    widest: int,
+    growth: int,
+    share: int,
+    far: int,
+    kept: int,
+    slots: int,
+    first_slot: int,
+) -> tuple[int, int, int, int]:
+    """Fill the pool with kept rows; returns (how many, rows followed, rows scored, how it went)."""
+    followed, total = 0, 0
+    found, short = 0, True
+    size, capacity, is_far = 0, 0, 0
+    for step in range(widen, widen + 2 * WIDEN_UNIT, WIDEN_UNIT):
+        wider = min(step, WIDEN_UNIT)
+        size, seen, capacity, is_far = walk(plan, scratch, entry, ef, wider, widest, share, kept, slots, first_slot)
+        clear_visited(scratch, seen)
+        followed, total = followed + size, total + seen
+        if is_far:
+            break
+        found = keep_kept(plan, scratch, size, kept, slots, first_slot)
+        short = is_short(limit, ef, size, found, growth)
+        if not short or wider == WIDEN_UNIT or capacity >= widest:
+            break
+    if is_far and far > 0:
+        found, seen = walk_among_kept(plan, scratch, entry, far, share, kept, slots, first_slot)
+        return found, followed + found, total + seen, TOO_LITTLE if found < limit else AMONG_KEPT
+    return found, followed, total, TOO_LITTLE if short and (is_far or capacity >= widest) else ENOUGH
+
+
 @kernel
 def search_kept(
     plan: int,
@@ -170,6 +239,8 @@ def search_kept(
     widen: int,
     widest: int,
     growth: int,
+    share: int,
+    far: int,
     rerank: int,
     kept: int,
     kept_slots: int,
@@ -184,6 +255,8 @@ def search_kept(
 
     `widen`: rows by which the pool grows per WIDEN_UNIT admitted others, up to `widest` rows in all. When the others
     are so many around a query that this was too little (see `pool_wanted`), it searches again with one row for each.
+    `share`: of kept rows in the segment, in SHARE_UNIT-ths; a query that has far fewer of them around it is answered by
+    a walk among kept rows with a pool of `far`, or, if that is 0, not at all, which its last figure says.
     Hits go to row i of `slots`, `distances` and `rows`, all (q, limit), their number to counts[i], STATS int32 figures
     to row i of `stats`. Returns rows scored.
     """
@@ -200,17 +273,9 @@ def search_kept(
         norm = prepare_query(plan, queries + 4 * dim * index, query)
         encode_query(plan, query, norm, codes)
         entry = descend(plan, codes)
-        size, seen, capacity = walk(plan, scratch, entry, ef, widen, widest, kept, kept_slots, first_slot)
-        clear_visited(scratch, seen)
-        followed, total = size, seen
-        found = keep_kept(plan, scratch, size, kept, kept_slots, first_slot)
-        short = found < ef and (found < limit or size < pool_wanted(ef, size, found, growth) * 0.9)
-        if widen < WIDEN_UNIT and short and capacity < widest:
-            size, seen, capacity = walk(plan, scratch, entry, ef, WIDEN_UNIT, widest, kept, kept_slots, first_slot)
-            clear_visited(scratch, seen)
-            followed, total = followed + size, total + seen
-            found = keep_kept(plan, scratch, size, kept, kept_slots, first_slot)
-            short = found < ef and (found < limit or size < pool_wanted(ef, size, found, growth) * 0.9)
+        found, followed, total, missed = find_kept(
+            plan, scratch, entry, limit, ef, widen, widest, growth, share, far, kept, kept_slots, first_slot
+        )
         ranked = rank_pool(plan, scratch, found, limit, rerank, 0, -1)
         place = 4 * limit * index
         best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
@@ -219,7 +284,7 @@ def search_kept(
         store_i32(figures, total)
         store_i32(figures + 4, followed)
         store_i32(figures + 8, found)
-        store_i32(figures + 12, 1 if short and capacity >= widest else 0)
+        store_i32(figures + 12, missed)
         scored += total
     return scored
 

@@ -131,16 +131,18 @@ def _int_id_key(number: int) -> bytes:
 
 def id_from_key(key: bytes) -> RecordId:
     """Return the id whose `id_key` this is. CorruptionError when it is none (stored bytes are damaged)."""
-    kind, rest = key[:1], key[1:]
-    if kind == b"\x02" and rest:
-        try:
-            return rest.decode()
-        except UnicodeDecodeError:
-            pass
-    elif kind == b"\x01" and len(rest) == 8:
-        return int.from_bytes(rest, "big")
-    elif kind == b"\x03" and len(rest) == 16:
-        return uuid.UUID(bytes=rest)
+    size = len(key)
+    if size > 1:
+        kind = key[0]
+        if kind == 2:
+            try:
+                return key[1:].decode()
+            except UnicodeDecodeError:
+                pass
+        elif kind == 1 and size == 9:
+            return int.from_bytes(key[1:], "big")
+        elif kind == 3 and size == 17:
+            return uuid.UUID(bytes=key[1:])
     raise CorruptionError("a stored id cannot be decoded; restore a backup, or run verify to see what is damaged")
 
 

@@ -77,6 +77,9 @@ class Remembering(NoBatch):
         keys, vectors = self._kept[name]
         return [(keys[place], self._rows[keys[place]][1]) for place in np.argsort(-(vectors @ query))[:k]]
 
+    def index_everything(self) -> None:
+        """It looks at every record anyway."""
+
     def count_matching(self, condition: Condition) -> int:
         return sum(matches(condition, fields) for _, fields in self._rows.values())
 

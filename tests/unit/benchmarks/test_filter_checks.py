@@ -69,7 +69,7 @@ def test_random_conditions_keep_nothing_few_half_and_all(table: Table) -> None:
 
 
 def test_right_answers_have_nothing_wrong(table: Table) -> None:
-    found = judge(table, ROW_OF, CONDITIONS, [_right(condition) for condition in CONDITIONS])
+    found = judge(table, ROW_OF, CONDITIONS, [_right(condition) for condition in CONDITIONS], 1)
     assert [found[name] for name in ("wrong_counts", "short_searches", "wrong_hits")] == [0, 0, 0]
     assert (found["checked"], found["examples"]) == (500, [])
 
@@ -91,18 +91,18 @@ HALF: Condition = ["lt", "region", 5_000]
 def test_every_kind_of_wrong_answer_is_counted(
     table: Table, change: dict[str, Any], wrong: tuple[int, int, int]
 ) -> None:
-    found = judge(table, ROW_OF, [HALF], [_right(HALF) | change])
+    found = judge(table, ROW_OF, [HALF], [_right(HALF) | change], 0)
     assert (found["wrong_counts"], found["short_searches"], found["wrong_hits"]) == wrong
     assert found["examples"][0]["condition"] == HALF
 
 
 def test_a_filter_that_keeps_less_than_ten_need_not_give_ten(table: Table) -> None:
     few: Condition = ["lt", "region", 150]
-    assert judge(table, ROW_OF, [few], [_right(few)])["short_searches"] == 0
+    assert judge(table, ROW_OF, [few], [_right(few)], 0)["short_searches"] == 0
 
 
 def test_only_the_conditions_that_were_answered_are_judged(table: Table) -> None:
-    assert judge(table, ROW_OF, CONDITIONS, [_right(CONDITIONS[0])])["checked"] == 1
+    assert judge(table, ROW_OF, CONDITIONS, [_right(CONDITIONS[0])], 0)["checked"] == 1
 
 
 # --- vecdb's own spelling -------------------------------------------------------------------------------------------

@@ -11,13 +11,16 @@ import pytest
 
 from tests import oracle
 from tests.unit.index.test_search import ROWS, as_bits, make_segment, random_rows
+from vecdb.index import scratch
 from vecdb.index.filtered import Kept, Reach, scan_rows, search_kept
 from vecdb.index.search import BatchHits
 from vecdb.index.segment import Segment
+from vecdb.kernels.column import aligned_zeros
 from vecdb.types import Metric
 
 METRICS: list[Metric] = ["cosine", "dot", "l2"]
 SHARES = [1.0, 0.5, 0.1, 0.02]
+FENCE = 4096
 FAR = Reach(ef=120, widen=64, widest=20_000, growth=64)
 
 
@@ -85,6 +88,81 @@ def test_too_little_widening_is_made_up_for_where_few_rows_are_kept(rng: np.rand
     want = truth(segment, vectors, np.arange(ROWS, dtype=np.uint32), query[0], mask, 10)
     assert len(set(found_slots(hits, 0)) & set(want)) >= 8
     assert stats[0, 1] > 40
+
+
+def far_half(vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """The half of the rows that lies farther along the direction of the query."""
+    places = vectors @ query
+    mask: npt.NDArray[np.bool_] = places < np.median(places)
+    return mask
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_query_far_from_all_kept_rows_is_answered_by_a_walk_among_them(
+    metric: Metric, contiguous: bool, rng: np.random.Generator
+) -> None:
+    """The nearest of them are all about as far, so it must find what a scan by the same codes does (dot: most)."""
+    vectors = random_rows(rng)
+    first = 640 if contiguous else -1
+    slots = (np.arange(ROWS) + first if contiguous else rng.permutation(5_000)[:ROWS]).astype(np.uint32)
+    segment, alike = make_segment(vectors, metric, slots), 0
+    for query in 3 * random_rows(rng, 6):
+        mask = far_half(vectors, query)
+        reach, kept = Reach(20, 20, 20_000, 32, share=0.5, far=200), Kept(bits_of(slots, mask), first)
+        hits, stats = search_kept(segment, query.reshape(1, -1), 10, reach, kept)
+        rows = np.flatnonzero(mask).astype(np.int32)
+        scanned = scan_rows(segment.plan, segment.quantizer.padded, query.reshape(1, -1), 10, rows, exact=False)
+        assert set(found_slots(hits, 0)) <= set(slots[mask].tolist())
+        assert stats[0, 2] == 200, "the pool holds as many kept rows as `far` says"
+        alike += len(set(found_slots(hits, 0)) & set(found_slots(scanned, 0)))
+    assert alike >= (0.5 if metric == "dot" else 0.9) * 60
+
+
+def test_a_query_far_from_all_kept_rows_gets_no_answer_where_a_walk_among_them_is_not_wanted(
+    rng: np.random.Generator,
+) -> None:
+    vectors = random_rows(rng)
+    segment, query = make_segment(vectors, "l2"), 3 * random_rows(rng, 1)
+    kept = Kept(as_bits(far_half(vectors, query[0])))
+    hits, stats = search_kept(segment, query, 10, Reach(20, 20, 20_000, 32, share=0.5, far=0), kept)
+    assert hits.counts[0] == 0
+    assert stats[0, 3] == 1
+
+
+@pytest.mark.parametrize("rows", [300, 511, 512, 513, 1_025])
+def test_a_walk_among_kept_rows_writes_nowhere_but_into_its_buffers(
+    rows: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The buffers are those of a new scratch, between bytes that must stay as they are."""
+    blocks: list[npt.NDArray[np.uint8]] = []
+
+    def fenced(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[np.generic]:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        blocks.append(aligned_zeros((size + 2 * FENCE,), np.uint8))
+        blocks[-1][:FENCE] = blocks[-1][FENCE + size :] = 0xAB
+        return blocks[-1][FENCE : FENCE + size].view(dtype).reshape(shape)
+
+    vectors, query = random_rows(rng, rows), 3 * random_rows(rng, 1)
+    segment, kept = make_segment(vectors, "l2"), Kept(as_bits(far_half(vectors, query[0])))
+    monkeypatch.setattr(scratch, "aligned_empty", fenced)
+    monkeypatch.setattr(scratch, "aligned_zeros", fenced)
+    monkeypatch.setattr(scratch._thread, "scratch", scratch.Scratch())
+    _, stats = search_kept(segment, query, 10, Reach(20, 20, 20_000, 32, share=0.5, far=111), kept)
+    assert stats[0, 2] == 111, "it walked among kept rows"
+    assert all((block[:FENCE] == 0xAB).all() and (block[-FENCE:] == 0xAB).all() for block in blocks)
+
+
+def test_a_walk_among_kept_rows_leaves_nothing_behind_for_the_next_search(rng: np.random.Generator) -> None:
+    vectors = random_rows(rng)
+    segment, far = make_segment(vectors, "l2"), 3 * random_rows(rng, 1)
+    near, everything = random_rows(rng, 1), Kept(np.full(ROWS // 64 + 1, 2**64 - 1, dtype=np.uint64))
+    before, _ = search_kept(segment, near, 10, FAR, everything)
+    search_kept(
+        segment, far, 10, Reach(20, 20, 20_000, 32, share=0.5, far=200), Kept(as_bits(far_half(vectors, far[0])))
+    )
+    after, _ = search_kept(segment, near, 10, FAR, everything)
+    assert found_slots(after, 0) == found_slots(before, 0)
 
 
 def test_a_filter_that_keeps_nothing_gives_no_hits(rng: np.random.Generator) -> None:

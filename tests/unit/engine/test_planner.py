@@ -1,0 +1,61 @@
+"""What a filtered search does in a segment, over a table of situations."""
+
+from __future__ import annotations
+
+import pytest
+
+from vecdb.engine.effort import SearchEffort
+from vecdb.engine.planner import Choice, choose, far_factor
+from vecdb.index.recall_curve import RecallCurve
+
+ROWS = 1_000_000
+LIMIT = 10
+EF = 28
+CURVE = RecallCurve(((10, 0.8), (28, 0.95), (112, 0.99)), ((100, 0.94), (200, 0.99)), key_ns=1_000.0, row_ns=20.0)
+EXACT = SearchEffort(exact=True, ef=None, target_recall=0.95)
+FIXED = SearchEffort(exact=False, ef=EF, target_recall=0.95)
+
+
+def planned(share: float, effort: SearchEffort = FIXED, rows: int = ROWS) -> Choice:
+    """What to do where a share of all rows matches."""
+    return choose(rows, round(share * rows), LIMIT, effort, EF, CURVE)
+
+
+@pytest.mark.parametrize("share", [1e-6, 1e-5, 1e-4, 1e-3])
+def test_few_matches_are_compared_one_by_one(share: float) -> None:
+    assert planned(share).reach is None
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 1.0])
+def test_where_many_match_the_graph_is_walked(share: float) -> None:
+    choice = planned(share)
+    assert choice.reach is not None
+    assert choice.graph_ns < choice.scan_ns
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.1, 1.0])
+def test_an_exact_search_compares_every_match(share: float) -> None:
+    assert planned(share, EXACT).reach is None
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.5])
+def test_a_pool_has_room_for_as_many_matches_as_are_asked_for(share: float) -> None:
+    reach = planned(share).reach
+    assert reach is not None
+    assert reach.widest * share > LIMIT
+    # Where one row in 1/share matches, the pool settles where it holds ef rows and `widen` of each 64 others.
+    settled = EF / (1 - reach.widen / 64 * (1 - share))
+    assert settled * share > LIMIT
+
+
+def test_a_query_far_from_its_matches_is_walked_to_only_where_comparing_them_all_takes_longer() -> None:
+    many, fewer = planned(0.5).reach, planned(0.05, rows=100_000).reach
+    assert many is not None
+    assert many.far >= 2 * EF
+    assert fewer is None or fewer.far == 0
+
+
+def test_walking_among_matches_takes_more_effort_the_fewer_they_are() -> None:
+    factors = [far_factor(share) for share in (1.0, 0.9, 0.5, 0.2, 0.1)]
+    assert factors == sorted(factors)
+    assert factors[0] == 1.0

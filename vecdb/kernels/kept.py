@@ -1,0 +1,184 @@
+"""Walks among the rows that a filter keeps, for queries far from all of them.
+
+A best-first walk from such a query meets only rows that the filter does not keep. This one holds kept rows alone in its
+pool. It begins at kept rows drawn from the whole segment and at those around the entry, and goes from a row to its kept
+neighbours, and, where these are few, to the kept neighbours of the others (as ACORN-1 does: Patel et al., 2024, section
+5.2). Only kept rows are scored.
+
+A filter is a bitmap over slots (uint64 words); a row's slot comes from the segment's slots, or, where they have no
+gaps, from the first of them.
+Promises: the pool holds kept rows only. The drawn rows depend on the segment's size alone, so answers are repeatable.
+Invariants: slots and rows read from a damaged file lead nowhere outside the bitmap and the columns; the visited bitset
+is all zero afterwards. Rows hopped over are noted from the far end of the list of seen rows; together they are fewer
+than the segment's rows, so the two lists do not meet.
+Concurrency: any number of calls, one scratch each.
+"""
+
+from __future__ import annotations
+
+from vecdb.kernels.distance import code_distance
+from vecdb.kernels.intrinsics import load_i32, load_i64, load_u32, prefetch, store_i32, store_i64, store_u8
+from vecdb.kernels.jit import device
+from vecdb.kernels.layout import (
+    CODES,
+    DEGREE,
+    LINKS,
+    PADDED,
+    POOL,
+    QUERY_CODES,
+    ROW_BITS,
+    ROWS,
+    SEEN,
+    SHARE_UNIT,
+    SLOTS,
+    VISITED,
+)
+from vecdb.kernels.traverse import (
+    AHEAD,
+    BEAM,
+    clear_visited,
+    column_row,
+    fetch_row,
+    insert_key,
+    row_address,
+    set_bit,
+    test_bit,
+)
+
+ENOUGH_NEIGHBOURS = 48
+"""New kept rows of one expansion after which no further row is hopped over. Measured on 116,659 sentence embeddings,
+the half on the other side kept: 16, 24, 32 and 48 reach recall .95 in 170, 160, 150 and 150 us, and 48 needs the
+smallest pool."""
+
+SEEDS = 64
+"""Kept rows drawn to begin at. 16 times as many gained less than .01 of recall, for 40 us."""
+
+
+@device
+def is_kept(plan: int, row: int, kept: int, slots: int, first_slot: int) -> int:
+    """Whether the filter keeps a row; `slots` is how many bits the bitmap has."""
+    slot = first_slot + row if first_slot >= 0 else load_u32(column_row(plan + SLOTS, row))
+    return test_bit(kept, slot) if slot < slots else 0
+
+
+@device
+def see(scratch: int, row: int, count: int) -> int:
+    """Note a row as seen, if it was not; returns how many are."""
+    visited = load_i64(scratch + VISITED)
+    if test_bit(visited, row):
+        return count
+    set_bit(visited, row)
+    store_i32(load_i64(scratch + SEEN) + 4 * count, row)
+    return count + 1
+
+
+@device
+def draw_seeds(plan: int, scratch: int, share: int, kept: int, slots: int, first_slot: int) -> int:
+    """See SEEDS kept rows, or as many as twice the expected number of draws gives; returns how many."""
+    rows = load_i64(plan + ROWS)
+    count, state = 0, 0
+    for _ in range(2 * SEEDS * SHARE_UNIT // max(share, 1)):
+        if count == SEEDS:
+            break
+        # The linear congruential generator that the C standard prints for rand(): no product leaves 63 bits, which
+        # matters, for LLVM is told that integers do not overflow. Its high bits, the better ones, choose the row.
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        row = (state * rows) >> 31
+        if is_kept(plan, row, kept, slots, first_slot):
+            count = see(scratch, row, count)
+    return count
+
+
+@device
+def collect_kept(
+    plan: int, scratch: int, row: int, count: int, hopped: int, kept: int, slots: int, first_slot: int
+) -> tuple[int, int]:
+    """See the kept neighbours of a row, and, while they are fewer than ENOUGH_NEIGHBOURS, those behind the others.
+
+    Returns (rows seen, rows hopped over).
+    """
+    table, shift, stride = load_i64(plan + LINKS), load_i64(plan + LINKS + 8), load_i64(plan + LINKS + 16)
+    degree, rows = load_i64(plan + DEGREE), load_i64(plan + ROWS)
+    visited, last = load_i64(scratch + VISITED), load_i64(scratch + SEEN) + 4 * (rows + 1)
+    links = row_address(table, shift, stride, row)
+    enough, others = count + ENOUGH_NEIGHBOURS, hopped
+    for position in range(degree):
+        other = load_i32(links + 4 * position)
+        if other < 0 or other >= rows:
+            break
+        if is_kept(plan, other, kept, slots, first_slot):
+            count = see(scratch, other, count)
+        elif test_bit(visited, other) == 0 and count + others < rows:
+            store_i32(last - 4 * others, other)
+            others += 1
+            behind = row_address(table, shift, stride, other)
+            prefetch(behind)
+            prefetch(behind + 64)
+    while hopped < others and count < enough:
+        other = load_i32(last - 4 * hopped)
+        set_bit(visited, other)
+        hopped += 1
+        links = row_address(table, shift, stride, other)
+        for position in range(degree):
+            behind = load_i32(links + 4 * position)
+            if behind < 0 or behind >= rows:
+                break
+            if is_kept(plan, behind, kept, slots, first_slot):
+                count = see(scratch, behind, count)
+    return count, hopped
+
+
+@device
+def score_kept(plan: int, scratch: int, first: int, count: int, size: int, capacity: int) -> tuple[int, int]:
+    """Score seen[first:count], kept rows all, into the pool; returns (lowest position inserted, pool size)."""
+    table, shift, stride = load_i64(plan + CODES), load_i64(plan + CODES + 8), load_i64(plan + CODES + 16)
+    padded, query = load_i64(plan + PADDED), load_i64(scratch + QUERY_CODES)
+    seen, pool = load_i64(scratch + SEEN), load_i64(scratch + POOL)
+    lowest = size
+    for position in range(first, min(first + AHEAD, count)):
+        fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * position)), padded)
+    for position in range(first, count):
+        if position + AHEAD < count:
+            fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * (position + AHEAD))), padded)
+        row = load_i32(seen + 4 * position)
+        key = code_distance(row_address(table, shift, stride, row), query, padded) << 32 | row << 1
+        if size < capacity or key < load_i64(pool + 8 * (size - 1)):
+            place = insert_key(pool, size, capacity, key)
+            size += 1 if size < capacity else 0
+            if place < lowest:
+                lowest = place
+                links = column_row(plan + LINKS, row)
+                prefetch(links)
+                prefetch(links + 64)
+    return lowest, size
+
+
+@device
+def walk_among_kept(
+    plan: int, scratch: int, entry: int, ef: int, share: int, kept: int, slots: int, first_slot: int
+) -> tuple[int, int]:
+    """Best-first search among kept rows with `ef` candidates; returns (pool size, rows scored)."""
+    pool, visited = load_i64(scratch + POOL), load_i64(scratch + VISITED)
+    count = draw_seeds(plan, scratch, share, kept, slots, first_slot)
+    if is_kept(plan, entry, kept, slots, first_slot):
+        count = see(scratch, entry, count)
+    count, hopped = collect_kept(plan, scratch, entry, count, 0, kept, slots, first_slot)
+    _, size = score_kept(plan, scratch, 0, count, 0, ef)
+    cursor = 0
+    while cursor < size:
+        first, expanded = count, 0
+        while cursor < size and expanded < BEAM:
+            key = load_i64(pool + 8 * cursor)
+            if key & 1 == 0:
+                store_i64(pool + 8 * cursor, key | 1)
+                row = (key & ROW_BITS) >> 1
+                count, hopped = collect_kept(plan, scratch, row, count, hopped, kept, slots, first_slot)
+                expanded += 1
+            cursor += 1
+        lowest, size = score_kept(plan, scratch, first, count, size, ef)
+        cursor = min(cursor, lowest)
+    last = load_i64(scratch + SEEN) + 4 * (load_i64(plan + ROWS) + 1)
+    for position in range(hopped):
+        store_u8(visited + (load_i32(last - 4 * position) >> 3), 0)
+    clear_visited(scratch, count)
+    return size, count
