@@ -18,11 +18,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vecdb import errors
-from vecdb.config import CLIENT_RETRIES_DEFAULT, CLIENT_TIMEOUT_S, EngineConfig
+from vecdb.config import CLIENT_RETRIES_DEFAULT as _RETRIES
+from vecdb.config import CLIENT_TIMEOUT_S as _TIMEOUT_S
+from vecdb.config import EngineConfig
 from vecdb.errors import VecDBError
 from vecdb.filters import F, Filter
 from vecdb.types import (
-    TLS,
     Aggregate,
     BatchResult,
     CollectionStats,
@@ -34,6 +35,7 @@ from vecdb.types import (
     RecallReport,
     Record,
     SearchResult,
+    TLSConfig,
     VerifyReport,
     WriteResult,
 )
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "TLS",
     "Aggregate",
     "AsyncCollection",
     "AsyncDatabase",
@@ -72,6 +73,7 @@ __all__ = [
     "RemoteCollection",
     "RemoteDatabase",
     "SearchResult",
+    "TLSConfig",
     "Transaction",
     "VecDBError",
     "VerifyReport",
@@ -111,16 +113,16 @@ def connect(
     address: str,
     *,
     api_key: str | None = None,
-    tls: TLS | str | os.PathLike[str] | bool | None = None,
-    timeout_s: float = CLIENT_TIMEOUT_S,
-    retries: int = CLIENT_RETRIES_DEFAULT,
+    tls: TLSConfig | str | os.PathLike[str] | bool | None = None,
+    timeout_s: float = _TIMEOUT_S,
+    retries: int = _RETRIES,
     read_your_writes: bool = True,
     insecure: bool = False,
 ) -> RemoteDatabase:
     """Connect to a server (`vecdb serve`) at "host:port" or "unix:/path"; the result has the methods of a Database.
 
     `api_key` as `vecdb keys` printed it; it is sent to another machine only over TLS, unless `insecure`.
-    `tls`: True to trust whom this machine trusts, the path of a CA file, or a `vecdb.TLS` with a client certificate.
+    `tls`: True to trust whom this machine trusts, the path of a CA file, or a `vecdb.TLSConfig` with a client certificate.
     `timeout_s` limits each call, repetitions included (calls that work through a collection get an hour);
     `with_timeout` of the handles sets another. `retries`: how often a call is repeated, after growing pauses, when the
     server cannot be reached or has too much to do; a write is still done once. `read_your_writes`: reads wait until
@@ -147,9 +149,9 @@ async def connect_async(
     address: str,
     *,
     api_key: str | None = None,
-    tls: TLS | str | os.PathLike[str] | bool | None = None,
-    timeout_s: float = CLIENT_TIMEOUT_S,
-    retries: int = CLIENT_RETRIES_DEFAULT,
+    tls: TLSConfig | str | os.PathLike[str] | bool | None = None,
+    timeout_s: float = _TIMEOUT_S,
+    retries: int = _RETRIES,
     read_your_writes: bool = True,
     insecure: bool = False,
 ) -> AsyncDatabase:

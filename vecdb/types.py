@@ -354,7 +354,7 @@ class GraphReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TLS:
+class TLSConfig:
     """How a client makes sure of a server, and the server of it. All are paths of PEM files but `server_name`.
 
     `ca`: who signs the server's certificate; None for those whom this machine trusts. `cert` and `key`: the client's

@@ -28,7 +28,7 @@ def _is_spare(item: pytest.Item) -> bool:
     if front not in SERVED:
         return False
     number = zlib.crc32(item.nodeid.replace(front, "").encode())
-    return front != list(SERVED)[number % len(SERVED)]
+    return bool(front != list(SERVED)[number % len(SERVED)])
 
 
 @pytest.fixture(scope="session")

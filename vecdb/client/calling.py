@@ -55,13 +55,15 @@ def follow(
         try:
             stream = yield Open(method, request, attempts.remaining_s())
             try:
-                return (yield from _to_the_end(stream, progress))
+                last: Reply | None = yield from _to_the_end(stream, progress)
             finally:
                 stream.cancel()
         except VecDBError as error:
             pause = attempts.pause_after(error)
             if pause is None:
                 raise
+        else:
+            return last
         yield Sleep(pause)
 
 

@@ -32,7 +32,7 @@ from vecdb.config import (
     RETRY_PAUSE_S,
 )
 from vecdb.errors import ClosedError, InvalidRequestError
-from vecdb.types import TLS
+from vecdb.types import TLSConfig
 
 MILLISECONDS: Final = 1_000
 AGENT: Final = "vecdb-client"
@@ -48,7 +48,7 @@ class Connecting:
     """The checked arguments of `connect`."""
 
     address: Address
-    tls: TLS | None
+    tls: TLSConfig | None
     metadata: Metadata
     caller: Caller
 
@@ -85,7 +85,7 @@ def read_arguments(
     api_key: str | None,
     tls: TLSLike,
     timeout_s: float,
-    retries: int,
+    retries: object,
     read_your_writes: bool,
     insecure: bool,
 ) -> Connecting:

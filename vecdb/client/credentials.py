@@ -15,28 +15,28 @@ import grpc
 
 from vecdb.checks.addresses import Address
 from vecdb.errors import InvalidRequestError
-from vecdb.types import TLS
+from vecdb.types import TLSConfig
 
-TLSLike: TypeAlias = TLS | str | os.PathLike[str] | bool | None
+TLSLike: TypeAlias = TLSConfig | str | os.PathLike[str] | bool | None
 
 
-def tls_of(given: object) -> TLS | None:
-    """What `tls=` means: a TLS, the path of a CA file, True for whom this machine trusts; None or False for no TLS."""
+def tls_of(given: object) -> TLSConfig | None:
+    """What `tls=` means: a TLSConfig, the path of a CA file, True for whom this machine trusts; None or False for no TLS."""
     if given is None or given is False:
         return None
     if given is True:
-        return TLS()
-    if isinstance(given, TLS):
+        return TLSConfig()
+    if isinstance(given, TLSConfig):
         return given
     if isinstance(given, (str, os.PathLike)):
-        return TLS(ca=given)
+        return TLSConfig(ca=given)
     raise InvalidRequestError(
-        f"tls is {type(given).__name__}; give True, the path of a CA file, or vecdb.TLS(ca=..., cert=..., key=...)"
+        f"tls is {type(given).__name__}; give True, the path of a CA file, or vecdb.TLSConfig(ca=..., cert=..., key=...)"
     )
 
 
-def channel_credentials(tls: TLS) -> grpc.ChannelCredentials:
-    """gRPC's form of a TLS."""
+def channel_credentials(tls: TLSConfig) -> grpc.ChannelCredentials:
+    """gRPC's form of it."""
     if (tls.cert is None) != (tls.key is None):
         raise InvalidRequestError("tls has one of cert and key; a client certificate needs both")
     roots = _system_roots() if tls.ca is None else _read("ca", tls.ca)
@@ -48,10 +48,8 @@ def channel_credentials(tls: TLS) -> grpc.ChannelCredentials:
 def _system_roots() -> bytes | None:
     """Whom this machine trusts; None (those who come with gRPC) where it does not say."""
     paths = ssl.get_default_verify_paths()
-    for path in (paths.cafile, paths.openssl_cafile):
-        if path is not None and Path(path).is_file():
-            return Path(path).read_bytes()
-    return None
+    path = Path(paths.cafile or paths.openssl_cafile)
+    return path.read_bytes() if path.is_file() else None
 
 
 def _read(name: str, path: str | os.PathLike[str]) -> bytes:
@@ -64,7 +62,7 @@ def _read(name: str, path: str | os.PathLike[str]) -> bytes:
     return content
 
 
-def check_key(api_key: object, address: Address, tls: TLS | None, *, insecure: bool) -> str | None:
+def check_key(api_key: object, address: Address, tls: TLSConfig | None, *, insecure: bool) -> str | None:
     """The API key, when there is one and it may be sent."""
     if api_key is None:
         return None

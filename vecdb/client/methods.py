@@ -6,7 +6,9 @@ Concurrency: constants.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+
+from google.protobuf.message import Message
 
 from vecdb._pb.v1 import (
     admin_service_pb2,
@@ -20,14 +22,6 @@ Kind: TypeAlias = Literal["unary_unary", "unary_stream", "stream_stream"]
 """Which sides of a method are streams, in gRPC's words."""
 
 PACKAGE: Final = "vecdb.v1"
-
-
-class Message(Protocol):
-    """A generated class of messages."""
-
-    @classmethod
-    def FromString(cls, data: bytes, /) -> Self: ...  # noqa: N802 - protobuf's name
-    def SerializeToString(self, **options: Any) -> bytes: ...  # noqa: N802 - protobuf's name
 
 
 Reply = TypeVar("Reply", bound=Message)
