@@ -17,7 +17,7 @@ from vecdb._pb.v1 import admin_service_pb2_grpc as pb_grpc
 from vecdb.checks.declarations import check_name
 from vecdb.checks.options import check_timeout
 from vecdb.engine.interruption import interruptible
-from vecdb.errors import AlreadyExistsError, NotConfiguredError
+from vecdb.errors import AlreadyExistsError, NotConfiguredError, StorageError
 from vecdb.server.long_operation import LongOperation
 from vecdb.wire.admin import put_graph, put_limits, put_progress, put_recall, put_stats, put_verify, recall_arguments
 
@@ -108,7 +108,10 @@ class AdminService(pb_grpc.AdminServiceServicer):
                 "the server has no directory for backups; start it with --backups DIR", setting="backups"
             )
         directory = Path(self._backing.config.backups)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"the directory for backups cannot be made: {error.strerror}") from error
         call.check()
         try:
             self._backing.database.backup(directory / name, compact=request.compact)

@@ -198,6 +198,16 @@ def test_a_link_of_that_name_is_not_followed(backups: Asked, tmp_path: Path) -> 
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_directory_for_backups_that_cannot_be_is_an_error_without_its_path(
+    db: vecdb.Database, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("here")
+    with asking(db, backups=str(tmp_path / "file" / "backups")) as asked:
+        error = error_from(lambda: asked.admin.Backup(pb.BackupRequest(name="monday")))
+    assert isinstance(error, errors.StorageError)
+    assert str(tmp_path) not in error.message
+
+
 def test_without_a_directory_for_backups_there_are_none(asked: Asked) -> None:
     call: Callable[[], object] = lambda: asked.admin.Backup(pb.BackupRequest(name="monday"))  # noqa: E731
     assert isinstance(error_from(call), errors.NotConfiguredError)
