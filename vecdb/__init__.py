@@ -122,7 +122,7 @@ def connect(
     """Connect to a server (`vecdb serve`) at "host:port" or "unix:/path"; the result has the methods of a Database.
 
     `api_key` as `vecdb keys` printed it; it is sent to another machine only over TLS, unless `insecure`.
-    `tls`: True to trust whom this machine trusts, the path of a CA file, or a `vecdb.TLSConfig` with a client certificate.
+    `tls`: True to trust whom this machine trusts, the path of a CA file, or a `vecdb.TLSConfig`.
     `timeout_s` limits each call, repetitions included (calls that work through a collection get an hour);
     `with_timeout` of the handles sets another. `retries`: how often a call is repeated, after growing pauses, when the
     server cannot be reached or has too much to do; a write is still done once. `read_your_writes`: reads wait until

@@ -21,7 +21,7 @@ TLSLike: TypeAlias = TLSConfig | str | os.PathLike[str] | bool | None
 
 
 def tls_of(given: object) -> TLSConfig | None:
-    """What `tls=` means: a TLSConfig, the path of a CA file, True for whom this machine trusts; None or False for no TLS."""
+    """What `tls=` means: a TLSConfig, the path of a CA, True for whom this machine trusts, None or False for no TLS."""
     if given is None or given is False:
         return None
     if given is True:
@@ -31,7 +31,7 @@ def tls_of(given: object) -> TLSConfig | None:
     if isinstance(given, (str, os.PathLike)):
         return TLSConfig(ca=given)
     raise InvalidRequestError(
-        f"tls is {type(given).__name__}; give True, the path of a CA file, or vecdb.TLSConfig(ca=..., cert=..., key=...)"
+        f"tls is {type(given).__name__}; give True, the path of a CA file, or vecdb.TLSConfig(ca=..., cert=...)"
     )
 
 
