@@ -179,7 +179,7 @@ def _check_grpc() -> None:
         import google.rpc.status_pb2  # noqa: F401, PLC0415 - keeps `import vecdb` free of grpc
         import grpc  # noqa: F401, PLC0415 - as above
     except ModuleNotFoundError as error:
-        packages = "grpcio, protobuf and googleapis-common-protos (pip install grpcio-status)"
+        packages = "grpcio, protobuf and googleapis-common-protos"
         raise _incomplete(error, "vecdb.connect", ("grpc", "google"), packages) from error
 
 

@@ -99,7 +99,7 @@ def scripted(message_bytes_max: int = 1 << 20, **answers: Answer) -> Iterator[Sc
         }
     )
     with ThreadPoolExecutor(8) as threads:
-        server = grpc.server(threads, handlers=(Handler(script),))
+        server = grpc.server(threads, handlers=[Handler(script)])
         script.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
         server.start()
         try:
