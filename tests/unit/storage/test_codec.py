@@ -100,6 +100,30 @@ def test_metadata_that_contains_itself_is_refused() -> None:
         codec.encode_record(KEY, ID_KEY, metadata, 1)
 
 
+def test_packed_records_are_the_ids_and_the_metadata_as_stored() -> None:
+    metadata = [{"n": n, "text": "x" * n} for n in range(5)]
+    record_keys, id_keys = keys.record_keys(1, range(5)), [keys.id_key(n) for n in range(5)]
+    values = [value for _, value in codec.encode_records(record_keys, id_keys, metadata, 7)]
+    ids, packed = codec.decode_packed_records(record_keys, [memoryview(value) for value in values])
+    assert ids == [0, 1, 2, 3, 4]
+    assert [msgspec.msgpack.decode(one) for one in packed] == metadata
+
+
+@pytest.mark.parametrize("place", range(30))
+def test_a_damaged_byte_of_a_packed_record_is_corruption(place: int) -> None:
+    value = bytearray(codec.encode_record(KEY, keys.id_key("a"), {"text": "word"}, 7))
+    value[place] ^= 1
+    with pytest.raises(CorruptionError):
+        codec.decode_packed_records([KEY], [bytes(value)])
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 21])
+def test_a_packed_record_that_is_cut_short_is_corruption(size: int) -> None:
+    value = codec.encode_record(KEY, keys.id_key("a"), {}, 7)[:size]
+    with pytest.raises(CorruptionError):
+        codec.decode_packed_records([KEY], [value])
+
+
 @pytest.mark.parametrize("payload", [b"", bytes(17), HEAD + ID_KEY, HEAD + ID_KEY + b"\x01"])
 def test_a_sound_checksum_over_no_record_is_corruption(payload: bytes) -> None:
     with pytest.raises(CorruptionError):
