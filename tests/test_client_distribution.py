@@ -72,7 +72,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def run(command: list[str], **options: Any) -> str:
+def run(command: list[str], **options: Any) -> object:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

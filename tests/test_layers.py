@@ -33,9 +33,36 @@ def _loaded_by(statement: str, libraries: tuple[str, ...]) -> list[str]:
     return _run(code).split()
 
 
-@pytest.mark.parametrize("module", ["vecdb", "vecdb.types", "vecdb.errors", "vecdb.config"])
+@pytest.mark.parametrize("module", ["vecdb", "vecdb.types", "vecdb.errors", "vecdb.config", "vecdb.client"])
 def test_importing_the_package_loads_no_heavy_library(module: str) -> None:
-    assert _loaded_by(f"import {module}", HEAVY) == []
+    assert _loaded_by(f"import {module}", (*HEAVY, "grpc", "google.protobuf")) == []
+
+
+ENGINE = ("numba", "llvmlite", "lmdb", "hnswlib", "vecdb.engine", "vecdb.server")
+
+
+@pytest.mark.parametrize("module", ["vecdb.client.database", "vecdb.client.async_database", "vecdb.client.connecting"])
+def test_the_client_loads_nothing_of_the_engine(module: str) -> None:
+    assert _loaded_by(f"import {module}", ENGINE) == []
+
+
+def test_grpc_comes_with_the_first_connection() -> None:
+    connect = "try:\n    vecdb.connect('127.0.0.1:1', retries=0)\nexcept vecdb.errors.UnavailableError:\n    pass"
+    assert _loaded_by("import vecdb, vecdb.client.database", ("grpc",)) == []
+    assert _loaded_by(f"import vecdb\n{connect}", ("grpc", *ENGINE)) == ["grpc"]
+
+
+@pytest.mark.parametrize("missing", ["grpc", "google.rpc"])
+def test_connecting_without_grpc_says_what_to_install(missing: str) -> None:
+    code = f"""
+import sys, vecdb
+sys.modules[{missing!r}] = None
+try:
+    vecdb.connect("127.0.0.1:1")
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert "vecdb.connect needs grpcio, protobuf and googleapis-common-protos" in _run(code)
 
 
 @pytest.mark.parametrize("module", ["vecdb.kernels", "vecdb.kernels.column"])
