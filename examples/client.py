@@ -1,7 +1,6 @@
 """Load and search a database over gRPC: bulk loading with progress, filters, transactions, and many searches at once.
 
-python examples/client.py                     starts a server of its own
-python examples/client.py localhost:50051     uses yours
+`python examples/client.py` starts a server of its own, `python examples/client.py localhost:50051` uses yours.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def own_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "vecdb", "serve", "--data", str(Path(folder) / "data")]
         command += ["--listen", "127.0.0.1:0", "--no-access-log", "--json"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
             assert process.stdout is not None
             lines: list[str] = []
             while not lines or lines[-1] != "}\n":  # the document that says where it listens
