@@ -1,0 +1,134 @@
+"""The client and the server together, where a script would prove nothing: TLS, keys, and a server that restarts."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import trustme
+
+import vecdb
+from vecdb.config import EngineConfig
+from vecdb.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError
+from vecdb.server.app import Service, serving
+from vecdb.server.keyfile import change_keys, make_key
+from vecdb.server.services import bind_services
+from vecdb.server.settings import ServerConfig
+
+QUIET = EngineConfig(progress=False, background=False, map_bytes=1 << 32)
+WAIT_S = 60
+
+
+@contextlib.contextmanager
+def running(folder: Path, **settings: Any) -> Iterator[Service]:
+    """A server of the directory, in this process."""
+    config = ServerConfig(**{"data": str(folder / "db"), "listen": ("127.0.0.1:0",), **settings})
+    with (
+        vecdb.open(config.data, config=QUIET) as database,
+        serving(config, bind_services(database, config), database=database, log_stream=io.StringIO()) as service,
+    ):
+        yield service
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    """A CA; its certificate, and one of a server called vecdb.example.com, are in files."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("vecdb.example.com")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    return authority
+
+
+def server_files(folder: Path) -> dict[str, str]:
+    return {"tls_cert": str(folder / "cert.pem"), "tls_key": str(folder / "key.pem")}
+
+
+@pytest.mark.usefixtures("authority")
+def test_a_server_is_trusted_by_its_authority_and_name(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    with running(tmp_path, **server_files(tmp_path)) as service:
+        with vecdb.connect(service.address, tls=vecdb.TLSConfig(ca=ca, server_name="vecdb.example.com")) as db:
+            assert db.list_collections() == []
+        for wrong in (ca, True, None, vecdb.TLSConfig(ca=ca, server_name="other.example.com")):
+            with pytest.raises(UnavailableError):
+                vecdb.connect(service.address, tls=wrong, retries=0, timeout_s=5)
+
+
+def test_a_client_may_show_a_certificate(tmp_path: Path, authority: trustme.CA) -> None:
+    mine = authority.issue_cert("loader.example.com")
+    mine.private_key_pem.write_to_path(tmp_path / "my-key.pem")
+    mine.cert_chain_pems[0].write_to_path(tmp_path / "my-cert.pem")
+    name = {"ca": tmp_path / "ca.pem", "server_name": "vecdb.example.com"}
+    shown = vecdb.TLSConfig(**name, cert=tmp_path / "my-cert.pem", key=tmp_path / "my-key.pem")
+    with running(tmp_path, **server_files(tmp_path), tls_client_ca=str(tmp_path / "ca.pem")) as service:
+        with vecdb.connect(service.address, tls=shown) as db:
+            assert db.list_collections() == []
+        with pytest.raises(UnavailableError):
+            vecdb.connect(service.address, tls=vecdb.TLSConfig(**name), retries=0, timeout_s=5)
+
+
+def test_a_key_says_what_its_client_may_do(tmp_path: Path) -> None:
+    reader, spoken = make_key("reader", {"docs": "read"})
+    admin, words = make_key("admin", {"*": "admin"})
+    change_keys(str(tmp_path / "keys.json"), lambda _held: [reader, admin])
+    with running(tmp_path, keys=str(tmp_path / "keys.json")) as service:
+        with vecdb.connect(service.address, api_key=words) as db:
+            db.create_collection("docs", dim=4).upsert(["a"], np.ones((1, 4)))
+        with vecdb.connect(service.address, api_key=spoken) as db:
+            assert db.collection("docs").search(np.ones(4)).ids == ["a"]
+            with pytest.raises(PermissionDeniedError):
+                db.collection("docs").delete("a")
+        for wrong in (None, spoken + "x"):
+            with pytest.raises(UnauthenticatedError):
+                vecdb.connect(service.address, api_key=wrong)
+
+
+def test_a_connection_outlives_a_restart_of_its_server(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/socket"
+    with running(tmp_path, listen=(address,)):
+        db = vecdb.connect(address)
+        docs = db.create_collection("docs", dim=4)
+        docs.upsert(["a"], np.ones((1, 4)))
+    with db:
+        counts: list[int] = []
+        reader = threading.Thread(target=lambda: counts.append(docs.count()))
+        reader.start()  # while there is no server
+        with running(tmp_path, listen=(address,)):
+            reader.join(WAIT_S)
+            assert counts == [1]
+            assert docs.upsert(["b"], np.ones((1, 4))).count == 1
+
+
+def test_a_load_outlives_a_restart_of_its_server(tmp_path: Path) -> None:
+    """Each batch is stored once: `insert` would refuse a second time."""
+    address = f"unix:{tmp_path}/socket"
+    with contextlib.ExitStack() as first:
+        first.enter_context(running(tmp_path, listen=(address,), drain_s=5.0))
+        db = vecdb.connect(address)
+        docs = db.create_collection("docs", dim=4)
+        half, restarted = threading.Event(), threading.Event()
+
+        def batches() -> Iterator[Any]:
+            for number in range(40):
+                if number == 20:
+                    half.set()
+                    assert restarted.wait(WAIT_S)
+                yield [number], np.ones((1, 4))
+
+        results: list[vecdb.WriteResult] = []
+        loader = threading.Thread(target=lambda: results.append(docs.ingest(batches(), mode="insert")))
+        loader.start()
+        assert half.wait(WAIT_S)
+    with db, running(tmp_path, listen=(address,)):
+        restarted.set()
+        loader.join(WAIT_S)
+        assert [result.count for result in results] == [40]
+        assert docs.count() == 40
