@@ -104,3 +104,36 @@ def looking_after(db: vecdb.Database, docs: vecdb.Collection) -> None:
 
 def hits_are_a_sequence(result: vecdb.SearchResult) -> Sequence[vecdb.Hit]:
     return result
+
+
+def connecting(path: Path) -> None:
+    with vecdb.connect("localhost:50051", api_key="k", tls=vecdb.TLSConfig(ca=path), timeout_s=5) as db:
+        assert_type(db, vecdb.RemoteDatabase)
+        docs = db.create_collection("docs", dim=3)
+        assert_type(docs, vecdb.RemoteCollection)
+        assert_type(docs.upsert(["a"], [[1.0, 2.0, 3.0]]), vecdb.WriteResult)
+        assert_type(docs.ingest([(["a"], [[1.0, 2.0, 3.0]])], mode="insert"), vecdb.WriteResult)
+        assert_type(docs.with_timeout(60).search([1.0, 2.0, 3.0]), vecdb.SearchResult)
+        assert_type(docs.get("a"), vecdb.Record | None)
+        assert_type(docs.get(["a"]), list[vecdb.Record | None])
+        assert_type("a" in docs, bool)
+        with db.transaction() as tx:
+            tx.collection("docs").delete("a")
+        assert_type(tx.result, vecdb.WriteResult)
+
+
+async def connecting_async() -> None:
+    async with await vecdb.connect_async("unix:/run/vecdb", tls=True) as db:
+        assert_type(db, vecdb.AsyncDatabase)
+        docs = await db.collection("docs")
+        assert_type(docs, vecdb.AsyncCollection)
+        assert_type(await docs.upsert(["a"], [[1.0, 2.0, 3.0]]), vecdb.WriteResult)
+        assert_type(await docs.search([1.0, 2.0, 3.0]), vecdb.SearchResult)
+        assert_type(await docs.get("a"), vecdb.Record | None)
+        assert_type(await docs.indexes, tuple[vecdb.IndexInfo, ...])
+        assert_type(await db.seq, int)
+        async for record in docs.iterate():
+            assert_type(record, vecdb.Record)
+        async with db.transaction() as tx:
+            await (await tx.collection("docs")).delete("a")
+        assert_type(tx.result, vecdb.WriteResult)

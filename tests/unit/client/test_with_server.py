@@ -66,7 +66,7 @@ def test_a_client_may_show_a_certificate(tmp_path: Path, authority: trustme.CA) 
     mine = authority.issue_cert("loader.example.com")
     mine.private_key_pem.write_to_path(tmp_path / "my-key.pem")
     mine.cert_chain_pems[0].write_to_path(tmp_path / "my-cert.pem")
-    name = {"ca": tmp_path / "ca.pem", "server_name": "vecdb.example.com"}
+    name: dict[str, Any] = {"ca": tmp_path / "ca.pem", "server_name": "vecdb.example.com"}
     shown = vecdb.TLSConfig(**name, cert=tmp_path / "my-cert.pem", key=tmp_path / "my-key.pem")
     with running(tmp_path, **server_files(tmp_path), tls_client_ca=str(tmp_path / "ca.pem")) as service:
         with vecdb.connect(service.address, tls=shown) as db:
