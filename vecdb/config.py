@@ -370,8 +370,9 @@ DENIED_LINES_PER_S: Final = 10
 
 REQUEST_ID_BYTES_MAX: Final = 64
 
-STATUS_BYTES_MAX: Final = 4 * 1024
-"""Largest error sent with its details; clients take 8 KiB of trailing metadata, in which it is sent encoded."""
+STATUS_BYTES_MAX: Final = 7 * 1024
+"""Largest error as it is sent: its message percent-encoded, and once more with its details in base 64. Clients take
+8 KiB of trailing metadata, and see nothing of an error that is larger."""
 
 KEY_SECRET_BYTES: Final = 32
 """Random bytes of an API key: 256 bits, so that one SHA-256 of it is as good as a slow hash of a password."""

@@ -203,7 +203,7 @@ def test_errors_within_a_stream_come_back_the_same(error: Any) -> None:
 def test_a_status_is_never_larger_than_allowed(kind: type[Any], length: int, details: dict[str, str]) -> None:
     error = kind("é" * length, **{f"x{name}": value for name, value in details.items()})
     made = status.status_of(error)
-    assert made.ByteSize() <= STATUS_BYTES_MAX
+    assert status.sent_bytes(made) <= STATUS_BYTES_MAX
     assert type(status.error_of(sent(made))) is kind
 
 

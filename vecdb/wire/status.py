@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 import numpy as np
 from google.protobuf.message import Message
@@ -28,6 +29,12 @@ from vecdb.wire.metadata import put_value, read_value
 
 DOMAIN: Final = "vecdb"
 MICROSECONDS: Final = 1e6
+BASE64_IN: Final = 3
+BASE64_OUT: Final = 4
+MISSING: Final = "…"
+PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+"""What gRPC sends of a message as it is; each other byte takes three."""
+
 TAKEN: Final = frozenset({"self", "message"})
 """Names that cannot be those of details."""
 
@@ -116,16 +123,22 @@ def class_of(code: int, reason: str) -> type[VecDBError]:
 
 def status_of(error: VecDBError) -> status_pb2.Status:
     """The status of an error, with as much of its details as fits."""
-    text = _text(error.message)
+    text = _text(error.message)[:STATUS_BYTES_MAX]
     for details in (_all_of(error), _some_of(error), _least_of(error)):
         status = status_pb2.Status(code=code_of(error), message=text)
         for detail in details:
             status.details.add().Pack(detail)
-        size = status.ByteSize()
-        if size <= STATUS_BYTES_MAX:
+        if sent_bytes(status) <= STATUS_BYTES_MAX:
             return status
-    status.message = _cut(text, STATUS_BYTES_MAX - size + len(text.encode()))
+    while sent_bytes(status) > STATUS_BYTES_MAX:
+        status.message = _cut(status.message, STATUS_BYTES_MAX / sent_bytes(status))
     return status
+
+
+def sent_bytes(status: status_pb2.Status) -> int:
+    """Size of a status on the wire: all of it in base 64, and its message, percent-encoded, once more."""
+    message = len(quote(status.message, safe=PRINTABLE))
+    return message + -(-status.ByteSize() // BASE64_IN) * BASE64_OUT
 
 
 def _all_of(error: VecDBError) -> list[Message]:
@@ -164,8 +177,9 @@ def _text(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _cut(text: str, size: int) -> str:
-    return text.encode()[: max(0, size - len("…".encode()))].decode(errors="ignore") + "…"
+def _cut(text: str, share: float) -> str:
+    """The beginning of a text, shorter by that share and by what tells that something is missing."""
+    return text[: max(0, int(len(text) * share) - len(MISSING) - 1)] + MISSING
 
 
 def _field_of(error: VecDBError) -> str | None:

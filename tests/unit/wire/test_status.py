@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -130,3 +132,12 @@ def test_a_long_message_is_cut_and_keeps_its_class() -> None:
     assert type(error) is errors.CorruptionError
     assert error.message.endswith("…")
     assert error.details == {}
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "%", "\0", "😀"])
+def test_the_size_of_a_status_is_counted_as_it_is_sent(letter: str) -> None:
+    """A client takes 8 KiB of headers; gRPC sends the message percent-encoded and all of the status in base 64."""
+    made = status.status_of(errors.InvalidRequestError(letter * 5_000, option=letter * 5_000))
+    encoded = sum(1 if 0x20 <= byte < 0x7F and byte != 0x25 else 3 for byte in made.message.encode())
+    assert encoded + len(base64.b64encode(made.SerializeToString())) == status.sent_bytes(made) < 8_000
+    assert made.message.startswith(letter * 100)
