@@ -78,7 +78,7 @@ def matching_keys(commit: Commit, schema: CollectionSchema, wanted: Filter) -> l
     change = commit.changes.get(schema.number)
     if change is not None:
         known = 0 if view is None else view.state.next_slot
-        touched = np.concatenate([change.rewritten_slots(), np.arange(known, state.next_slot, dtype=np.uint32)])
+        touched = np.union1d(change.rewritten_slots(), np.arange(known, state.next_slot, dtype=np.uint32))
         untouched = slots[~np.isin(slots, np.concatenate([touched, change.killed_slots()]))]
         slots = np.concatenate([untouched, _holding(commit, schema, wanted, touched)])
     found = []

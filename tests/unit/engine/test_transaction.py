@@ -9,6 +9,7 @@ import pytest
 
 import vecdb
 from tests.unit.engine.filling import CONFIG, picture, rows
+from vecdb import F
 from vecdb.engine import transaction as transaction_module
 from vecdb.engine.batch import read_batch
 from vecdb.engine.commit import AllOrNothing, Operation
@@ -184,3 +185,27 @@ def test_a_reader_begins_no_transaction(tmp_path: Any) -> None:
     vecdb.open(tmp_path / "db", config=CONFIG).close()
     with vecdb.open(tmp_path / "db", "r", config=CONFIG) as reader, pytest.raises(ReadOnlyError):
         reader.transaction()
+
+
+def test_a_record_stored_and_updated_in_a_transaction_is_removed_by_its_filter_once(
+    db: vecdb.Database, docs: vecdb.Collection
+) -> None:
+    with db.transaction() as transaction:
+        mine = transaction.collection("docs")
+        mine.upsert(["new"], rows(1), [{"n": 1}])
+        mine.update("new", metadata={"n": 2})
+        mine.delete(filter=F("n") == 2)
+    assert transaction.result.count == 3
+    assert (len(docs), db.verify().problems) == (0, ())
+
+
+def test_a_record_stored_and_updated_in_a_transaction_is_updated_by_its_filter_once(
+    db: vecdb.Database, docs: vecdb.Collection
+) -> None:
+    with db.transaction() as transaction:
+        mine = transaction.collection("docs")
+        mine.upsert(["new"], rows(1), [{"n": 1}])
+        mine.update("new", metadata={"n": 2})
+        mine.update(filter=F("n") == 2, metadata={"n": 3})
+    assert transaction.result.count == 3
+    assert docs.count(F("n") == 3) == 1
