@@ -30,7 +30,7 @@ from vecdb.types import Metadata, RecordId
 MAP_BYTES = 1 << 30
 RECORDS = 3_000
 COLLECTION = 2
-SOUND = 100
+SOUND = 400
 """Damaged copies that are read in one test."""
 
 
@@ -77,7 +77,7 @@ def as_slots(*numbers: int) -> npt.NDArray[np.uint32]:
 def test_records_are_those_that_were_written(environment: Environment, rng: np.random.Generator) -> None:
     with environment.begin_read() as transaction:
         reader = transaction.open_records()
-        for count in (1, 2, 10, 37, RECORD_LOOKUPS_MAX):
+        for count in (1, 2, 10, 37, RECORD_LOOKUPS_MAX, RECORD_LOOKUPS_MAX + 1, 1_000):
             slots = rng.permutation(RECORDS)[:count].astype(np.uint32)
             found = reader.read(COLLECTION, slots)
             assert found is not None
@@ -116,7 +116,6 @@ def test_more_records_than_fit_are_left_to_lmdb(environment: Environment) -> Non
     with environment.begin_read() as transaction:
         reader = transaction.open_records()
         assert reader.read(COLLECTION, np.array(long, dtype=np.uint32)) is None
-        assert reader.read(COLLECTION, np.arange(RECORD_LOOKUPS_MAX + 1, dtype=np.uint32)) is None
 
 
 def test_an_empty_table_answers_nothing(tmp_path: Path) -> None:
