@@ -164,6 +164,19 @@ def gather_ids(column: npt.NDArray[Any], rows: Rows, slots: Rows) -> tuple[int, 
     return len(rows), found
 
 
+def gather_records(keys: list[bytes], values: list[bytes], seed: int) -> bytes | None:
+    """Lengths of the id keys (u32), id keys and metadata of stored records, None when a checksum does not fit."""
+    lengths, ids, metadata = b"", b"", b""
+    for key, value in zip(keys, values, strict=True):
+        if zlib.crc32(value[4:], zlib.crc32(key, seed)) != int.from_bytes(value[:4], "big"):
+            return None
+        end = 22 + int.from_bytes(value[4:6], "big")
+        lengths += (end - 22).to_bytes(4, "little")
+        ids += value[22:end]
+        metadata += value[end:]
+    return lengths + ids + metadata
+
+
 # --- building -------------------------------------------------------------------------------------------------------
 
 

@@ -121,6 +121,12 @@ FILTER_POLYGON_POINTS_MIN: Final = 3
 FILTER_PASSES_MAX: Final = 8
 """Values looked for by one pass over a column each; more are looked up in a sorted array, in one pass."""
 
+RECORD_LOOKUPS_MAX: Final = 64
+"""Records looked up together past LMDB; what overlaps are waits for memory, and a core keeps a few dozen at a time."""
+
+RECORD_BUFFER_BYTES: Final = 256 * 1024
+"""Id keys and metadata that one such look-up may copy: 64 records of 4 kB."""
+
 # --- storage -------------------------------------------------------------------------------------------------------
 
 MAP_BYTES_DEFAULT: Final = 1 << 40

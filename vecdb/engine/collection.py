@@ -17,7 +17,7 @@ from vecdb.engine import hit_results, search
 from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.explaining import Stopwatch, explained
-from vecdb.engine.filtered_search import explained_hits, search_matches
+from vecdb.engine.filtered_search import explained_hits, search_matches, search_matches_one
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
 from vecdb.engine.indexer import Effort as IndexEffort
@@ -130,7 +130,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
                 hits, parts = explained_hits(found, vector, limit, effort, matches)
                 clock.lap("search")
             elif matches is not None:
-                [hits] = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
+                hits = search_matches_one(found, vector, limit, effort, matches)
             else:
                 hits = search.search_field(found, vector, limit, effort)
             result = self._result(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)

@@ -19,8 +19,8 @@ from vecdb.engine.filtering import Matches, PlaceMatches
 from vecdb.engine.planner import Choice, choose
 from vecdb.engine.search import FieldHits, explained_search, merged
 from vecdb.index.columns import bits_from
-from vecdb.index.filtered import Kept, scan_rows, search_kept
-from vecdb.index.search import BatchHits
+from vecdb.index.filtered import GivenRows, Kept, scan_rows, scan_rows_one, search_kept, search_kept_one
+from vecdb.index.search import BatchHits, Hits
 from vecdb.kernels.layout import AMONG_KEPT, TOO_LITTLE
 from vecdb.types import FloatArray, SegmentPlan
 
@@ -46,6 +46,20 @@ def search_matches(
 ) -> list[FieldHits]:
     """Return the hits of each query (q, dim) among the records that match."""
     hits, _ = explained_matches(field, queries, limit, effort, matches, threads, explain=False)
+    return hits
+
+
+def search_matches_one(
+    field: FieldView, query: FloatArray, limit: int, effort: SearchEffort, matches: Matches
+) -> FieldHits:
+    """`search_matches` for one query (dim,)."""
+    if len(field.segments) == 1 and not field.tail.live:
+        # What a collection at rest looks like; nothing to merge.
+        [view] = field.segments
+        known = _place(matches, field.schema.number, view.entry.number, view)
+        one = SegmentSearch(view, query, limit, effort, matches, known, threads=1, explain=False)
+        return FieldHits(*one.answer_one(), None)
+    [hits] = search_matches(field, query.reshape(1, -1), limit, effort, matches)
     return hits
 
 
@@ -90,7 +104,7 @@ def _place(matches: Matches, field: int, segment: int, view: SegmentView) -> Pla
 
 
 class SegmentSearch(NamedTuple):
-    """The search of one segment."""
+    """The search of one segment: `part` for queries (q, dim), `answer_one` for one (dim,)."""
 
     view: SegmentView
     queries: FloatArray
@@ -107,9 +121,7 @@ class SegmentSearch(NamedTuple):
         if choice.reach is None:
             name = "exact scan of the matches" if self.effort.exact else "scan of the matches"
             return Part(self._scan(self.queries), self._plan(name, len(self._rows()) * len(self.queries)))
-        words, first_slot = self.matches.words, self.view.entry.first_slot
-        kept = Kept(words, first_slot if self.view.slot_map.is_contiguous else -1, self.matches.address)
-        hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, kept, self.threads)
+        hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, self._kept(), self.threads)
         name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
         if self.explain and (stats[:, 3] == AMONG_KEPT).any():
             name = "graph of the matches"
@@ -119,6 +131,21 @@ class SegmentSearch(NamedTuple):
             hits = self._completed(hits, short)
         hops = int(stats[:, 1].sum()) if self.explain else 0
         return Part(hits, self._plan(name, scored, choice.reach.ef, hops))
+
+    def answer_one(self) -> Hits:
+        """As `part`, for one query and without a plan."""
+        choice = self._choice()
+        if choice.reach is not None:
+            hits, went = search_kept_one(self.view.segment, self.queries, self.limit, choice.reach, self._kept())
+            if went != TOO_LITTLE and (len(hits.slots) == self.limit or len(hits.slots) == len(self._given().rows)):
+                return hits
+        segment = self.view.segment
+        padded, exact = segment.quantizer.padded, self.effort.exact
+        return scan_rows_one(segment.plan, padded, self.queries, self.limit, self._given(), exact=exact)
+
+    def _kept(self) -> Kept:
+        first_slot = self.view.entry.first_slot if self.view.slot_map.is_contiguous else -1
+        return Kept(self.matches.words, first_slot, self.matches.address)
 
     def _choice(self) -> Choice:
         key = (self.limit, self.effort)
@@ -130,28 +157,27 @@ class SegmentSearch(NamedTuple):
             self.known.choices[key] = choice
         return choice
 
-    def _short(self, hits: BatchHits, stats: Counts) -> Rows | tuple[()]:
+    def _short(self, hits: BatchHits, stats: Counts) -> Rows:
         """Queries that the walk has not answered in full."""
-        if len(self.queries) == 1 and hits.counts.item(0) == self.limit and stats.item(0, 3) != TOO_LITTLE:
-            return ()
         short = np.flatnonzero((hits.counts < self.limit) | (stats[:, 3] == TOO_LITTLE))
         if len(short):
             fewer = hits.counts[short] < min(self.limit, len(self._rows()))
             short = short[fewer | (stats[short, 3] == TOO_LITTLE)]
         return short.astype(np.int32)
 
-    def _completed(self, hits: BatchHits, short: Rows | tuple[()]) -> BatchHits:
+    def _completed(self, hits: BatchHits, short: Rows) -> BatchHits:
         """The hits with those of the short queries found by a scan."""
-        if len(short) == len(self.queries):
-            return self._scan(self.queries)
         for column, scanned in zip(hits, self._scan(self.queries[short]), strict=True):
-            column[short, ..., : scanned.shape[-1]] = scanned
+            column[short] = scanned
         return hits
 
+    def _given(self) -> GivenRows:
+        if self.known.given is None:
+            self.known.given = GivenRows.of(matching_rows(self.view, self.matches.words))
+        return self.known.given
+
     def _rows(self) -> Rows:
-        if self.known.rows is None:
-            self.known.rows = matching_rows(self.view, self.matches.words)
-        return self.known.rows
+        return self._given().rows
 
     def _scan(self, queries: FloatArray) -> BatchHits:
         segment, exact = self.view.segment, self.effort.exact
@@ -161,7 +187,7 @@ class SegmentSearch(NamedTuple):
     def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan | None:
         if not self.explain:
             return None
-        matches = self.known.estimated if self.known.rows is None else len(self.known.rows)
+        matches = self.known.estimated if self.known.given is None else len(self.known.given.rows)
         where = f"segment {self.view.entry.number}"
         return SegmentPlan(where, name, self.view.live, matches, self.known.estimated, ef, scored, hops)
 
@@ -171,12 +197,12 @@ def _scan_tail(
 ) -> Part:
     """Rows of the tail have no codes: the matching ones are compared exactly."""
     known = matches.places.get((field.schema.number, TAIL))
-    if known is None or known.rows is None:
+    if known is None or known.given is None:
         live = field.tail.live_rows()
         rows = live[bitmap.test_bits(matches.words, field.tail.all_slots()[live])].astype(np.int32)
-        matches.places[field.schema.number, TAIL] = PlaceMatches(len(rows), rows)
+        matches.places[field.schema.number, TAIL] = PlaceMatches(len(rows), GivenRows.of(rows))
     else:
-        rows = known.rows
+        rows = known.given.rows
     hits = scan_rows(field.tail.plan, field.schema.dim, queries, limit, rows, exact=True, threads=threads)
     if not explain:
         return Part(hits, None)

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from vecdb.config import FILTER_CACHE_BYTES_MAX
 from vecdb.engine import bitmap, clock
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from vecdb.engine.planner import Choice
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import CollectionView, View
+    from vecdb.index.filtered import GivenRows
 
 Words = bitmap.Words
 
@@ -47,7 +47,7 @@ class PlaceMatches:
     """What a search has found out about the matches in one segment (or tail), for the next one with the same filter."""
 
     estimated: int
-    rows: npt.NDArray[np.int32] | None = None
+    given: GivenRows | None = None
     choices: dict[tuple[int, SearchEffort], Choice] = field(default_factory=dict)
 
 

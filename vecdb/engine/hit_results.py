@@ -23,6 +23,7 @@ from vecdb.types import Explain, Metadata, RecordId, SearchResult
 
 if TYPE_CHECKING:
     from vecdb.engine.view import FieldView, View
+    from vecdb.storage.record_reader import RecordReader
     from vecdb.types import FloatArray, Metric
 
 ONE = np.float32(1.0)
@@ -84,7 +85,8 @@ def _names(
 ) -> tuple[list[RecordId], list[Metadata] | None]:
     """The ids of hits, and their metadata when wanted. Ids alone come from the id columns wherever there are some."""
     if with_metadata:
-        return _ids_and_metadata(view, number, hits.slots.tolist())
+        found = (view.txn.records or _opened_records(view)).read(number, hits.slots)
+        return found or _ids_and_metadata(view, number, hits.slots.tolist())
     if hits.places is None:
         return _ids_at(view, field, number, 0, hits.rows, hits.slots), None
     ids: list[RecordId] = [0] * len(hits.slots)
@@ -112,6 +114,11 @@ def _ids_at(
     with view.lock:
         values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
     return codec.decode_record_ids(record_keys, values)
+
+
+def _opened_records(view: View) -> RecordReader:
+    with view.lock:
+        return view.txn.open_records()
 
 
 def _ids_and_metadata(view: View, number: int, slots: list[int]) -> tuple[list[RecordId], list[Metadata]]:

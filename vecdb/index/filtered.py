@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import EF_MAX
-from vecdb.index.scratch import Scratch, thread_scratch
-from vecdb.index.search import BATCH_QUERIES, RERANK_EXTRA, BatchHits, empty_hits
+from vecdb.index.scratch import thread_scratch
+from vecdb.index.search import BATCH_QUERIES, RERANK_EXTRA, BatchHits, Hits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.layout import SHARE_UNIT, STATS
+from vecdb.kernels.layout import ENOUGH, SHARE_UNIT, STATS
 from vecdb.kernels.native import kernels
 from vecdb.types import FloatArray
 
@@ -67,14 +67,15 @@ def search_kept(
     queries = np.ascontiguousarray(queries, dtype=np.float32)
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
         return KeptHits(empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32))
-    answers = _answers(len(queries), limit)
+    answers = _Answers(len(queries), limit)
     effort = min(max(reach.ef, limit, 1), EF_MAX)
     widest, far = min(max(reach.widest, effort), POOL_MAX), min(reach.far, POOL_MAX)
     share = min(max(int(reach.share * SHARE_UNIT), 0), SHARE_UNIT)
     source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
     words, bits = kept.address or kept.words.ctypes.data, 64 * len(kept.words)
 
-    def answer(first: int, last: int, scratch: Scratch) -> None:
+    def answer(first: int, last: int) -> None:
+        scratch = thread_scratch()
         scratch.reserve(segment.rows, max(widest, far), segment.quantizer.padded, limit)
         kernels.search_kept(
             plan,
@@ -119,11 +120,12 @@ def scan_rows(
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
     if len(rows) == 0 or len(queries) == 0 or limit < 1:
         return empty_hits(len(queries), limit)
-    answers = _answers(len(queries), limit)
+    answers = _Answers(len(queries), limit)
     rerank = 0 if exact else 2 * limit + RERANK_EXTRA
     source, dim, given = queries.ctypes.data, queries.shape[1], rows.ctypes.data
 
-    def answer(first: int, last: int, scratch: Scratch) -> None:
+    def answer(first: int, last: int) -> None:
+        scratch = thread_scratch()
         # The candidates that are worth an exact comparison are listed where a walk lists the rows it has seen.
         scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
         kernels.scan_rows(
@@ -134,16 +136,16 @@ def scan_rows(
     return answers.taken().hits
 
 
-def _run(queries: int, size: int, threads: int, answer: Callable[[int, int, Scratch], None]) -> None:
+def _run(queries: int, size: int, threads: int, answer: Callable[[int, int], None]) -> None:
     """Answer all queries; one alone needs no pool, which would take longer than many a search."""
     if queries == 1:
-        answer(0, 1, thread_scratch())
+        answer(0, 1)
     else:
-        run_ranges(queries, size, threads, lambda first, last: answer(first, last, thread_scratch()))
+        run_ranges(queries, size, threads, answer)
 
 
 class _Answers:
-    """Where a kernel leaves the hits and figures of many queries."""
+    """New arrays for the hits and figures of many queries."""
 
     def __init__(self, queries: int, limit: int) -> None:
         self._hits, self._stats = empty_hits(queries, limit), np.zeros((queries, STATS), dtype=np.int32)
@@ -155,32 +157,80 @@ class _Answers:
         return KeptHits(self._hits, self._stats)
 
 
-class _OneAnswer:
-    """The same for one query, in the thread's scratch: new arrays and their addresses would cost 12 µs."""
-
-    def __init__(self, limit: int) -> None:
-        scratch = self._scratch = thread_scratch()
-        scratch.reserve_results(limit)
-        scratch.figures.fill(0)
-        self.addresses = (
-            scratch.slots_address,
-            scratch.distances_address,
-            scratch.rows_address,
-            scratch.count_address,
-        )
-        self.stats_address = scratch.figures_address
-
-    def taken(self) -> KeptHits:
-        """Copies of what the kernel has left."""
-        scratch, count = self._scratch, self._scratch.count.item(0)
-        hits = BatchHits(
-            scratch.slots[:count].reshape(1, count).copy(),
-            scratch.distances[:count].reshape(1, count).copy(),
-            scratch.rows[:count].reshape(1, count).copy(),
-            scratch.count.copy(),
-        )
-        return KeptHits(hits, scratch.figures.copy())
+# --- one query ------------------------------------------------------------------------------------------------------
+# As above without new arrays to write to, whose making and addresses take longer than a small search.
 
 
-def _answers(queries: int, limit: int) -> _Answers | _OneAnswer:
-    return _OneAnswer(limit) if queries == 1 else _Answers(queries, limit)
+def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reach, kept: Kept) -> tuple[Hits, int]:
+    """`search_kept` for one query (dim,) and a limit of at least 1; also how it went (see `kernels.layout`)."""
+    if segment.rows == 0:
+        return empty_hits(1, 0).of(0), ENOUGH
+    scratch = thread_scratch()
+    effort = min(max(reach.ef, limit), EF_MAX)
+    widest, far = min(max(reach.widest, effort), POOL_MAX), min(reach.far, POOL_MAX)
+    scratch.reserve(segment.rows, max(widest, far), segment.quantizer.padded, limit)
+    scratch.query[: segment.dim] = query
+    kernels.search_kept(
+        segment.plan.address,
+        scratch.address,
+        scratch.query_address,
+        0,
+        1,
+        limit,
+        effort,
+        reach.widen,
+        widest,
+        reach.growth,
+        min(max(int(reach.share * SHARE_UNIT), 0), SHARE_UNIT),
+        far,
+        2 * limit + RERANK_EXTRA,
+        kept.address or kept.words.ctypes.data,
+        64 * len(kept.words),
+        kept.first_slot,
+        scratch.slots_address,
+        scratch.distances_address,
+        scratch.rows_address,
+        scratch.count_address,
+        scratch.figures_address,
+    )
+    return Hits(*scratch.found()), scratch.figures.item(0, 3)
+
+
+class GivenRows(NamedTuple):
+    """Rows of a segment, int32, and their address."""
+
+    rows: npt.NDArray[np.int32]
+    address: int
+
+    @classmethod
+    def of(cls, rows: npt.NDArray[np.int32]) -> Self:
+        """The rows, C-contiguous."""
+        rows = np.ascontiguousarray(rows, dtype=np.int32)
+        return cls(rows, rows.ctypes.data)
+
+
+def scan_rows_one(plan: Plan, padded: int, query: FloatArray, limit: int, given: GivenRows, *, exact: bool) -> Hits:
+    """`scan_rows` for one query (dim,) and a limit of at least 1."""
+    count = len(given.rows)
+    if not count:
+        return empty_hits(1, 0).of(0)
+    scratch, dim = thread_scratch(), len(query)
+    rerank = 0 if exact else 2 * limit + RERANK_EXTRA
+    scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
+    scratch.query[:dim] = query
+    kernels.scan_rows(
+        plan.address,
+        scratch.address,
+        scratch.query_address,
+        0,
+        1,
+        limit,
+        rerank,
+        given.address,
+        count,
+        scratch.slots_address,
+        scratch.distances_address,
+        scratch.rows_address,
+        scratch.count_address,
+    )
+    return Hits(*scratch.found())

@@ -65,7 +65,8 @@ class Scratch:
             self._put(layout.QUERY, aligned_empty((dim,), np.float32))
             self.query = aligned_empty((dim,), np.float32)
             self.query_address = int(self.query.ctypes.data)
-        self.reserve_results(limit)
+        if limit > self._sizes[3]:
+            self._reserve_results(limit)
         self._sizes = [max(old, new) for old, new in zip(self._sizes, request, strict=True)]
 
     def reserve_gathered(self, size: int) -> None:
@@ -75,11 +76,7 @@ class Scratch:
             self.gathered = aligned_empty((size,), np.uint8)
             self.gathered_address = int(self.gathered.ctypes.data)
 
-    def reserve_results(self, limit: int) -> None:
-        """Make room for `limit` results."""
-        if limit <= self._sizes[3]:
-            return
-        self._sizes[3] = limit
+    def _reserve_results(self, limit: int) -> None:
         self._put(layout.BEST, aligned_empty((limit + 1,), np.int64))
         self._put(layout.BEST_ROWS, aligned_empty((limit + 1,), np.int32))
         self.slots = aligned_empty((limit,), np.uint32)
@@ -88,6 +85,11 @@ class Scratch:
         self.distances_address = int(self.distances.ctypes.data)
         self.rows = aligned_empty((limit,), np.int32)
         self.rows_address = int(self.rows.ctypes.data)
+
+    def found(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """Copies of the slots, distances and rows that a search of one query left here."""
+        count = self.count.item(0)
+        return self.slots[:count].copy(), self.distances[:count].copy(), self.rows[:count].copy()
 
     @property
     def scored(self) -> int:

@@ -102,7 +102,7 @@ def search_segment(
         queries = scratch.query[: segment.dim].reshape(1, -1).copy()
         skips = None if skip_row < 0 else np.array([skip_row], dtype=np.int64)
         return _search_harder(segment, queries, limit, ef, dead, skips).of(0)
-    return Hits(scratch.slots[:count].copy(), scratch.distances[:count].copy(), scratch.rows[:count].copy())
+    return Hits(*scratch.found())
 
 
 def search_segment_batch(

@@ -98,6 +98,9 @@ def _bit_count(name: str) -> Callable[[int], int]:
     return intrinsic(count)
 
 
+byte_swapped: Callable[[int], int] = _bit_count("bswap")
+"""The 8 bytes of a number in the other order."""
+
 bit_count: Callable[[int], int] = _bit_count("ctpop")
 """Number of set bits."""
 

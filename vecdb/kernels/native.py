@@ -35,6 +35,7 @@ class Kernels:
     copy_states: Kernel
     gather_ids: Kernel
     gather_keys: Kernel
+    gather_records: Kernel
     insert_rows: Kernel
     link_targets: Kernel
     list_bits: Kernel

@@ -35,6 +35,8 @@ from vecdb.types import Metadata, RecordId
 
 __all__ = [
     "NEVER",
+    "NOT_MSGPACK",
+    "SEEDS",
     "Value",
     "corrupt_value",
     "decode_bitmap",
@@ -68,14 +70,14 @@ _INSTANTS: Final = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 """Microseconds since 1970 that a datetime can hold: the years 1 to 9999."""
 
 _CRC_BYTES: Final = 4
-_SEEDS: Final = tuple(zlib.crc32(table.label.encode()) for table in Table)
+SEEDS: Final = tuple(zlib.crc32(table.label.encode()) for table in Table)
 _U16 = struct.Struct(">H")
 _RECORD_HEAD = struct.Struct(">HQq")
 _U32 = struct.Struct(">I")
 _SEALED_HEAD = struct.Struct(">IH")  # checksum and id key length of a record
 _BITMAP_BYTES: Final = DEAD_BLOCK_SLOTS // 8
 _ID_START: Final = _RECORD_HEAD.size
-_NOT_MSGPACK: Final = (msgspec.MsgspecError, UnicodeDecodeError)
+NOT_MSGPACK: Final = (msgspec.MsgspecError, UnicodeDecodeError)
 """What decoding raises: text that is no UTF-8 is told by Python's own error where it is the key of a dict."""
 
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -87,7 +89,7 @@ if sys.byteorder != "little":  # pragma: no cover - columns are mapped in place,
 
 def seal(table: Table, key: bytes, payload: Value) -> bytes:
     """Return the value to store: checksum over table, key and payload, then the payload."""
-    crc = zlib.crc32(payload, zlib.crc32(key, _SEEDS[table]))
+    crc = zlib.crc32(payload, zlib.crc32(key, SEEDS[table]))
     return crc.to_bytes(_CRC_BYTES, "big") + payload
 
 
@@ -95,7 +97,7 @@ def open_value(table: Table, key: bytes, value: Value) -> memoryview:
     """Return the payload of a sealed value, without a copy. CorruptionError when the checksum does not fit."""
     view = memoryview(value)
     payload = view[_CRC_BYTES:]
-    if zlib.crc32(payload, zlib.crc32(key, _SEEDS[table])).to_bytes(_CRC_BYTES, "big") != view[:_CRC_BYTES]:
+    if zlib.crc32(payload, zlib.crc32(key, SEEDS[table])).to_bytes(_CRC_BYTES, "big") != view[:_CRC_BYTES]:
         raise corrupt_value(table, key)
     return payload
 
@@ -115,7 +117,7 @@ def corrupt_value(table: Table, key: bytes, problem: str = "does not match its c
 
 def encode_slots(keys: Sequence[bytes], slots: Iterable[int]) -> list[tuple[bytes, bytes]]:
     """Items of the ids table: `keys` from `id_table_key`, one slot each."""
-    seed, crc32, pack = _SEEDS[Table.IDS], zlib.crc32, _U32.pack
+    seed, crc32, pack = SEEDS[Table.IDS], zlib.crc32, _U32.pack
     items = []
     for key, slot in zip(keys, slots, strict=True):
         payload = pack(slot)
@@ -148,7 +150,7 @@ def encode_records(
     expires: Sequence[int] | None = None,
 ) -> list[tuple[bytes, bytes]]:
     """Items of the records table, of one version. 1,000 records with five small fields take about 2 ms."""
-    seed, crc32, pack_head, pack32 = _SEEDS[Table.RECORDS], zlib.crc32, _RECORD_HEAD.pack, _U32.pack
+    seed, crc32, pack_head, pack32 = SEEDS[Table.RECORDS], zlib.crc32, _RECORD_HEAD.pack, _U32.pack
     ends = (NEVER,) * len(keys) if expires is None else expires
     items = []
     try:
@@ -167,7 +169,7 @@ def decode_record_id(key: bytes, value: Value) -> RecordId:
 
 def decode_record_ids(keys: Sequence[bytes], values: Sequence[Value]) -> list[RecordId]:
     """Ids of records found under `keys`; about 0.8 µs each for short metadata."""
-    seed, crc32, unpack = _SEEDS[Table.RECORDS], zlib.crc32, _U32.unpack_from
+    seed, crc32, unpack = SEEDS[Table.RECORDS], zlib.crc32, _U32.unpack_from
     ids: list[RecordId] = []
     start = _CRC_BYTES + _ID_START
     for key, value in zip(keys, values, strict=True):
@@ -182,7 +184,7 @@ def decode_records(keys: Sequence[bytes], values: Sequence[Value]) -> tuple[list
 
     Each value is copied first: slices of bytes cost half of what slices of a memoryview do.
     """
-    seed, crc32, unpack, decode = _SEEDS[Table.RECORDS], zlib.crc32, _SEALED_HEAD.unpack_from, _decode_msgpack
+    seed, crc32, unpack, decode = SEEDS[Table.RECORDS], zlib.crc32, _SEALED_HEAD.unpack_from, _decode_msgpack
     ids, columns, start = list[RecordId](), list[Metadata](), _CRC_BYTES + _ID_START
     for key, value in zip(keys, values, strict=True):
         content = bytes(value)
@@ -194,7 +196,7 @@ def decode_records(keys: Sequence[bytes], values: Sequence[Value]) -> tuple[list
         end = start + length
         try:
             metadata = decode(content[end:])
-        except _NOT_MSGPACK:
+        except NOT_MSGPACK:
             raise corrupt_value(Table.RECORDS, key, "holds no metadata") from None
         if type(metadata) is not dict:
             raise corrupt_value(Table.RECORDS, key, "holds no metadata")
@@ -254,7 +256,7 @@ def _head(key: bytes, value: Value) -> tuple[int, int]:
 
 def encode_vectors(keys: Sequence[bytes], rows: npt.NDArray[Any]) -> list[tuple[bytes, bytes]]:
     """Items of the tail table: `rows` is (len(keys), dim), float32 or float16, C-contiguous."""
-    seed, crc32, pack = _SEEDS[Table.TAIL], zlib.crc32, _U32.pack
+    seed, crc32, pack = SEEDS[Table.TAIL], zlib.crc32, _U32.pack
     raw = np.ascontiguousarray(rows).data.cast("B") if rows.size else memoryview(b"")
     stride = rows.shape[1] * rows.itemsize
     items, start = [], 0
@@ -269,7 +271,7 @@ def decode_vectors(
     keys: Sequence[bytes], values: Sequence[Value], dim: int, dtype: npt.DTypeLike
 ) -> npt.NDArray[np.floating[Any]]:
     """Rows (len(values), dim) of the tail table in one new array. CorruptionError for damage or another size."""
-    seed, crc32, unpack = _SEEDS[Table.TAIL], zlib.crc32, _U32.unpack_from
+    seed, crc32, unpack = SEEDS[Table.TAIL], zlib.crc32, _U32.unpack_from
     row_type = np.dtype(dtype)
     size = _CRC_BYTES + dim * row_type.itemsize
     parts = []
@@ -310,7 +312,7 @@ def decode_struct(table: Table, key: bytes, value: Value, type_: type[T]) -> T:
     payload = open_value(table, key, value)
     try:
         decoded: T = _decoder(type_).decode(payload)  # type: ignore[arg-type]
-    except _NOT_MSGPACK:
+    except NOT_MSGPACK:
         raise corrupt_value(table, key, "is not what this table holds") from None
     return decoded
 

@@ -22,6 +22,7 @@ from vecdb.storage.faults import closed_error, disk_is_full, full_error, poisone
 from vecdb.storage.keys import Table, prefix_stop
 from vecdb.storage.meta import Meta, Tree, meta_txn_id, pread_meta, unpack_meta
 from vecdb.storage.pagefile import PageFile, leaf_entries, read_tables
+from vecdb.storage.record_reader import RecordReader
 from vecdb.storage.shared import SharedEnvironment
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ _PATH_BYTES = 4 * 4096  # dirty pages a single put may add beside its value: the
 class ReadTransaction:
     """A pinned, consistent view of the database. Close it soon: the pages it sees cannot be reused before."""
 
-    __slots__ = ("__weakref__", "_handle", "_meta", "_shared", "_trees", "txn_id")
+    __slots__ = ("__weakref__", "_handle", "_meta", "_shared", "_trees", "records", "txn_id")
 
     def __init__(self, shared: SharedEnvironment) -> None:
         shared.retain()
         self._shared = shared
         self._handle: lmdb.Transaction[memoryview] | None = None
         self._trees: dict[Table, Tree] | None = None
+        self.records: RecordReader | None = None
         try:
             self._begin()
         except lmdb.Error as error:
@@ -118,6 +120,12 @@ class ReadTransaction:
             address = int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
             self._shared.map_address = address - entry.page * self._shared.page_size - entry.offset
         return self._shared.map_address
+
+    def open_records(self) -> RecordReader:
+        """Make `records`, which reads records past LMDB and is good as long as this transaction is open."""
+        if self.records is None:
+            self.records = RecordReader(self.map_address(), self.page_file(), self.tree(Table.RECORDS))
+        return self.records
 
     def copy(self, directory: str, *, compact: bool) -> None:
         """Let LMDB write a copy of the data file into a directory; a compact one is of exactly this state."""

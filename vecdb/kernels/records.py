@@ -1,0 +1,239 @@
+"""Finds the records of hits in LMDB's pages, all at once, checks them, and copies what hits need to one place.
+
+A look-up through LMDB walks a tree from root to leaf and waits for memory at each step, one record after the other.
+Here all look-ups of a search go down level by level together, so their waits overlap.
+Promises: reads nothing outside the pages of the tree's file, whatever the pages hold. Anything that is not exactly what
+it should be ends the call with -1: then the caller reads the records through LMDB, which tells what is wrong.
+Invariants: layout of pages as in `storage.pagefile`, of record values as in `storage.codec`; keys are 8 bytes.
+Concurrency: no state; the pages are those of a pinned read transaction, which do not change.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+from vecdb.kernels.columns import byte_swapped, load_u16
+from vecdb.kernels.intrinsics import (
+    load_i64,
+    load_u8,
+    load_u32,
+    move_bytes,
+    prefetch,
+    store_i32,
+    store_i64,
+)
+from vecdb.kernels.jit import device, kernel
+
+PAGE_HEAD = 16
+NODE_HEAD = 8
+KEY_BYTES = 8
+BRANCH, LEAF, BIG_DATA = 1, 2, 1
+RECORD_HEAD = 22
+"""Bytes of a record before its id key: checksum, length of the id key, version, expiry."""
+
+PREFETCHED = 512
+"""Bytes of a value asked for ahead; longer ones follow in order, which memory reads ahead by itself."""
+
+
+def _crc_tables() -> list[int]:
+    """Change of a CRC-32 register by a byte, and by a byte with 1 to 7 zero bytes after it (slicing by 8).
+
+    Kounavis and Berry, A Systematic Approach to Building High Performance Software-Based CRC Generators, 2005.
+    """
+    first = [zlib.crc32(bytes([byte]), 0xFFFFFFFF) ^ 0xFFFFFFFF for byte in range(256)]
+    tables = [first]
+    for _ in range(7):
+        tables.append([first[value & 0xFF] ^ (value >> 8) for value in tables[-1]])
+    return [value for table in tables for value in table]
+
+
+CRC_TABLES = np.array(_crc_tables(), dtype=np.int64)
+
+
+@device
+def crc32(address: int, size: int, start: int) -> int:
+    """CRC-32 of `size` bytes, continued from `start`, as zlib's; 8 bytes at a time."""
+    value = start ^ 0xFFFFFFFF
+    position = 0
+    while position + 8 <= size:
+        low, high = load_u32(address + position) ^ value, load_u32(address + position + 4)
+        value = CRC_TABLES[1792 + (low & 0xFF)] ^ CRC_TABLES[1536 + (low >> 8 & 0xFF)]
+        value ^= CRC_TABLES[1280 + (low >> 16 & 0xFF)] ^ CRC_TABLES[1024 + (low >> 24)]
+        value ^= CRC_TABLES[768 + (high & 0xFF)] ^ CRC_TABLES[512 + (high >> 8 & 0xFF)]
+        value ^= CRC_TABLES[256 + (high >> 16 & 0xFF)] ^ CRC_TABLES[high >> 24]
+        position += 8
+    while position < size:
+        value = CRC_TABLES[(value ^ load_u8(address + position)) & 0xFF] ^ (value >> 8)
+        position += 1
+    return value ^ 0xFFFFFFFF
+
+
+@device
+def node_at(page: int, page_bytes: int, index: int) -> int:
+    """Address of a node that can hold a key of KEY_BYTES inside its page, 0 when it cannot."""
+    offset = load_u16(page + PAGE_HEAD + 2 * index)
+    return page + offset if PAGE_HEAD <= offset <= page_bytes - NODE_HEAD - KEY_BYTES else 0
+
+
+@device
+def node_count(page: int, page_bytes: int, kind: int) -> int:
+    """Nodes of a page of this kind, 0 for another page."""
+    lower = load_u16(page + 12)
+    if load_u16(page + 10) != kind or lower > page_bytes:
+        return 0
+    return (lower - PAGE_HEAD) >> 1
+
+
+@device
+def key_of(node: int) -> int:
+    """The 8 bytes of a key as a number that sorts as they do; -1 for a key of another length."""
+    return byte_swapped(load_i64(node + NODE_HEAD)) if load_u16(node + 6) == KEY_BYTES else -1
+
+
+@device
+def child_of(page: int, page_bytes: int, key: int) -> int:
+    """Number of the page below a branch that leads to a key, -1 when the branch is not sound."""
+    count = node_count(page, page_bytes, BRANCH)
+    if count < 2:
+        return -1
+    low, high = 0, count  # the first key of a branch is empty: less than any
+    while high - low > 1:
+        middle = (low + high) >> 1
+        node = node_at(page, page_bytes, middle)
+        if node == 0 or key_of(node) < 0:
+            return -1
+        if key_of(node) <= key:
+            low = middle
+        else:
+            high = middle
+    offset = load_u16(page + PAGE_HEAD + 2 * low)
+    if offset < PAGE_HEAD or offset > page_bytes - NODE_HEAD:
+        return -1
+    node = page + offset
+    return load_u16(node) | load_u16(node + 2) << 16 | load_u16(node + 4) << 32
+
+
+@device
+def leaf_node(page: int, page_bytes: int, key: int) -> int:
+    """Address of the node of a key in a leaf, 0 when it is not there or the leaf is not sound."""
+    low, high = 0, node_count(page, page_bytes, LEAF)
+    while low < high:
+        middle = (low + high) >> 1
+        node = node_at(page, page_bytes, middle)
+        if node == 0:
+            return 0
+        found = key_of(node)
+        if found == key:
+            return node
+        if found < key:
+            low = middle + 1
+        else:
+            high = middle
+    return 0
+
+
+@device
+def value_at(base: int, page_bytes: int, last_page: int, page: int, node: int) -> int:
+    """Address of the value of a node of `page`, in it or in pages of its own; 0 when it would lie outside."""
+    size, place = load_u16(node) | load_u16(node + 2) << 16, node + NODE_HEAD + KEY_BYTES
+    flags = load_u16(node + 4)
+    if flags == 0:
+        return place if place + size <= page + page_bytes else 0
+    if flags != BIG_DATA or place + 8 > page + page_bytes:
+        return 0
+    number = load_i64(place)
+    if number < 2 or number > last_page or size > (last_page - number + 1) * page_bytes - PAGE_HEAD:
+        return 0
+    return base + number * page_bytes + PAGE_HEAD
+
+
+@device
+def find_nodes(
+    base: int, page_bytes: int, last_page: int, root: int, depth: int, keys: int, count: int, places: int
+) -> int:
+    """Put the addresses of leaf page and node of each key (int64 at `keys`) to `places`; 0 when one is missing."""
+    for position in range(count):
+        store_i64(places + 16 * position, root)
+    for level in range(depth):
+        for position in range(count):
+            number = load_i64(places + 16 * position)
+            if number < 2 or number > last_page:
+                return 0
+            page = base + number * page_bytes
+            store_i64(places + 16 * position, page)
+            prefetch(page)
+            prefetch(page + 64)
+        for position in range(count):
+            page, key = load_i64(places + 16 * position), load_i64(keys + 8 * position)
+            if level + 1 < depth:
+                store_i64(places + 16 * position, child_of(page, page_bytes, key))
+            else:
+                node = leaf_node(page, page_bytes, key)
+                if node == 0:
+                    return 0
+                store_i64(places + 16 * position + 8, node)
+    return 1
+
+
+@kernel
+def gather_records(
+    base: int,
+    page_bytes: int,
+    last_page: int,
+    root: int,
+    depth: int,
+    collection: int,
+    slots: int,
+    count: int,
+    seed: int,
+    work: int,
+    target: int,
+    room: int,
+) -> int:
+    """Copy the id keys and the metadata of the records at `count` slots (uint32 at `slots`) to `target`, checked.
+
+    The tree begins at page `root` of the map at `base`; `seed` is the CRC-32 of the table's name. First comes, for each
+    record, the length of its id key (uint32), then all id keys, then all metadata. Returns the bytes up to the end of
+    the metadata; -1 when a page or value is not as it should be or `room` bytes are too few. `work`: 24 bytes a slot.
+    """
+    keys, places = work, work + 8 * count
+    for position in range(count):
+        store_i64(keys + 8 * position, collection << 32 | load_u32(slots + 4 * position))
+    if find_nodes(base, page_bytes, last_page, root, depth, keys, count, places) == 0:
+        return -1
+    head, id_bytes = 4 * count, 0
+    for position in range(count):
+        page, node = load_i64(places + 16 * position), load_i64(places + 16 * position + 8)
+        value = value_at(base, page_bytes, last_page, page, node)
+        size = load_u16(node) | load_u16(node + 2) << 16
+        if value == 0 or size < RECORD_HEAD:
+            return -1
+        for offset in range(0, min(size, PREFETCHED), 64):
+            prefetch(value + offset)
+        store_i64(places + 16 * position, value)
+        id_bytes += size - RECORD_HEAD  # with the metadata, until each is known
+    if head + id_bytes > room:
+        return -1
+    ids = target + head
+    for position in range(count):
+        value, node = load_i64(places + 16 * position), load_i64(places + 16 * position + 8)
+        size = load_u16(node) | load_u16(node + 2) << 16
+        check = load_u8(value) << 24 | load_u8(value + 1) << 16 | load_u8(value + 2) << 8 | load_u8(value + 3)
+        if crc32(value + 4, size - 4, crc32(node + NODE_HEAD, KEY_BYTES, seed)) != check:
+            return -1
+        length = load_u8(value + 4) << 8 | load_u8(value + 5)
+        if RECORD_HEAD + length >= size or length == 0:
+            return -1
+        store_i32(target + 4 * position, length)
+        move_bytes(ids, value + RECORD_HEAD, length)
+        ids += length
+    end = ids
+    for position in range(count):
+        value, node = load_i64(places + 16 * position), load_i64(places + 16 * position + 8)
+        size = load_u16(node) | load_u16(node + 2) << 16
+        skipped = RECORD_HEAD + load_u32(target + 4 * position)
+        move_bytes(end, value + skipped, size - skipped)
+        end += size - skipped
+    return end - target
