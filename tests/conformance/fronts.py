@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import vecdb
-from tests.conformance.served_fronts import AsyncFront, ProcessFront, ThreadsFront
+from tests.conformance.served_fronts import AsyncFront, PoolFront, ProcessFront, ThreadsFront
 from tests.conformance.small import SMALL
 from tests.harness.process import Worker
 from vecdb.errors import VecDBError
@@ -127,6 +127,7 @@ SERVED: dict[str, Callable[[], Front]] = {
     "server-threads": ThreadsFront,
     "server-process": ProcessFront,
     "server-async": AsyncFront,
+    "server-pool": PoolFront,
 }
 """A test runs on one of these, always the same, unless `--fronts all` is given: together they see the whole suite."""
 

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import inspect
 import io
+import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Coroutine, Iterator
@@ -28,6 +30,7 @@ from tests.conformance.small import SMALL
 from tests.harness.process import Worker
 from vecdb.server.app import serving
 from vecdb.server.keyfile import change_keys, make_key
+from vecdb.server.pool.supervisor import run_pool
 from vecdb.server.services import bind_services
 from vecdb.server.settings import ServerConfig
 from vecdb.types import Record, WriteResult
@@ -94,6 +97,31 @@ def serve_directory(pipe: Connection, folder: Path) -> None:
             pipe.recv()
 
 
+@contextlib.contextmanager
+def server_of_a_pool() -> Iterator[Place]:
+    """Two workers and a writer, each a process, for whoever comes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "backups").mkdir()
+        with Worker(serve_from_a_pool, folder, log=folder / "log") as supervisor:
+            yield Place(folder / "backups", supervisor.expect("addresses"))
+            os.kill(supervisor.pid, signal.SIGTERM)
+            assert supervisor.join() == 0
+
+
+def serve_from_a_pool(pipe: Connection, folder: Path) -> None:
+    """The supervisor's process: serve until SIGTERM."""
+    config = ServerConfig(
+        data=str(folder / "db"),
+        listen=("127.0.0.1:0",),
+        backups=str(folder / "backups"),
+        durability="async",  # as in `serve_directory`
+        workers=2,
+        drain_s=5.0,
+    )
+    run_pool(config, lambda pool: pipe.send(("addresses", pool.addresses)), SMALL)
+
+
 # --- fronts -----------------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +155,13 @@ class ProcessFront(ServedFront):
 
     def __init__(self) -> None:
         super().__init__(server_in_a_process())
+
+
+class PoolFront(ServedFront):
+    """A pool of processes: each test's connection comes to one of its two workers."""
+
+    def __init__(self) -> None:
+        super().__init__(server_of_a_pool())
 
 
 class AsyncFront(ServedFront):

@@ -20,7 +20,7 @@ from vecdb.server.settings import load_config, settings
 if TYPE_CHECKING:
     from dataclasses import Field
 
-    from vecdb.server.app import Service
+    from vecdb.server.running import Listening
 
 
 def serve(**given: Any) -> None:
@@ -38,7 +38,7 @@ def serve(**given: Any) -> None:
     except ModuleNotFoundError as error:
         raise InvalidConfigError(f"a server needs {error.name}; run: pip install 'vecdb[server]'") from error
 
-    def announce(service: Service) -> None:
+    def announce(service: Listening) -> None:
         if as_json:
             print_json({"listen": list(service.addresses), "metrics_port": service.metrics_port, "pid": os.getpid()})
         else:

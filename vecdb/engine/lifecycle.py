@@ -49,6 +49,16 @@ def follow(reference: weakref.ref[Database], stop: threading.Event) -> None:
         del database
 
 
+def outdated_pin(database: Database) -> int | None:
+    """Id of the oldest state this process keeps open though a newer one was committed; None when there is none.
+
+    As long as it is kept, no page that was freed since can be used again.
+    """
+    environment = database._environment  # noqa: SLF001 - see Reading
+    oldest = environment.oldest_own_txn()
+    return oldest if oldest < environment.committed_txn() else None
+
+
 open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 """Every database of this process that is not closed, or closed and still held."""
 

@@ -11,11 +11,11 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 import grpc
 from google.protobuf.internal import api_implementation
@@ -34,7 +34,7 @@ from vecdb.server.identity import Identity
 from vecdb.server.keyring import KeyRing
 from vecdb.server.logs import logging_to
 from vecdb.server.metrics import Metrics
-from vecdb.server.scopes import RULES
+from vecdb.server.scopes import RULES, Rule
 from vecdb.server.settings import ServerConfig
 from vecdb.server.tls import certificates
 from vecdb.server.tracing import Tracer
@@ -60,6 +60,19 @@ class ServiceBinding:
     servicer: object
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """What a server is in a pool of processes (see `vecdb.server.pool`); alone, it is what the defaults say."""
+
+    share_port: bool = False
+    rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
+    pass_secret: str | None = None
+    metrics_page: bool = True
+
+
+ALONE: Final = Role()
+
+
 class Service:
     """One gRPC server over one database."""
 
@@ -70,14 +83,15 @@ class Service:
         *,
         database: Database | None = None,
         log_stream: TextIO | None = None,
-        share_port: bool = False,
+        role: Role = ALONE,
     ) -> None:
-        """Prepare everything but the listening. `database` is only measured here; `share_port` is for worker pools."""
+        """Prepare everything but the listening. `database` is only measured here."""
         self.config = config
         stream = sys.stderr if log_stream is None else log_stream
         self._undo = contextlib.ExitStack()
         self._addresses: list[Address] = []
         self._is_stopped = False
+        self._has_page = role.metrics_page
         with contextlib.ExitStack() as undo:
             undo.enter_context(logging_to(stream, config))
             check_protobuf()
@@ -90,10 +104,10 @@ class Service:
                 principal_streams=config.max_principal_streams,
                 request_bytes=config.max_in_flight_bytes,
             )
-            self._metrics = None if config.metrics_address is None else Metrics(self._admission, database)
+            self.metrics = None if config.metrics_address is None else Metrics(self._admission, database)
             self.dispatch = Dispatch(
-                rules=RULES,
-                identity=Identity(keyring, certificates=config.tls_client_ca is not None),
+                rules=role.rules,
+                identity=Identity(keyring, certificates=config.tls_client_ca is not None, pass_secret=role.pass_secret),
                 admission=self._admission,
                 observers=self._observers(stream),
                 tracer=Tracer() if config.tracing else None,
@@ -103,7 +117,7 @@ class Service:
                 body_timeout_s=config.body_timeout_s,
             )
             self._health = HealthService([binding.name for binding in bindings])
-            self._server = self._make_server(share_port=share_port)
+            self._server = self._make_server(share_port=role.share_port)
             for binding in (*bindings, _health_binding(self._health)):
                 binding.add(binding.servicer, self._server)
             if config.reflection:
@@ -132,9 +146,9 @@ class Service:
         try:
             for address in self.config.addresses:
                 self._addresses.append(self._listen(address))
-            if self._metrics is not None and self.config.metrics_address is not None:
-                self._metrics_port = self._metrics.serve(self.config.metrics_address)
-                self._undo.callback(self._metrics.close)
+            if self.metrics is not None and self.config.metrics_address is not None and self._has_page:
+                self._metrics_port = self.metrics.serve(self.config.metrics_address)
+                self._undo.callback(self.metrics.close)
             self._server.start()
         except BaseException:
             self.stop(drain_s=0)
@@ -160,7 +174,7 @@ class Service:
 
     def _observers(self, stream: TextIO) -> list[Observer]:
         observers: list[Observer] = [AccessLog(stream)] if self.config.access_log else []
-        return observers if self._metrics is None else [*observers, self._metrics]
+        return observers if self.metrics is None else [*observers, self.metrics]
 
     def _make_server(self, *, share_port: bool) -> grpc.Server:
         # a thread for every call let in: most wait, for their body or for their turn to work

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vecdb.errors import CancelledError, DeadlineExceededError
@@ -57,6 +58,11 @@ class Call:
     def is_draining(self) -> bool:
         """True when the server is about to stop: end a stream at the next good place."""
         return self._draining.is_set()
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, from any thread, when the call ends for its caller; at once if it has ended."""
+        if not self._context.add_callback(callback):
+            callback()
 
     def check(self) -> None:
         """Raise DeadlineExceededError or CancelledError when nobody waits for the rest of the work."""

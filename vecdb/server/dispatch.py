@@ -152,7 +152,12 @@ class Dispatch(grpc.ServerInterceptor):
             raise PermissionDeniedError(f"{exchange.method} is not allowed")
         exchange.rule = rule
         exchange.request_id = self._identity.request_id(exchange.metadata)
-        principal = self._identity.from_metadata(exchange.metadata, is_public=rule.is_public)
+        exchange.was_passed_on = self._identity.is_passed_on(exchange.metadata)
+        principal = (
+            self._identity.from_worker(exchange.metadata)
+            if exchange.was_passed_on
+            else self._identity.from_metadata(exchange.metadata, is_public=rule.is_public)
+        )
         exchange.ticket = self.admission.enter("streams" if exchange.is_stream else "calls")
         if principal is not None:
             exchange.become(principal)

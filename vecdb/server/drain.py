@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Self
 
@@ -41,7 +42,9 @@ def drain(server: grpc.Server, dispatch: Dispatch, drain_s: float) -> bool:
 class StopSignals:
     """Waits for SIGTERM or SIGINT. A context manager: outside it, signals do what they did before."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], object] = lambda: None) -> None:
+        """`wake` is called by the first signal, in the main thread, for whoever does not wait here."""
+        self._wake = wake
         self._asked = threading.Event()
         self._before: dict[signal.Signals, object] = {}
 
@@ -62,3 +65,4 @@ class StopSignals:
         if self._asked.is_set():
             os._exit(EXIT_SIGNAL + number)
         self._asked.set()
+        self._wake()

@@ -70,6 +70,7 @@ class Exchange:
         self.rule: Rule | None = None
         self.principal: Principal | None = None
         self.ticket: Ticket | None = None
+        self.was_passed_on = False
         self.received_bytes = 0
         self.sent_bytes = 0
         self._unanswered = 0
@@ -120,8 +121,9 @@ class Exchange:
             self._context.cancel()
 
     def take_turn(self, call: Call) -> None:
-        """Wait until the call may work, at most until its deadline. Streams work as they like."""
-        if not self.is_stream:
+        """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait."""
+        assert self.rule is not None
+        if not self.is_stream and not self.rule.is_passed_on:
             self._works = self._dispatch.work.acquire(timeout=call.remaining_s)
             call.check()
 
@@ -213,7 +215,7 @@ class Exchange:
             request_id=self.request_id,
             is_refused=refused,
         )
-        for observer in self._dispatch.observers:
+        for observer in () if self.was_passed_on else self._dispatch.observers:  # the worker has observers of its own
             observer(outcome)
         if self._span is not None:
             self._span.finish(code.name)

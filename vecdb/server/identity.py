@@ -1,12 +1,14 @@
 """Finds out who makes a call, from its metadata or from the certificate of its connection.
 
 Promises: fail-closed: with a key file or a client CA, a call that shows neither a known key nor a known certificate is
-refused, with one text for every reason.
+refused, with one text for every reason. In a pool, a worker that has let a call in passes it on to the writer with the
+secret of the pool and the id of its principal; what that may do, the writer looks up itself.
 Concurrency: any thread.
 """
 
 from __future__ import annotations
 
+import hmac
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 BEARER: Final = "bearer "
+PASS: Final = "x-vecdb-pass"  # noqa: S105 - a name
+"""Metadata with the secret of a pool, on calls that its workers pass on."""
+
+PASSED_PRINCIPAL: Final = "x-vecdb-principal"
+"""Metadata with the id of the principal of a call that was passed on."""
+
 REQUEST_ID: Final = re.compile(rf"[A-Za-z0-9._:-]{{1,{REQUEST_ID_BYTES_MAX}}}")
 CERTIFIED: Final = Principal("certificate", {EVERYTHING: "admin"})
 """Whoever has a certificate of the client CA, when no key file says what each may do."""
@@ -31,9 +39,26 @@ CERTIFIED: Final = Principal("certificate", {EVERYTHING: "admin"})
 class Identity:
     """Who calls, by a key ring (None: no keys are asked for) and client certificates."""
 
-    def __init__(self, keyring: KeyRing | None, *, certificates: bool) -> None:
+    def __init__(self, keyring: KeyRing | None, *, certificates: bool, pass_secret: str | None = None) -> None:
         self._keyring = keyring
         self._certificates = certificates
+        self._pass_secret = pass_secret
+
+    def is_passed_on(self, metadata: Metadata) -> bool:
+        """True when a worker of the same pool has let the call in already."""
+        if self._pass_secret is None:
+            return False
+        shown = [_text(value) for name, value in metadata if name == PASS]
+        return len(shown) == 1 and hmac.compare_digest(shown[0].encode(), self._pass_secret.encode())
+
+    def from_worker(self, metadata: Metadata) -> Principal:
+        """Who made a call that was passed on. UnauthenticatedError when the key has been withdrawn since."""
+        named = [_text(value) for name, value in metadata if name == PASSED_PRINCIPAL]
+        if len(named) != 1:
+            raise UnauthenticatedError(REFUSAL)
+        if self._keyring is None:
+            return CERTIFIED if named[0] == CERTIFIED.id else LOCAL
+        return self._keyring.holder(named[0])
 
     def from_metadata(self, metadata: Metadata, *, is_public: bool) -> Principal | None:
         """Who the metadata says, or None when the connection must tell."""
@@ -69,8 +94,12 @@ class Identity:
         return secrets.token_hex(8)
 
 
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
 def _spoken(name: str, value: str | bytes) -> str:
-    text = value if isinstance(value, str) else value.decode("latin-1")
+    text = _text(value)
     if name == "authorization":
         return text[len(BEARER) :].strip() if text[: len(BEARER)].lower() == BEARER else ""
     return text.strip()

@@ -57,6 +57,11 @@ class KeyRing:
         found = {name: self._by_certificate[name] for name in names if name in self._by_certificate}
         return _admit(next(iter(found.values()), None) if len({key.id for key in found.values()}) == 1 else None)
 
+    def holder(self, key_id: str) -> Principal:
+        """Who has the key of this id: for calls that another process of the same server has authenticated."""
+        self.refresh()
+        return _admit(self._by_id.get(key_id))
+
     def refresh(self) -> None:
         """Read the file again if it changed."""
         if self._look() == self._seen:

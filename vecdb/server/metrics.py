@@ -81,6 +81,11 @@ class Metrics:
         port: int = self._page.server_port
         return port
 
+    def text(self) -> str:
+        """The page as it is now."""
+        page: bytes = self._prometheus.generate_latest(self.registry)
+        return page.decode()
+
     def close(self) -> None:
         """Close the page."""
         if self._page is not None:

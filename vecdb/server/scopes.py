@@ -38,6 +38,11 @@ class Rule:
         """True when no key is needed."""
         return self.about == PUBLIC
 
+    @property
+    def is_passed_on(self) -> bool:
+        """True when another process does the work."""
+        return False
+
     def admit(self, principal: Principal) -> None:
         """Refuse, before the body is received, a principal that no request could help."""
         if self.about == DATABASE:

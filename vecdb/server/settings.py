@@ -106,6 +106,11 @@ class ServerConfig:
         _check_exposure(self)
         if self.workers and self.data == ":memory:":
             raise InvalidConfigError("workers needs data in a directory: another process cannot see ':memory:'")
+        if self.workers and all(address.path for address in self.addresses):
+            raise InvalidConfigError(
+                f"workers is {self.workers}, but listen has no HOST:PORT: several processes cannot accept on one "
+                "unix:/PATH; add an address such as 127.0.0.1:50051, or leave workers out"
+            )
 
     def __repr__(self) -> str:
         shown = {entry.name: getattr(self, entry.name) for entry in fields(self)}

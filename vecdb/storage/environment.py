@@ -196,6 +196,15 @@ class Environment:
             self._shared.poison(f"a sync failed ({error})")
             self._shared.require_sound()
 
+    def oldest_own_txn(self) -> int:
+        """Id of the oldest state that a transaction of this process still sees; the newest without transactions."""
+        try:
+            open_now = [txn.txn_id for txn in self._open_shared().transactions if isinstance(txn, ReadTransaction)]
+        except RuntimeError:
+            # one was begun meanwhile
+            return self.oldest_own_txn()
+        return min(open_now, default=self.committed_txn())
+
     def oldest_read_txn(self) -> int:
         """Id of the oldest committed transaction that a reader, in any process, still sees; the newest without readers.
 
