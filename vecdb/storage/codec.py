@@ -213,7 +213,7 @@ def decode_record(key: bytes, value: Value) -> tuple[RecordId, Metadata]:
 
 def decode_packed_records(keys: Sequence[bytes], values: Sequence[Value]) -> tuple[list[RecordId], list[bytes]]:
     """Ids and metadata of records found under `keys`, the metadata as the msgpack that is stored; 1.2 µs each."""
-    seed, crc32, unpack = _SEEDS[Table.RECORDS], zlib.crc32, _U32.unpack_from
+    seed, crc32, unpack = SEEDS[Table.RECORDS], zlib.crc32, _U32.unpack_from
     ids: list[RecordId] = []
     metadata: list[bytes] = []
     start = _CRC_BYTES + _ID_START
