@@ -37,7 +37,9 @@ def test_example_runs_and_prints(script: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_demo_shows_neighbours_recall_and_durability(tmp_path: Path) -> None:
     output = _run(ROOT / "examples" / "demo.py", tmp_path, "--records", "3000", "--dir", str(tmp_path / "data"))
+    assert "3,000 records ingested" in output
     assert "Nearest neighbours" in output
+    assert "exit code 0" in output
     assert "recall@10" in output
     assert "reopened read-only" in output
     assert "sound" in output
