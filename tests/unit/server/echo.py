@@ -45,8 +45,9 @@ def bindings(**behaviors: Behavior) -> list[ServiceBinding]:
 def _add_all(service: Any, behaviors: Mapping[str, Behavior]) -> Callable[[Any, Any], None]:
     handlers = {method.name: _handler(method, behaviors.get(method.name)) for method in service.methods}
 
-    def add(_servicer: object, server: grpc.Server) -> None:
+    def add(_servicer: object, server: Any) -> None:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+        server.add_registered_method_handlers(service.full_name, handlers)
 
     return add
 
