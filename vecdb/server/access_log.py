@@ -18,6 +18,8 @@ from vecdb.server.exchange import Outcome
 
 MILLISECONDS = 1_000
 
+_encode = msgspec.json.Encoder().encode
+
 
 class AccessLog:
     """Lines of calls, on a text stream."""
@@ -28,6 +30,7 @@ class AccessLog:
         self._second = 0
         self._refused = 0
         self._left_out = 0
+        self._instant = (0, "")
 
     def __call__(self, outcome: Outcome) -> None:
         """Write the line of one call."""
@@ -36,11 +39,18 @@ class AccessLog:
                 return
             left_out, self._left_out = self._left_out, 0
             try:
-                self._stream.write(line_of(outcome, left_out))
+                self._stream.write(line_of(outcome, self._now(), left_out))
                 self._stream.flush()
             except (OSError, ValueError):
                 # nobody reads the log any more; calls go on
                 pass
+
+    def _now(self) -> str:
+        """The time, whose seconds are spelled once each."""
+        second, milliseconds = divmod(time.time_ns() // 10**6, MILLISECONDS)
+        if second != self._instant[0]:
+            self._instant = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._instant[1]}.{milliseconds:03d}Z"
 
     def _is_wanted(self) -> bool:
         second = int(time.monotonic())
@@ -53,11 +63,10 @@ class AccessLog:
         return True
 
 
-def line_of(outcome: Outcome, left_out: int = 0) -> str:
+def line_of(outcome: Outcome, now: str, left_out: int = 0) -> str:
     """The line of one call; `left_out` counts the refused calls since the last line that have none."""
-    seconds, milliseconds = divmod(time.time_ns() // 10**6, MILLISECONDS)
     entry = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03d}Z",
+        "time": now,
         "event": "rpc",
         "method": outcome.method,
         "principal": outcome.principal,
@@ -70,4 +79,4 @@ def line_of(outcome: Outcome, left_out: int = 0) -> str:
     }
     if left_out:
         entry["left_out"] = left_out
-    return msgspec.json.encode(entry).decode() + "\n"
+    return _encode(entry).decode() + "\n"

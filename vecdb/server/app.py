@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
@@ -113,6 +112,7 @@ class Service:
                 tracer=Tracer() if config.tracing else None,
                 reply_bytes_max=config.max_message_bytes,
                 workers=config.threads,
+                calls_max=config.max_concurrent_rpcs,
                 streams_max=config.max_streams,
                 body_timeout_s=config.body_timeout_s,
             )
@@ -163,7 +163,6 @@ class Service:
         self._is_stopped = True
         self._health.stop()
         finished = drain(self._server, self.dispatch, self.config.drain_s if drain_s is None else drain_s)
-        self._threads.shutdown(wait=True, cancel_futures=True)
         self.dispatch.close()
         for address in self._addresses:
             if address.path:
@@ -177,10 +176,8 @@ class Service:
         return observers if self.metrics is None else [*observers, self.metrics]
 
     def _make_server(self, *, share_port: bool) -> grpc.Server:
-        # a thread for every call let in: most wait, for their body or for their turn to work
-        self._threads = ThreadPoolExecutor(self.config.max_concurrent_rpcs, thread_name_prefix="vecdb-call")
         return grpc.server(
-            self._threads,
+            self.dispatch.call_threads,
             interceptors=[self.dispatch],
             options=channel_options(self.config, share_port=share_port),
             maximum_concurrent_rpcs=self.config.max_concurrent_rpcs + self.config.max_streams + BACKSTOP_RPCS,

@@ -27,6 +27,7 @@ import grpc
 from vecdb.config import BODY_WATCH_S
 from vecdb.errors import PermissionDeniedError, VecDBError
 from vecdb.server.admission import Admission
+from vecdb.server.answering import AnsweringThreads, Turns
 from vecdb.server.exchange import Exchange, Observer, SingleAnswer, StreamAnswer
 from vecdb.server.identity import Identity
 from vecdb.server.refusals import as_error, status_of
@@ -81,6 +82,7 @@ class Dispatch(grpc.ServerInterceptor):
         tracer: Tracer | None,
         reply_bytes_max: int,
         workers: int,
+        calls_max: int,
         streams_max: int,
         body_timeout_s: float,
     ) -> None:
@@ -92,9 +94,11 @@ class Dispatch(grpc.ServerInterceptor):
         self.reply_bytes_max = reply_bytes_max
         self.draining = threading.Event()
         self.streams: set[Exchange] = set()
-        self._stream_threads = ThreadPoolExecutor(streams_max, thread_name_prefix="vecdb-stream")
+        # a thread for every call let in: most wait, for their body or for their turn to work
+        self.call_threads = AnsweringThreads(calls_max, thread_name_prefix="vecdb-call")
+        self._stream_threads = AnsweringThreads(streams_max, thread_name_prefix="vecdb-stream")
         self._inline = InlineExecutor(1)
-        self.work = threading.Semaphore(workers)
+        self.work = Turns(workers)
         self.receiving: set[Exchange] = set()
         self._body_timeout_s = body_timeout_s
         self._closed = threading.Event()
@@ -119,7 +123,7 @@ class Dispatch(grpc.ServerInterceptor):
             return grpc.stream_unary_rpc_method_handler(refusal)
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(StreamAnswer(exchange, self._stream_threads))
-        threads = self._stream_threads if handler.request_streaming else None
+        threads = self._stream_threads if handler.request_streaming else self.call_threads
         return grpc.stream_unary_rpc_method_handler(SingleAnswer(exchange, threads))
 
     def identify(self, exchange: Exchange, context: grpc.ServicerContext) -> None:
@@ -134,10 +138,11 @@ class Dispatch(grpc.ServerInterceptor):
         return self.admission.under_way <= sum(exchange.is_quiet for exchange in tuple(self.streams))
 
     def close(self) -> None:
-        """End the threads of streams, which have all ended."""
+        """End the threads, whose calls have all ended."""
         self._closed.set()
         self._watch.join()
-        self._stream_threads.shutdown(wait=True, cancel_futures=True)
+        for threads in (self.call_threads, self._stream_threads):
+            threads.shutdown(wait=True, cancel_futures=True)
 
     def _watch_bodies(self) -> None:
         """Give up calls whose one message does not arrive; their clients see them as cancelled."""

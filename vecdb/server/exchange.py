@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
 
 from vecdb.config import DRAIN_QUIET_S
 from vecdb.errors import LimitExceededError, MalformedRequestError
+from vecdb.server.answering import do_afterwards
 from vecdb.server.call import Call
 from vecdb.server.principals import NOBODY, Principal
 from vecdb.server.refusals import as_error, status_of, stopping
@@ -124,14 +126,14 @@ class Exchange:
         """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait."""
         assert self.rule is not None
         if not self.is_stream and not self.rule.is_passed_on:
-            self._works = self._dispatch.work.acquire(timeout=call.remaining_s)
+            self._works = self._dispatch.work.take(call.remaining_s)
             call.check()
 
     def end_turn(self) -> None:
         """Let another call work."""
         if self._works:
             self._works = False
-            self._dispatch.work.release()
+            self._dispatch.work.give_back()
 
     def _messages(self, bodies: Iterator[bytes], call: Call) -> Iterator[Any]:
         while True:
@@ -237,11 +239,11 @@ class Exchange:
 
 
 class SingleAnswer:
-    """Answers a call with one message."""
+    """Answers a call with one message, and observes a call that went well once its reply is on its way."""
 
     __slots__ = ("_exchange", "experimental_thread_pool")
 
-    def __init__(self, exchange: Exchange, threads: ThreadPoolExecutor | None) -> None:
+    def __init__(self, exchange: Exchange, threads: ThreadPoolExecutor) -> None:
         self._exchange = exchange
         self.experimental_thread_pool = threads
 
@@ -253,7 +255,7 @@ class SingleAnswer:
             exchange.take_turn(call)
             body = exchange.reply(exchange.behavior(argument, call))
             exchange.end_turn()
-            exchange.observe(context, grpc.StatusCode.OK)
+            do_afterwards(partial(exchange.observe, context, grpc.StatusCode.OK))
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
             exchange.fail(context, error)
         finally:

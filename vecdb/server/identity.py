@@ -9,8 +9,8 @@ Concurrency: any thread.
 from __future__ import annotations
 
 import hmac
+import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
+MADE_UP_BYTES: Final = 8
 BEARER: Final = "bearer "
 PASS: Final = "x-vecdb-pass"  # noqa: S105 - a name
 """Metadata with the secret of a pool, on calls that its workers pass on."""
@@ -91,7 +92,7 @@ class Identity:
         for name, value in metadata:
             if name == "x-request-id" and isinstance(value, str) and REQUEST_ID.fullmatch(value):
                 return value
-        return secrets.token_hex(8)
+        return os.urandom(MADE_UP_BYTES).hex()
 
 
 def _text(value: str | bytes) -> str:

@@ -1,0 +1,62 @@
+"""Threads that do things after their answers, and turns to work."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from vecdb.server.answering import AnsweringThreads, Turns, do_afterwards
+
+WAIT_S = 20
+
+
+def test_what_is_left_for_afterwards_is_done_after_the_answer_by_the_same_thread() -> None:
+    done: list[object] = []
+
+    def answer() -> int:
+        do_afterwards(lambda: done.append(threading.get_ident()))
+        done.append("answered")
+        return threading.get_ident()
+
+    with AnsweringThreads(1) as threads:
+        thread = threads.submit(answer).result(WAIT_S)
+    assert done == ["answered", thread]
+
+
+def test_what_is_left_for_afterwards_is_done_once() -> None:
+    done: list[str] = []
+    with AnsweringThreads(1) as threads:
+        threads.submit(do_afterwards, lambda: done.append("first"))
+        threads.submit(len, "a call that leaves nothing")
+    assert done == ["first"]
+
+
+def test_an_answer_that_fails_still_does_what_it_left() -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        do_afterwards(lambda: done.append("observed"))
+        raise ValueError
+
+    with AnsweringThreads(1) as threads:
+        failed = threads.submit(fail)
+    assert isinstance(failed.exception(), ValueError)
+    assert done == ["observed"]
+
+
+def test_there_are_as_many_turns_as_said() -> None:
+    turns = Turns(2)
+    assert [turns.take(0) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("timeout_s", [None, 20.0])
+def test_a_turn_given_back_goes_to_who_waits(timeout_s: float | None) -> None:
+    turns = Turns(1)
+    assert turns.take(None)
+    taken: list[bool] = []
+    waiting = threading.Thread(target=lambda: taken.append(turns.take(timeout_s)))
+    waiting.start()
+    turns.give_back()
+    waiting.join(WAIT_S)
+    assert taken == [True]
