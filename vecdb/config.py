@@ -408,47 +408,6 @@ SEARCH_PIECE_ROWS: Final = 1_024
 SEARCH_PIECE_EXACT_ROWS: Final = 128
 """As SEARCH_PIECE_ROWS, for queries that are compared with every record."""
 
-REQUEST_ID_WINDOW_S: Final = 600.0
-"""How long the answer to a write is kept for repetitions: longer than any client goes on retrying."""
-
-REQUEST_IDS_MAX: Final = 65_536
-"""Answers kept over all principals, at about 500 bytes each."""
-
-REQUEST_IDS_PRINCIPAL_MAX: Final = 16_384
-"""Answers kept for one principal: nobody drives out those of all others."""
-
-REQUEST_ID_CHARS_MAX: Final = 64
-
-PAGE_ROWS_DEFAULT: Final = 100
-PAGE_COLLECTIONS_MAX: Final = 1_000
-
-PAGE_BYTES_TARGET: Final = 4 * 1024 * 1024
-"""Size that messages of records are kept near by holding fewer records: a client takes 4 MiB unless told otherwise."""
-
-PAGE_TOKEN_CHARS_MAX: Final = 4_096
-"""Longest page token looked at; those made here hold an id, a keyword and a digest, 1 KiB at most."""
-
-INGEST_BATCHES_MAX: Final = 8
-"""Batches of an ingest stream that may be unanswered; as many may share one commit."""
-
-INGEST_BYTES_MAX: Final = 32 * 1024 * 1024
-"""Bytes of batches of an ingest stream that may be unanswered: one message of the largest default size."""
-
-SEARCHES_AHEAD_MAX: Final = 2
-"""Batches of a search stream received while one is searched: the next is there when its turn comes."""
-
-INGEST_GROUP_MAX: Final = 4
-"""Batches of a stream stored in one commit: half of the window, so that the others arrive meanwhile."""
-
-LONG_OPERATIONS_MAX: Final = 16
-"""Optimizations, waits and index builds asked for by clients at once; they mostly wait for one another."""
-
-STREAM_POLL_S: Final = 0.05
-"""How often a stream that waits for its client looks whether the server drains."""
-
-PROGRESS_INTERVAL_S: Final = 0.25
-"""How often a long operation tells how far it is."""
-
 
 # --- the client ------------------------------------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vecdb.config import LONG_OPERATIONS_MAX
 from vecdb.engine.packed import PackedCollection
+from vecdb.server.config import LONG_OPERATIONS_MAX
 from vecdb.server.page_tokens import PageTokens
 from vecdb.server.receiving import HeldBytes
 from vecdb.server.request_ids import RequestIds

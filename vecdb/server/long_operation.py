@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
-from vecdb.config import LONG_OPERATIONS_MAX, PROGRESS_INTERVAL_S, RETRY_AFTER_S
+from vecdb.config import RETRY_AFTER_S
 from vecdb.errors import CancelledError, OverloadedError
+from vecdb.server.config import LONG_OPERATIONS_MAX, PROGRESS_INTERVAL_S
 from vecdb.server.refusals import stopping
 
 if TYPE_CHECKING:

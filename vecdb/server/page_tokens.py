@@ -15,8 +15,8 @@ import hmac
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vecdb.config import PAGE_TOKEN_CHARS_MAX
 from vecdb.errors import InvalidRequestError
+from vecdb.server.config import PAGE_TOKEN_CHARS_MAX
 
 if TYPE_CHECKING:
     from vecdb.server.settings import ServerConfig

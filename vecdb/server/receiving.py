@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from vecdb.config import INGEST_BYTES_MAX, STREAM_POLL_S
+from vecdb.server.config import INGEST_BYTES_MAX, STREAM_POLL_S
 from vecdb.server.refusals import stopping
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vecdb._pb.v1 import record_pb2
-from vecdb.config import PAGE_BYTES_TARGET
+from vecdb.server.config import PAGE_BYTES_TARGET
 from vecdb.wire.records import put_records
 
 if TYPE_CHECKING:

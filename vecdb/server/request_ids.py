@@ -19,14 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from vecdb.config import (
+from vecdb.errors import InvalidRequestError
+from vecdb.server.config import (
     REQUEST_ID_CHARS_MAX,
     REQUEST_ID_WINDOW_S,
     REQUEST_IDS_MAX,
     REQUEST_IDS_PRINCIPAL_MAX,
     STREAM_POLL_S,
 )
-from vecdb.errors import InvalidRequestError
 
 Answer = TypeVar("Answer")
 Key = tuple[str, str]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from vecdb._pb.v1 import collection_service_pb2 as pb
 from vecdb._pb.v1 import collection_service_pb2_grpc as pb_grpc
-from vecdb.config import PAGE_COLLECTIONS_MAX, PAGE_ROWS_DEFAULT
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import CollectionNotFoundError, IndexNotFoundError, LimitExceededError
+from vecdb.server.config import PAGE_COLLECTIONS_MAX, PAGE_ROWS_DEFAULT
 from vecdb.server.long_operation import LongOperation
 from vecdb.wire.admin import put_progress
 from vecdb.wire.collections import (

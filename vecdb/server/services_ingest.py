@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from vecdb._pb.v1 import ingest_service_pb2 as pb
 from vecdb._pb.v1 import ingest_service_pb2_grpc as pb_grpc
-from vecdb.config import INGEST_BATCHES_MAX, INGEST_BYTES_MAX, INGEST_GROUP_MAX
 from vecdb.engine.bulk import BulkWrites
 from vecdb.errors import (
     ClosedError,
@@ -28,6 +27,7 @@ from vecdb.errors import (
     UnavailableError,
     VecDBError,
 )
+from vecdb.server.config import INGEST_BATCHES_MAX, INGEST_BYTES_MAX, INGEST_GROUP_MAX
 from vecdb.server.receiving import Received
 from vecdb.server.refusals import stopping
 from vecdb.server.request_ids import Claim, check_request_id, fingerprint_of

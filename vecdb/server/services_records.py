@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from vecdb._pb.v1 import record_service_pb2 as pb
 from vecdb._pb.v1 import record_service_pb2_grpc as pb_grpc
 from vecdb.checks.options import check_count
-from vecdb.config import BATCH_RECORDS_MAX, PAGE_ROWS_DEFAULT
+from vecdb.config import BATCH_RECORDS_MAX
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import LimitExceededError
+from vecdb.server.config import PAGE_ROWS_DEFAULT
 from vecdb.server.page_tokens import FREE_TO_CHANGE, bound
 from vecdb.server.record_pages import PageReader, rows_that_fit
 from vecdb.wire.choices import is_packed

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb._pb.v1 import search_service_pb2_grpc as pb_grpc
-from vecdb.config import SEARCHES_AHEAD_MAX
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import CancelledError, ClosedError, DeadlineExceededError, VecDBError
+from vecdb.server.config import SEARCHES_AHEAD_MAX
 from vecdb.server.receiving import Received
 from vecdb.wire.choices import is_packed
 from vecdb.wire.searches import batch_arguments, put_explain, put_hits, search_arguments

@@ -13,8 +13,9 @@ from tests.unit.services.asking import DIM, Asked, asking, code_from, error_from
 from vecdb import errors
 from vecdb._pb.v1 import collection_pb2
 from vecdb._pb.v1 import collection_service_pb2 as pb
-from vecdb.config import DIM_MAX, FIELDS_MAX, PAGE_COLLECTIONS_MAX
+from vecdb.config import DIM_MAX, FIELDS_MAX
 from vecdb.server.backing import Backing
+from vecdb.server.config import PAGE_COLLECTIONS_MAX
 from vecdb.server.principals import Principal
 from vecdb.server.services_collections import CollectionService
 from vecdb.server.settings import ServerConfig

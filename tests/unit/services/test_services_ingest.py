@@ -13,8 +13,8 @@ import vecdb
 from tests.unit.services.asking import DIM, Asked, asking, batch, error_from, fake_call, rows
 from vecdb import errors
 from vecdb._pb.v1 import ingest_service_pb2 as pb
-from vecdb.config import INGEST_BATCHES_MAX
 from vecdb.server.backing import Backing
+from vecdb.server.config import INGEST_BATCHES_MAX
 from vecdb.server.services_ingest import IngestService, Load
 from vecdb.server.settings import ServerConfig
 from vecdb.wire.status import read_error
