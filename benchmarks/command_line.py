@@ -28,10 +28,10 @@ from benchmarks.engines.protocol import Matrix
 from benchmarks.method.environments import prepare
 from benchmarks.method.machine import command_line, machine_facts
 from benchmarks.reporting import PlotError, compare, findings_table, write_report
-from benchmarks.suites import ann, coldstart, kernels, multiprocess, scale, streaming
+from benchmarks.suites import ann, coldstart, kernels, multiprocess, scale, serve, streaming
 from benchmarks.suites.ann import AnnOptions, print_progress, run_ann
 from benchmarks.suites.contest import K as DB_HITS
-from benchmarks.suites.contest import Plan
+from benchmarks.suites.contest import Plan, scratch_beside
 from benchmarks.suites.db import run_db
 from benchmarks.suites.filtered import CHECKS_DEFAULT, run_filtered
 from vecdb.types import Metric
@@ -85,6 +85,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--install", action="store_true", help="make the separate environments that engines need")
     run.add_argument("--sizes", default="10000,100000,1000000", help="rows of the scale suite")
     run.add_argument("--checks", type=int, default=CHECKS_DEFAULT, help="random filters compared with numpy")
+    run.add_argument("--parts", default=",".join(serve.PARTS), help="parts of the serve suite")
     run.add_argument("--modes", default=",".join(ann.MODES))
 
 
@@ -246,6 +247,22 @@ def _run_multiprocess(options: argparse.Namespace, target: Path) -> None:
     _write(target, _head("multiprocess", dataset, options.k), multiprocess.run(plan))
 
 
+def _run_serve(options: argparse.Namespace, target: Path) -> None:
+    parts = _names(options.parts, dict.fromkeys(serve.PARTS), "part")
+    dataset = _dataset(options)
+    with scratch_beside(target) as scratch:
+        plan = serve.ServeOptions(
+            dataset=dataset,
+            records=_records(options, dataset),
+            scratch=scratch,
+            parts=parts,
+            repeats=options.repeats,
+            cache=options.cache,
+            progress=print_progress,
+        )
+        _write(target, _head("serve", dataset, options.k), serve.run(plan))
+
+
 def _run_kernels(options: argparse.Namespace, target: Path) -> None:
     results = kernels.run(kernels.KernelsOptions(repeats=options.repeats, progress=print_progress))
     _write(target, _head("kernels", None, options.k), results)
@@ -267,5 +284,6 @@ SUITES: Final[dict[str, Callable[[argparse.Namespace, Path], None]]] = {
     "kernels": _run_kernels,
     "multiprocess": _run_multiprocess,
     "scale": _run_scale,
+    "serve": _run_serve,
     "streaming": _run_streaming,
 }

@@ -19,6 +19,7 @@ from benchmarks.reporting.filtered_plots import draw_filtered
 from benchmarks.reporting.libraries import FIXED_EFFORT, added_mb, build_seconds, fixed_point, least_by_engine
 from benchmarks.reporting.own_plots import draw_growth, draw_kernels
 from benchmarks.reporting.pareto import MODES, Curve, curves_of, points_of
+from benchmarks.reporting.serve_plots import draw_serve
 from benchmarks.reporting.style import OURS, line_of, log_axis, look_of, pyplot, save, title
 from benchmarks.reporting.table import is_number
 from benchmarks.reporting.winners import headline
@@ -36,6 +37,7 @@ def draw_suite(report: Report, out: Path) -> list[str]:
         "filtered": draw_filtered,
         "scale": draw_growth,
         "kernels": draw_kernels,
+        "serve": draw_serve,
     }
     drawer = drawers.get(report["suite"])
     return [] if drawer is None else drawer(report, out)

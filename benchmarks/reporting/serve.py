@@ -1,0 +1,288 @@
+"""Tables of the `serve` suite: every target with what was measured, then each part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.reporting.table import NONE, number, table
+
+CALLS: Final = {
+    "floor": "empty call, plain grpcio server",
+    "info": "GetServerInfo through all of vecdb's server",
+    "ids": "search, ids and scores",
+    "metadata": "search, with metadata",
+}
+BATCHES: Final = {
+    "batch": "SearchBatch, 100 queries a call",
+    "stream": "SearchStream, the same batches",
+}
+UNARY_RATIO: Final = 0.8
+BATCH_RATIO: Final = 0.85
+INGEST_RATIO: Final = 0.7
+PEER_SEARCH: Final = 5.0
+PEER_INGEST: Final = 3.0
+GOODPUT: Final = 0.8
+MEMORY_MB: Final = 256.0
+REJECT_MS: Final = 50.0
+NORMAL_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure that is to be reached: at least `wanted`, or at most."""
+
+    name: str
+    wanted: float
+    value: float | None
+    at_most: bool = False
+    digits: int = 2
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is; what was not measured is not."""
+        if self.value is None:
+            return False
+        return self.value <= self.wanted if self.at_most else self.value >= self.wanted
+
+
+def serve_tables(results: Mapping[str, Any]) -> list[str]:
+    """The lines of the suite's section."""
+    same = results["server_cpu"] == results["client_cpu"]
+    where = "server and clients shared one CPU" if same else "server and clients had a CPU each"
+    head = f"Over loopback, {where}; effort {results['effort']}, recall {number(results.get('recall'), 3)}."
+    lines = [head, "", *_target_table(targets_of(results))]
+    makers: dict[str, Callable[[Any], list[str]]] = {
+        "unary": _unary,
+        "batch": _batch,
+        "ingest": _ingest,
+        "peer": _peer,
+        "overload": _overload,
+        "crash": _crash,
+    }
+    for part, maker in makers.items():
+        found = results.get(part)
+        if found is None:
+            continue
+        lines += [f"### {part.capitalize()}", ""]
+        reason = _reason(found)
+        lines += [f"Not measured: {reason}", ""] if reason else maker(found)
+    return lines
+
+
+def _reason(found: Any) -> str | None:
+    """Why a part was not measured; None when it was."""
+    return (found.get("failed") or found.get("missing")) if isinstance(found, Mapping) else None
+
+
+def _part(results: Mapping[str, Any], name: str) -> Any:
+    found = results.get(name)
+    return None if found is None or _reason(found) else found
+
+
+# --- targets ----------------------------------------------------------------------------------------------------------
+
+
+def targets_of(results: Mapping[str, Any]) -> list[Target]:
+    """All that can be told from the parts that were measured."""
+    return [
+        *_unary_targets(_part(results, "unary") or ()),
+        *_batch_targets(_part(results, "batch")),
+        *_ingest_targets(_part(results, "ingest")),
+        *_peer_targets(_part(results, "peer")),
+        *_overload_targets(_part(results, "overload")),
+        *_crash_targets(_part(results, "crash") or ()),
+    ]
+
+
+def _unary_targets(points: Sequence[Mapping[str, Any]]) -> list[Target]:
+    return [
+        Target(f"{label} / {CALLS[base]}, {_callers(one)}", UNARY_RATIO, _ratio(one["rates"], what, base))
+        for one in points
+        for what, label in (("ids", CALLS["ids"]), ("metadata", CALLS["metadata"]))
+        for base in ("floor", "info")
+    ]
+
+
+def _callers(point: Mapping[str, Any]) -> str:
+    return "1 caller" if point["callers"] == 1 else f"{point['callers']} callers"
+
+
+def _batch_targets(rates: Mapping[str, Any] | None) -> list[Target]:
+    if rates is None:
+        return []
+    return [
+        Target(
+            f"{label}{words} / embedded search_batch",
+            BATCH_RATIO,
+            _ratio(rates, f"{what}{end}", f"embedded_batch{end}"),
+        )
+        for what, label in BATCHES.items()
+        for end, words in (("", ""), ("_metadata", ", with metadata"))
+    ]
+
+
+def _ingest_targets(part: Mapping[str, Any] | None) -> list[Target]:
+    return [] if part is None else [Target("bulk load / embedded", INGEST_RATIO, _ratio(part, "stream", "embedded"))]
+
+
+def _peer_targets(part: Mapping[str, Any] | None) -> list[Target]:
+    if part is None:
+        return []
+    ours, theirs = part["stores"]["vecdb"], part["stores"]["milvus-lite"]
+    pair = {"vecdb": ours, "milvus-lite": theirs}
+    searches = [
+        Target(f"search, {what} / milvus-lite's server", PEER_SEARCH, _ratio_of(pair, what), digits=1)
+        for what in ("ids", "metadata")
+    ]
+    ingest = ours["records_per_s"] / theirs["records_per_s"]
+    return [*searches, Target("bulk load / milvus-lite's server", PEER_INGEST, ingest, digits=1)]
+
+
+def _ratio_of(stores: Mapping[str, Mapping[str, Any]], what: str) -> float | None:
+    return _ratio({name: one[what] for name, one in stores.items()}, "vecdb", "milvus-lite")
+
+
+def _overload_targets(part: Mapping[str, Any] | None) -> list[Target]:
+    if part is None:
+        return []
+    memory = part["memory_mb"]
+    return [
+        Target("goodput / peak, overloaded", GOODPUT, part["goodput"] / part["peak"]["median"]),
+        Target(
+            "memory added by the overload, MB", MEMORY_MB, memory["most"] - memory["before"], at_most=True, digits=0
+        ),
+        Target("99 of 100 rejects answered within, ms", REJECT_MS, part["rejected"]["p99_ms"], at_most=True, digits=1),
+        Target("normal again after, s", NORMAL_S, part["normal_after_s"], at_most=True, digits=0),
+    ]
+
+
+def _crash_targets(rounds: Sequence[Mapping[str, Any]]) -> list[Target]:
+    return [
+        Target(
+            f"acknowledged records lost, {name}",
+            0.0,
+            float(sum(max(one["lost"], one["lost_at_the_end"]) for one in rounds if one["signal"] == name)),
+            at_most=True,
+            digits=0,
+        )
+        for name in sorted({one["signal"] for one in rounds})
+    ]
+
+
+def _ratio(rates: Mapping[str, Any], what: str, base: str) -> float | None:
+    above, below = rates[what]["median"], rates[base]["median"]
+    return above / below if above and below else None
+
+
+def _target_table(targets: Sequence[Target]) -> list[str]:
+    rows = [
+        [
+            one.name,
+            f"{'≤' if one.at_most else '≥'} {number(one.wanted, one.digits)}",
+            number(one.value, one.digits),
+            "yes" if one.is_met else "**no**",
+        ]
+        for one in targets
+    ]
+    return table(["target", "wanted", "measured", "reached"], rows) if rows else []
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+def _speed(rate: Mapping[str, Any]) -> list[str]:
+    runs = rate["runs"]
+    return [number(rate["median"]), f"{number(min(runs))}–{number(max(runs))}" if runs else NONE]
+
+
+def _unary(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        [
+            CALLS[what],
+            str(one["callers"]),
+            *_speed(rate),
+            number(rate["p50_ms"], 3),
+            number(rate["p99_ms"], 3),
+            number(_ratio(one["rates"], what, "floor"), 2),
+        ]
+        for one in points
+        for what, rate in one["rates"].items()
+    ]
+    return table(["call", "callers", "calls/s", "range", "p50 ms", "p99 ms", "of the empty call"], rows)
+
+
+def _batch(rates: Mapping[str, Any]) -> list[str]:
+    rows = []
+    for end, words in (("", "ids and scores"), ("_metadata", "with metadata")):
+        base = f"embedded_batch{end}"
+        rows += [[f"embedded search_batch, {words}", *_speed(rates[base]), number(1.0, 2)]]
+        for what, label in BATCHES.items():
+            name = f"{what}{end}"
+            rows += [[f"{label}, {words}", *_speed(rates[name]), number(_ratio(rates, name, base), 2)]]
+    return table(["batches", "queries/s", "range", "of embedded"], rows)
+
+
+def _ingest(part: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [label, *_speed(part[name]), number(_ratio(part, name, "embedded"), 2)]
+        for name, label in (("embedded", "embedded upsert"), ("stream", "bulk load through the stream"))
+    ]
+    note = f"{part['rows']:,} records in batches of 1,000, each synced to the disk."
+    return [note, "", *table(["ingest", "records/s", "range", "of embedded"], rows)]
+
+
+def _peer(part: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            name,
+            number(one["records_per_s"]),
+            number(one["ready_s"], 1),
+            str(one["effort"]),
+            number(one["recall"], 3),
+            number(one["ids"]["median"]),
+            number(one["metadata"]["median"]),
+        ]
+        for name, one in part["stores"].items()
+    ]
+    columns = ["server", "records/s", "s until indexed", "ef", "recall", "queries/s, ids", "with metadata"]
+    return table(columns, rows)
+
+
+def _overload(part: Mapping[str, Any]) -> list[str]:
+    memory, codes = part["memory_mb"], ", ".join(f"{code} {count:,}" for code, count in sorted(part["codes"].items()))
+    rows = [
+        ["searches answered a second before (all records compared)", number(part["peak"]["median"], 1)],
+        ["asked a second", number(part["sent"] / part["seconds"])],
+        ["answered a second meanwhile", number(part["goodput"], 1)],
+        [
+            "answers, p50 and p99 ms",
+            f"{number(part['answered']['p50_ms'], 1)}, {number(part['answered']['p99_ms'], 1)}",
+        ],
+        [
+            "rejects, p50 and p99 ms",
+            f"{number(part['rejected']['p50_ms'], 1)}, {number(part['rejected']['p99_ms'], 1)}",
+        ],
+        ["memory before, at most, after, MB", ", ".join(number(memory[name]) for name in ("before", "most", "after"))],
+        ["answered in each second after", ", ".join(number(value, 1) for value in part["after"])],
+        ["outcomes", f"{codes}, unanswered {part['unanswered']}"],
+    ]
+    return [f"{part['seconds']:.0f} s of more calls than can be answered.", "", *table(["overload", ""], rows)]
+
+
+def _crash(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [
+        [
+            one["signal"],
+            str(one["status"]),
+            number(one["seconds"], 2),
+            number(one["acknowledged"]),
+            number(one["lost"]),
+            number(one["lost_at_the_end"]),
+        ]
+        for one in rounds
+    ]
+    note = "Five writers at once; records are looked for after the restart, and all of them again after the last round."
+    columns = ["signal", "exit status", "s until the end", "records acknowledged", "lost", "lost at the end"]
+    return [note, "", *table(columns, rows)]
