@@ -257,6 +257,9 @@ def _health_binding(servicer: HealthService) -> ServiceBinding:
 
 
 def _add_reflection(names: Sequence[str], server: grpc.Server) -> None:
-    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - only where it is asked for
+    try:
+        from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - only where it is asked for
+    except ImportError as error:
+        raise InvalidConfigError("reflection needs grpcio-reflection; run: pip install 'vecdb[server]'") from error
 
     reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)

@@ -52,6 +52,23 @@ def test_a_bad_value_names_its_flag(shell: Shell) -> None:
     assert "--threads is 0;" in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("words", "module", "extra"),
+    [
+        (("--reflection",), "grpc_reflection.v1alpha", "server"),
+        (("--metrics-listen", "127.0.0.1:0"), "prometheus_client", "server"),
+        (("--tracing",), "opentelemetry", "otel"),
+    ],
+)
+def test_a_setting_names_the_extra_that_it_needs(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    outcome = shell("serve", "--data", ":memory:", "--listen", "127.0.0.1:0", *words)
+    assert outcome.code == 2
+    assert f"pip install 'vecdb[{extra}]'" in outcome.err
+
+
 def test_a_missing_part_is_named_with_how_to_install_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("grpc_health", "vecdb.server.health", "vecdb.server.app", "vecdb.server.running"):
         monkeypatch.delitem(sys.modules, module, raising=False)
