@@ -139,7 +139,7 @@ def read_value(message: metadata_pb2.Value, where: str, left: int) -> Any:
     if form in SCALARS:
         return getattr(message, form)
     if form == "null":
-        return None
+        return _null(message, where)
     if form == "instant":
         return read_instant(message.instant, where, InvalidMetadataError)
     if form == "dict":
@@ -149,3 +149,8 @@ def read_value(message: metadata_pb2.Value, where: str, left: int) -> Any:
             raise InvalidMetadataError(f"{where} is nested deeper than {METADATA_DEPTH_MAX} levels", where=where)
         return [read_value(item, where, left - 1) for item in message.list.values]
     raise InvalidMetadataError(f"{where} has a value that is not set; for null set `null`", where=where)
+
+
+def _null(message: metadata_pb2.Value, where: str) -> None:
+    if message.null != metadata_pb2.NULL_UNSPECIFIED:
+        raise InvalidMetadataError(f"{where} has null = {message.null}; there is only 0, NULL_UNSPECIFIED", where=where)
