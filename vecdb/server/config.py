@@ -47,3 +47,6 @@ STREAM_POLL_S: Final = 0.05
 
 PROGRESS_INTERVAL_S: Final = 0.25
 """How often a long operation tells how far it is."""
+
+LAST_ANSWERS_S: Final = 0.25
+"""How long a server that stops lets answers of ended calls go out; only streams that wait for clients make it wait."""

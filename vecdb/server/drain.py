@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from vecdb.config import DRAIN_S, STOP_POLL_S
+from vecdb.server.config import LAST_ANSWERS_S
 
 if TYPE_CHECKING:
     import grpc
@@ -35,6 +36,8 @@ def drain(server: grpc.Server, dispatch: Dispatch, drain_s: float) -> bool:
     while not stopped.is_set() and not dispatch.is_idle and time.monotonic() < deadline:
         stopped.wait(STOP_POLL_S)
     finished = stopped.is_set() or dispatch.is_idle
+    # A call counts as ended just before its answer is sent: cutting now would take answers of done writes away.
+    stopped.wait(LAST_ANSWERS_S)
     server.stop(None).wait()
     return finished
 

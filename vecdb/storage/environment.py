@@ -199,11 +199,11 @@ class Environment:
     def oldest_own_txn(self) -> int:
         """Id of the oldest state that a transaction of this process still sees; the newest without transactions."""
         try:
-            open_now = [txn.txn_id for txn in self._open_shared().transactions if isinstance(txn, ReadTransaction)]
+            known = [txn for txn in self._open_shared().transactions if isinstance(txn, ReadTransaction)]
         except RuntimeError:
             # one was begun meanwhile
             return self.oldest_own_txn()
-        return min(open_now, default=self.committed_txn())
+        return min((txn.txn_id for txn in known if txn.is_open), default=self.committed_txn())
 
     def oldest_read_txn(self) -> int:
         """Id of the oldest committed transaction that a reader, in any process, still sees; the newest without readers.

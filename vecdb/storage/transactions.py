@@ -133,6 +133,11 @@ class ReadTransaction:
         # LMDB can copy a given state only when compacting; a plain copy is of the newest state.
         self._shared.env.copy(directory, compact=compact, txn=handle if compact else None)
 
+    @property
+    def is_open(self) -> bool:
+        """True until `close`: the pages of its state are kept."""
+        return self._handle is not None
+
     def close(self) -> None:
         """Let go of the view. Repeated calls do nothing."""
         handle = self.disown()
