@@ -46,6 +46,8 @@ def parse_address(text: str, origin: str, error: type[InvalidRequestError] = Inv
     """The address that `text` spells; `origin` names the setting or argument in an `error`."""
     if text.startswith(UNIX):
         return Address(path=_socket_path(text.removeprefix(UNIX), origin, error))
+    if "://" in text:
+        raise error(f"{origin} is {text!r:.200}: leave out what is before the host; {FORMS}")
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

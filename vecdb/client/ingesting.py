@@ -191,6 +191,7 @@ def ingest(load: Load, source: Iterator[Any]) -> Plan[WriteResult]:
                     yield from _send(load, stream, supply)
                     if load.is_idle and (supply.is_empty or load.failure is not None):
                         yield Send(stream, None)
+                        yield from _hear_out(stream)
                         return load.result()
             finally:
                 stream.cancel()
@@ -215,6 +216,15 @@ def _send(load: Load, stream: Any, supply: Supply) -> Plan[None]:
             load.take_checked(*item)
         else:
             supply.is_empty = True
+
+
+def _hear_out(stream: Any) -> Plan[None]:
+    """Let the server end the stream, which counts there as done and not as cancelled. All is answered already."""
+    try:
+        while (yield Receive(stream)) is not None:
+            pass
+    except VecDBError:
+        return
 
 
 class Supply:

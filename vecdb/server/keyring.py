@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 NO_DIGEST = "0" * 64
 """Compared with where there is no key of the id; no text is known to have this SHA-256."""
 
-REFUSAL = "the call needs a valid API key: send it as metadata 'authorization: Bearer vk_...' or 'x-api-key: vk_...'"
+REFUSAL = (
+    "the call needs a valid API key: give connect() api_key=, "
+    "or send metadata 'authorization: Bearer vk_...' or 'x-api-key: vk_...'"
+)
 
 
 class KeyRing:

@@ -188,6 +188,7 @@ def test_a_key_is_sent_with_every_call(script: Script) -> None:
         ("localhost:99999", {}, "65535"),
         ("unix:relative", {}, "absolute path"),
         ("::1:5000", {}, "brackets"),
+        ("http://localhost:5000", {}, "before the host"),
         ("localhost:5000", {"api_key": ""}, "api_key"),
         ("localhost:5000", {"api_key": "a\nb"}, "api_key"),
         ("example.com:5000", {"api_key": "vk_1_secret"}, "in the clear"),
