@@ -15,8 +15,7 @@ import grpc
 import pytest
 
 from tests.unit.server.echo import METHODS, bindings, call_raw, code_of
-from vecdb._pb.v1 import ingest_service_pb2, record_service_pb2, record_service_pb2_grpc
-from vecdb._pb.v1.ingest_service_pb2_grpc import IngestServiceStub
+from vecdb._pb.v1 import ingest_service_pb2, ingest_service_pb2_grpc, record_service_pb2, record_service_pb2_grpc
 from vecdb.errors import RecordExistsError
 from vecdb.server.app import Role, Service
 from vecdb.server.identity import PASS, PASSED_PRINCIPAL
@@ -66,8 +65,9 @@ def running_pair(folder: Path, **given: Any) -> Iterator[Pair]:
         )
         stack.callback(worker.stop)
         writer.start(), worker.start()
-        channels = [stack.enter_context(grpc.insecure_channel(service.address)) for service in (worker, writer)]
-        yield Pair(worker, writer, *channels, logs)
+        to_worker = stack.enter_context(grpc.insecure_channel(worker.address))
+        to_writer = stack.enter_context(grpc.insecure_channel(writer.address))
+        yield Pair(worker, writer, to_worker, to_writer, logs)
 
 
 @pytest.fixture
@@ -76,8 +76,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield lambda **given: stack.enter_context(running_pair(tmp_path, **given))
 
 
+RECORDS: Any = record_service_pb2_grpc.RecordServiceStub
+INGEST: Any = ingest_service_pb2_grpc.IngestServiceStub
+
+
 def stub(channel: Any) -> Any:
-    return record_service_pb2_grpc.RecordServiceStub(channel)
+    return RECORDS(channel)
 
 
 UPSERT_ONE = record_service_pb2.UpsertRecordsRequest(collection="docs", request_id="one")
@@ -205,7 +209,7 @@ def test_a_stream_goes_both_ways_message_by_message(start: Start) -> None:
             assert turn.acquire(timeout=WAIT_S)
             yield ingest_service_pb2.IngestRequest(batch={"number": number})
 
-    answers: Any = IngestServiceStub(pair.to_worker).Ingest(requests(), timeout=WAIT_S)
+    answers = INGEST(pair.to_worker).Ingest(requests(), timeout=WAIT_S)
     numbers = []
     for answer in answers:
         numbers.append(answer.ack.number)
@@ -230,7 +234,7 @@ def test_a_stream_that_is_left_ends_at_the_writer(start: Start) -> None:
         yield ingest_service_pb2.IngestRequest()
         more.wait(WAIT_S)
 
-    answers: Any = IngestServiceStub(pair.to_worker).Ingest(requests())
+    answers = INGEST(pair.to_worker).Ingest(requests())
     next(answers)
     answers.cancel()
     assert ended.wait(WAIT_S)
@@ -253,7 +257,7 @@ def test_a_draining_writer_ends_the_stream_and_what_it_said_last_arrives(start: 
         yield ingest_service_pb2.IngestRequest()
         more.wait(WAIT_S)
 
-    answers: Any = IngestServiceStub(pair.to_worker).Ingest(requests())
+    answers = INGEST(pair.to_worker).Ingest(requests())
     assert begun.wait(WAIT_S)
     for service in (pair.worker, pair.writer):
         service.dispatch.draining.set()

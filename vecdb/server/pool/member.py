@@ -19,16 +19,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from vecdb.config import SECONDS_MAX, EngineConfig
 from vecdb.errors import ClosedError, VecDBError
 from vecdb.server.app import Role, Service
 from vecdb.server.pool.config import BEAT_S, ORPHAN_DRAIN_S, PIN_MAX_S, STUCK_S
 from vecdb.server.pool.control import Control
 from vecdb.server.pool.forwarding import Forwarder, worker_rules
-from vecdb.server.settings import ServerConfig
+from vecdb.server.pool.plan import Part, Plan
 from vecdb.wire.status import status_of
 
 if TYPE_CHECKING:
@@ -36,60 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vecdb.server.pool")
 
-Part: TypeAlias = Literal["writer", "worker"]
-
-SOCKET: Final = "writer"
 FAILED: Final = 70
 """Exit status of a process that could not start, or gave itself up (EX_SOFTWARE)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a process of the pool is told at its start."""
-
-    part: Part
-    config: ServerConfig
-    engine: EngineConfig
-    folder: str
-    secret: str
-
-    def facts(self) -> dict[str, Any]:
-        """The plan as JSON values."""
-        config = {entry.name: getattr(self.config, entry.name) for entry in fields(self.config)}
-        return {
-            **{entry.name: getattr(self, entry.name) for entry in fields(self)},
-            "config": config,
-            "engine": asdict(self.engine),
-        }
-
-    @classmethod
-    def of(cls, facts: dict[str, Any]) -> Plan:
-        """The plan that `facts` describe."""
-        config = ServerConfig(**facts["config"])
-        return cls(facts["part"], config, EngineConfig(**facts["engine"]), facts["folder"], facts["secret"])
-
-    @property
-    def socket(self) -> str:
-        """Address of the writer's own socket."""
-        return f"unix:{self.folder}/{SOCKET}"
-
-    def for_writer(self) -> ServerConfig:
-        """The configuration of the writer's server: its workers come on few connections, which must not age."""
-        paths = [str(address) for address in self.config.addresses if address.path]
-        return replace(
-            self.config,
-            listen=(self.socket, *paths),
-            workers=0,
-            reflection=self.config.reflection and bool(paths),
-            max_connection_rpcs=self.config.max_concurrent_rpcs + self.config.max_streams,
-            connection_idle_s=SECONDS_MAX,
-            connection_age_s=SECONDS_MAX,
-        )
-
-    def for_worker(self) -> ServerConfig:
-        """The configuration of a worker's server."""
-        shared = tuple(str(address) for address in self.config.addresses if not address.path)
-        return replace(self.config, listen=shared, workers=0)
 
 
 @contextlib.contextmanager

@@ -28,9 +28,9 @@ from vecdb.errors import StorageError
 from vecdb.server.drain import StopSignals
 from vecdb.server.logs import logging_to
 from vecdb.server.pool.config import END_S, TICK_S, WRITER_DRAIN_MIN_S, WRITER_FAILURES_MAX
-from vecdb.server.pool.member import Plan
 from vecdb.server.pool.members import Member
 from vecdb.server.pool.metrics import PoolMetrics
+from vecdb.server.pool.plan import Plan
 from vecdb.server.pool.reservation import Reservation
 from vecdb.server.settings import ServerConfig
 from vecdb.wire.status import error_of
