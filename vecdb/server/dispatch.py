@@ -163,6 +163,7 @@ class Dispatch(grpc.ServerInterceptor):
             if exchange.was_passed_on
             else self._identity.from_metadata(exchange.metadata, is_public=rule.is_public)
         )
+        exchange.principal = principal  # now, so that the log names whoever is refused from here on
         exchange.ticket = self.admission.enter("streams" if exchange.is_stream else "calls")
         if principal is not None:
             exchange.become(principal)

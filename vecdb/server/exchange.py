@@ -83,8 +83,8 @@ class Exchange:
         """Go on as `principal`, if the rule and its own limit let it."""
         assert self.rule is not None
         assert self.ticket is not None
-        self.rule.admit(principal)
         self.principal = principal
+        self.rule.admit(principal)
         self.ticket.belong(principal.id)
 
     def trace(self, tracer: Tracer | None) -> None:

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 import vecdb
@@ -20,10 +21,12 @@ from vecdb.config import DENIED_LINES_PER_S
 from vecdb.server.access_log import AccessLog
 from vecdb.server.app import serving
 from vecdb.server.exchange import Outcome
+from vecdb.server.keyfile import change_keys, make_key
 from vecdb.server.logs import JsonFormatter, masked
 from vecdb.server.settings import ServerConfig
 
 CANARY = "canary"
+WRITE = "/vecdb.v1.RecordService/UpsertRecords"
 
 OUTCOME = Outcome(
     method=SEARCH,
@@ -57,6 +60,16 @@ def test_a_call_is_one_line_of_json(serve: Serve) -> None:
     assert (line["received_bytes"], line["sent_bytes"]) == (5, 0)
     assert line["peer"].startswith("ipv4:127.0.0.1:")
     assert line["ms"] > 0
+
+
+def test_the_line_of_a_call_that_its_key_does_not_allow_names_the_key(serve: Serve, tmp_path: Path) -> None:
+    key, spoken = make_key("reader", {"*": "read"})
+    change_keys(str(tmp_path / "keys.json"), lambda _held: [key])
+    served = serve(keys=str(tmp_path / "keys.json"))
+    with pytest.raises(grpc.RpcError):
+        call_raw(served.channel, WRITE, b"", metadata=[("x-api-key", spoken)])
+    (line,) = _lines(served.log.getvalue(), "rpc")
+    assert (line["code"], line["principal"]) == ("PERMISSION_DENIED", key.id)
 
 
 def test_without_the_access_log_a_call_leaves_no_line(serve: Serve) -> None:
