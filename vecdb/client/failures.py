@@ -25,6 +25,11 @@ from vecdb.wire.status import error_of
 DETAILS: Final = "grpc-status-details-bin"
 
 
+def cut_off(error: CancelledError, address: str) -> UnavailableError:
+    """The error of a call that nobody here cancelled: a server that stops does that to calls it has not looked at."""
+    return UnavailableError(f"{address} ended the call, as servers that stop do: {error.message}", address=address)
+
+
 def failure(error: Any, address: str, method: str) -> VecDBError:
     """The error that a grpc.RpcError (of either API) stands for."""
     for key, value in error.trailing_metadata() or ():
@@ -39,7 +44,7 @@ def failure(error: Any, address: str, method: str) -> VecDBError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceededError(f"{method} was not answered by {address} in time", address=address)
     if code is grpc.StatusCode.CANCELLED:
-        return CancelledError(f"{method} was cancelled")
+        return CancelledError(f"{method} was cancelled", address=address)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return InvalidRequestError(
             f"the server at {address} has no method {method}: it is no vecdb server, or one of another version",

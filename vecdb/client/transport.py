@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
-from vecdb.client.failures import failure
+from vecdb.client.failures import cut_off, failure
 from vecdb.client.methods import METHODS
 from vecdb.client.plans import Invoke, Open, Plan, Pull, Receive, Send, Sleep, T
 from vecdb.errors import CancelledError, ClosedError, VecDBError
@@ -92,7 +92,9 @@ class Transport:
     def fail(self, error: Any, method: Any) -> VecDBError:
         """What to raise for an error of gRPC."""
         found = failure(error, self.address, method.name)
-        return ClosedError(CLOSED) if isinstance(found, CancelledError) and self._closed.is_set() else found
+        if isinstance(found, CancelledError):
+            return ClosedError(CLOSED) if self._closed.is_set() else cut_off(found, self.address)
+        return found
 
     def _invoke(self, effect: Invoke) -> Any:
         try:
