@@ -38,7 +38,7 @@ proto: $(VENV)/.installed-dev    ## generate vecdb/_pb from proto/
 	$(BIN)/buf lint proto
 	$(PY) proto/generate.py
 
-torture: $(VENV)/.installed-dev    ## crashes, faults and corruption at length
+torture: $(VENV)/.installed-dev    ## crashes, faults, corruption and fuzzing at length
 	$(PY) -m pytest -m torture --timeout=3600 $(ARGS)
 
 bench: $(VENV)/.installed-bench    ## ten minutes beside the fastest libraries, with a report
