@@ -19,6 +19,7 @@ from benchmarks.reporting.serve import serve_tables, targets_of
 from benchmarks.reporting.serve_plots import draw_serve
 from benchmarks.suites import serve, serve_peer
 from benchmarks.suites.serve_overload import flood
+from benchmarks.suites.serve_processes import ServerError
 from benchmarks.suites.serve_writes import COLLECTION, count_lost, write_until_gone
 from vecdb.engine.database import Database
 from vecdb.server.app import Service, serving
@@ -102,7 +103,7 @@ def test_a_part_that_fails_is_reported_with_the_reason(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> Any:
-        raise serve.ServerError("no room")
+        raise ServerError("no room")
 
     monkeypatch.setattr(serve, "vecdb_server", fail)
     options = serve.ServeOptions(
