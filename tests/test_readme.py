@@ -90,7 +90,8 @@ def test_readme_service_runs_as_printed(
             stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
             stranger.recv(1)
     assert process.returncode == 0
-    assert capsys.readouterr().out.splitlines() == ["[7] 5000", "20"]
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[-3].split()[0], *lines[-2:]) == ("5000", "[7] 5000", "20")
     assert namespace["many"].ids.shape == (1_000, 10)
     assert (tmp_path / "me.key").stat().st_mode & 0o077 == 0
     log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if not line.startswith(("-", "."))]

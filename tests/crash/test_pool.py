@@ -25,7 +25,7 @@ from tests.conformance.small import SMALL
 from tests.harness.process import Worker, WorkerFailedError
 from vecdb.checks.addresses import parse_address
 from vecdb.errors import UnavailableError
-from vecdb.server.pool import members
+from vecdb.server.pool import members, supervisor
 from vecdb.server.pool.reservation import Reservation
 from vecdb.server.pool.supervisor import run_pool
 from vecdb.server.settings import ServerConfig
@@ -33,7 +33,7 @@ from vecdb.server.settings import ServerConfig
 DIM = 4
 WAIT_S = 60.0
 CLIENTS = 3
-KILLS = 40
+KILLS = 20
 READ = "/vecdb.v1.RecordService/GetRecords"
 
 
@@ -59,6 +59,8 @@ class Pool:
 
 def serve(pipe: Connection, folder: Path, address: str, stuck_s: float | None) -> None:
     """The supervisor's process."""
+    # here the writer dies more often than one that is sound would
+    setattr(supervisor, "WRITER_FAILURES_MAX", KILLS)  # noqa: B010 - as below
     if stuck_s is not None:
         setattr(members, "STUCK_S", stuck_s)  # noqa: B010 - a constant, but for this test
     config = ServerConfig(

@@ -33,8 +33,8 @@ def serve(**given: Any) -> None:
     flags = {name: value for name, value in given.items() if value not in (None, [])}
     config = load_config(flags, os.environ, file)
 
-    # else gRPC writes a line of its own into the log whenever a stranger fails to set TLS up
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    # else gRPC writes lines of its own into the log, for instance whenever a stranger fails to set TLS up
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from vecdb.server.running import run_server  # noqa: PLC0415 - grpc and the engine are only needed here
     except ModuleNotFoundError as error:

@@ -16,7 +16,7 @@ from vecdb.client import methods
 from vecdb.client.calling import call
 from vecdb.client.plans import Plan
 from vecdb.client.targets import FLOAT_BYTES, Target, in_parts
-from vecdb.config import SEARCH_BATCH_MAX
+from vecdb.config import BATCH_RECORDS_MAX, SEARCH_BATCH_MAX
 from vecdb.errors import InvalidVectorError
 from vecdb.types import BatchResult, SearchResult
 from vecdb.wire.searches import put_options, read_explain, read_hits
@@ -60,11 +60,12 @@ def search_batch(target: Target, queries: object, limit: object, options: Mappin
 
 
 def batch_size(target: Target, dim: int, hits: int, options: Mapping[str, Any]) -> int:
-    """Queries that probably fit one request, and their hits one reply."""
+    """Queries that probably fit one request, and their hits one reply and the longest list of ids."""
     hit = HIT_BYTES
     if options.get("with_metadata"):
         hit += METADATA_BYTES
     if options.get("with_vectors"):
         hit += FLOAT_BYTES * dim
     room = target.session.room_bytes
-    return max(1, min(SEARCH_BATCH_MAX, room // (FLOAT_BYTES * max(1, dim)), room // (hit * hits)))
+    fitting = room // (FLOAT_BYTES * max(1, dim)), room // (hit * hits), BATCH_RECORDS_MAX // hits
+    return max(1, min(SEARCH_BATCH_MAX, *fitting))

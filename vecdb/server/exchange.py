@@ -22,7 +22,7 @@ from vecdb.errors import LimitExceededError, MalformedRequestError
 from vecdb.server.answering import do_afterwards
 from vecdb.server.call import Call
 from vecdb.server.principals import NOBODY, Principal
-from vecdb.server.refusals import as_error, status_of, stopping
+from vecdb.server.refusals import as_error, discreet, status_of, stopping
 
 if TYPE_CHECKING:
     from vecdb.server.admission import Ticket
@@ -196,7 +196,7 @@ class Exchange:
 
     def fail(self, context: grpc.ServicerContext, error: BaseException) -> NoReturn:
         """End the call with the status of `error`."""
-        status = status_of(as_error(error, self.method))
+        status = status_of(discreet(as_error(error, self.method), self.principal or NOBODY))
         self.observe(context, status.code)
         context.abort_with_status(status)
         raise AssertionError("abort_with_status returned")

@@ -1,7 +1,7 @@
 """Turns whatever ends a call into the status its client gets.
 
 Promises: only a VecDBError speaks to the client; of any other exception it learns the number of an incident, and the
-log has the rest.
+log has the rest. Names of collections are told only to who may read all of them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from grpc_status import rpc_status
 from vecdb.config import RETRY_AFTER_S
 from vecdb.errors import (
     CancelledError,
+    CollectionNotFoundError,
     InternalError,
     OverloadedError,
     StorageError,
     UnavailableError,
     VecDBError,
 )
+from vecdb.server.principals import Principal
 from vecdb.wire.status import status_of as message_of
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,14 @@ def as_error(error: BaseException, method: str) -> VecDBError:
     incident = secrets.token_hex(8)
     logger.error("incident %s in %s", incident, method, exc_info=error)
     return InternalError(f"the server met a defect in {method}; its log has incident {incident}", incident=incident)
+
+
+def discreet(error: VecDBError, principal: Principal) -> VecDBError:
+    """`error` as `principal` may see it: a collection that is not found brings up the names of others."""
+    if isinstance(error, CollectionNotFoundError) and not principal.may("read"):
+        name = error.details.get("collection")
+        return CollectionNotFoundError(f"no collection {name!r:.80}", collection=name)
+    return error
 
 
 def stopping() -> UnavailableError:

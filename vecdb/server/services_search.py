@@ -18,6 +18,7 @@ from vecdb.engine.interruption import interruptible
 from vecdb.errors import CancelledError, ClosedError, DeadlineExceededError, VecDBError
 from vecdb.server.config import SEARCHES_AHEAD_MAX
 from vecdb.server.receiving import Received
+from vecdb.server.refusals import discreet
 from vecdb.wire.choices import is_packed
 from vecdb.wire.searches import batch_arguments, put_explain, put_hits, search_arguments
 from vecdb.wire.status import put_error
@@ -61,7 +62,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
                 except (CancelledError, ClosedError, DeadlineExceededError):
                     raise
                 except VecDBError as error:
-                    put_error(response.error, error)
+                    put_error(response.error, discreet(error, call.principal))
                 yield response
 
     def _batch(self, request: pb.SearchBatchRequest, call: Call, hits: pb.Hits) -> None:

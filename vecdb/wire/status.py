@@ -138,7 +138,8 @@ def status_of(error: VecDBError) -> status_pb2.Status:
 def sent_bytes(status: status_pb2.Status) -> int:
     """Size of a status on the wire: all of it in base 64, and its message, percent-encoded, once more."""
     message = len(quote(status.message, safe=PRINTABLE))
-    return message + -(-status.ByteSize() // BASE64_IN) * BASE64_OUT
+    size: int = status.ByteSize()
+    return message + -(-size // BASE64_IN) * BASE64_OUT
 
 
 def _all_of(error: VecDBError) -> list[Message]:

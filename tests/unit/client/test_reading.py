@@ -14,6 +14,7 @@ from tests.conformance.fronts import CollectionLike, DatabaseLike
 from tests.unit.client.scripted import scripted
 from vecdb._pb.v1 import record_pb2, record_service_pb2, search_service_pb2
 from vecdb.client.methods import METHODS
+from vecdb.config import BATCH_RECORDS_MAX
 from vecdb.errors import LimitExceededError
 from vecdb.types import SearchResult
 from vecdb.wire.ids import put_ids, read_ids
@@ -111,6 +112,18 @@ def test_a_batch_of_queries_that_fits_no_message_is_searched_in_parts() -> None:
         result = db.collection("docs").search_batch(queries, 1)
     assert result.ids.ravel().tolist() == list(range(20_000))
     assert max(request.ByteSize() for request in script.asked("SearchBatch")) <= 128 << 10
+
+
+def test_a_batch_with_more_hits_than_a_list_of_ids_holds_is_searched_in_parts() -> None:
+    def hundred(request: search_service_pb2.SearchBatchRequest) -> Any:
+        reply = search_service_pb2.SearchBatchResponse()
+        result = SearchResult(list(range(100)), np.zeros(100, np.float32), np.zeros(100, np.float32))
+        put_hits(reply.hits, [result] * len(read_vectors(request.queries, "queries")), packed=True)
+        return reply
+
+    queries = np.zeros((BATCH_RECORDS_MAX // 100 + 1, 2), dtype=np.float32)
+    with scripted(SearchBatch=hundred) as script, vecdb.connect(script.address) as db:
+        assert len(db.collection("docs").search_batch(queries, 100).results) == len(queries)
 
 
 def test_a_deletion_of_many_ids_is_made_in_parts() -> None:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import trustme
 
 import vecdb
+from vecdb._pb.v1 import search_service_pb2, search_service_pb2_grpc
 from vecdb.config import EngineConfig
-from vecdb.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError
+from vecdb.errors import CollectionNotFoundError, PermissionDeniedError, UnauthenticatedError, UnavailableError
 from vecdb.server.app import Service, serving
 from vecdb.server.keyfile import change_keys, make_key
 from vecdb.server.services import bind_services
@@ -89,6 +91,31 @@ def test_a_key_says_what_its_client_may_do(tmp_path: Path) -> None:
         for wrong in (None, spoken + "x"):
             with pytest.raises(UnauthenticatedError):
                 vecdb.connect(service.address, api_key=wrong)
+
+
+def test_a_key_is_not_told_the_names_of_what_it_may_not_read(tmp_path: Path) -> None:
+    reader, spoken = make_key("reader", {"mine": "read"})
+    admin, words = make_key("admin", {"*": "admin"})
+    change_keys(str(tmp_path / "keys.json"), lambda _held: [reader, admin])
+    search = search_service_pb2.SearchBatchRequest(collection="mine")
+    search.queries.dim = 1
+    search.queries.floats.values.append(1.0)
+    asked = iter([search_service_pb2.SearchStreamRequest(search=search)])
+    with running(tmp_path, keys=str(tmp_path / "keys.json")) as service:
+        with vecdb.connect(service.address, api_key=words) as db:
+            db.create_collection("secret", dim=4)
+            with pytest.raises(CollectionNotFoundError, match="secret"):
+                db.collection("mine")
+        with vecdb.connect(service.address, api_key=spoken) as db:
+            with pytest.raises(CollectionNotFoundError) as caught:
+                db.collection("mine")
+            assert "secret" not in caught.value.message
+            assert caught.value.details == {"collection": "mine"}
+        with grpc.insecure_channel(service.address) as channel:
+            stub = search_service_pb2_grpc.SearchServiceStub(channel)
+            (reply,) = stub.SearchStream(asked, metadata=(("x-api-key", spoken),))
+    assert reply.error.reason == CollectionNotFoundError.reason
+    assert "secret" not in reply.error.message
 
 
 def test_a_connection_outlives_a_restart_of_its_server(tmp_path: Path) -> None:
