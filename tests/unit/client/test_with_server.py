@@ -112,7 +112,7 @@ def test_a_key_is_not_told_the_names_of_what_it_may_not_read(tmp_path: Path) -> 
             assert "secret" not in caught.value.message
             assert caught.value.details == {"collection": "mine"}
         with grpc.insecure_channel(service.address) as channel:
-            stub = search_service_pb2_grpc.SearchServiceStub(channel)
+            stub: Any = search_service_pb2_grpc.SearchServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
             (reply,) = stub.SearchStream(asked, metadata=(("x-api-key", spoken),))
     assert reply.error.reason == CollectionNotFoundError.reason
     assert "secret" not in reply.error.message
