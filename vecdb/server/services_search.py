@@ -18,7 +18,7 @@ from vecdb._pb.v1 import search_service_pb2_grpc as pb_grpc
 from vecdb.config import LIMIT_MAX
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import CancelledError, ClosedError, DeadlineExceededError, LimitExceededError, VecDBError
-from vecdb.server.config import SEARCHES_AHEAD_MAX
+from vecdb.server.config import HITS_DEFAULT, SEARCHES_AHEAD_MAX
 from vecdb.server.receiving import Received
 from vecdb.server.record_pages import COMPONENT_BYTES
 from vecdb.server.refusals import discreet
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 HIT_BYTES: Final = 8
 """What a hit takes in a reply at least: its score and its distance."""
-
-HITS_DEFAULT: Final = 10
-"""The engine's own `limit` where a request has none."""
 
 
 class SearchService(pb_grpc.SearchServiceServicer):
