@@ -6,12 +6,13 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import msgspec
 import numpy as np
 import pytest
 
 from tests.fuzz.target import restore
-from tests.security.served import Served, request_of, served
+from tests.security.served import Served, outcome_of, request_of, served
 from vecdb import config
 from vecdb._pb.v1 import collection_service_pb2, filter_pb2, record_service_pb2, search_service_pb2
 from vecdb.server.config import PAGE_COLLECTIONS_MAX, PAGE_TOKEN_CHARS_MAX, REQUEST_ID_CHARS_MAX
@@ -136,6 +137,32 @@ NAMED = {
 def test_a_name_that_breaks_the_rule_is_refused(server: Served, rpc: str) -> None:
     outcomes = {name: server.refuses(rpc, NAMED[rpc](name)) for name in BAD_NAMES}  # type: ignore[no-untyped-call]
     assert outcomes == dict.fromkeys(BAD_NAMES, NAME)
+
+
+FIELDS = {
+    "MeasureRecall": "field",
+    "ValidateGraphs": "field",
+    "Search": "options.field",
+    "SearchBatch": "options.field",
+}
+
+
+@pytest.mark.parametrize("rpc", FIELDS)
+def test_a_name_of_any_length_that_no_field_has_comes_back_cut_short(server: Served, rpc: str) -> None:
+    with server.unchanged(), pytest.raises(grpc.RpcError) as caught:
+        server.ask(rpc, changed(rpc, FIELDS[rpc], "x" * 50_000))
+    error: Any = caught.value
+    assert outcome_of(error) == "NOT_FOUND FIELD_NOT_FOUND"
+    assert len(error.details()) < 300
+
+
+def test_a_name_of_any_length_comes_back_cut_short_within_a_stream(server: Served) -> None:
+    request = search_service_pb2.SearchStreamRequest(
+        number=1, search=changed("SearchBatch", "options.field", "x" * 50_000)
+    )
+    [reply] = server.call("SearchStream", request.SerializeToString())
+    assert search_service_pb2.SearchStreamResponse.FromString(reply).error.reason == "FIELD_NOT_FOUND"
+    assert len(reply) < 1_000
 
 
 def test_the_longest_name_is_taken(server: Served) -> None:

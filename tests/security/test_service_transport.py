@@ -104,15 +104,13 @@ def test_any_request_id_is_taken_or_replaced(server: Served, value: str) -> None
 
 
 def test_headers_that_never_end_do_not_hold_the_server(server: Served) -> None:
-    """CONTINUATION frames without the one that ends them: 8 MiB, of which gRPC takes less than one and gives up."""
+    """CONTINUATION frames, 8 MiB of them, without the one that ends them. When gRPC gives up is its own affair."""
     part = http2.header("x", "y" * 100) * 40
     with left_as_it_was(server), Connection(server.service.address) as connection:
         stream = connection.open_call(SEARCH, flags=0)
         for _ in range((8 << 20) // len(part)):
             connection.send(frame(http2.CONTINUATION, 0, stream, part))
         assert server.ask("Search", request_of("Search", 1)).hits.counts == [5]
-        connection.send(frame(http2.CONTINUATION, http2.END_HEADERS, stream))
-        assert connection.await_reset(stream)
 
 
 # --- bytes that are no calls ------------------------------------------------------------------------------------------

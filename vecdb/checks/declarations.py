@@ -63,7 +63,9 @@ def unknown_field(collection: str, names: Sequence[str], name: object) -> FieldN
             collection=collection,
         )
     return FieldNotFoundError(
-        f"collection {collection!r} has no field {name!r}; it has {listed}", collection=collection, field=name
+        f"collection {collection!r} has no field {name!r:.80}; it has {listed}",
+        collection=collection,
+        field=name[:80] if isinstance(name, str) else name,
     )
 
 

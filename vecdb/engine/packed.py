@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vecdb.engine.collection import Collection
 from vecdb.engine.hit_results import batch_results, scores_of, search_result
+from vecdb.engine.interruption import check_bytes
 from vecdb.engine.records import present
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
@@ -73,4 +74,5 @@ def packed_records(view: View, number: int, slots: Sequence[int]) -> tuple[list[
     record_keys = keys.record_keys(number, slots)
     with view.lock:
         values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
+        check_bytes(values)
         return codec.decode_packed_records(record_keys, values)

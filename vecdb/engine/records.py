@@ -17,7 +17,7 @@ import numpy as np
 from vecdb.config import SCAN_RECORDS
 from vecdb.engine import clock
 from vecdb.engine.expiry import has_expired, instant
-from vecdb.engine.interruption import check_interruption
+from vecdb.engine.interruption import check_bytes, check_interruption
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import Record
@@ -120,6 +120,7 @@ def fetch_records(view: View, number: int, slots: Slots) -> list[Record]:
     """Return the records of live slots, those that have expired too; the caller holds the View's lock."""
     record_keys = keys.record_keys(number, slots.tolist())
     values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
+    check_bytes(values)
     decoded = [codec.decode_whole_record(key, value) for key, value in zip(record_keys, values, strict=True)]
     return [Record(record_id, metadata, version, instant(expires)) for record_id, metadata, version, expires in decoded]
 

@@ -1,7 +1,7 @@
 """Bounds the work a server takes on: calls running and waiting, calls of one principal, and bytes of requests held.
 
 Promises: what does not fit is refused at once with OverloadedError, never queued; what was taken is given back exactly
-once, by `Ticket.leave`.
+once, by `Ticket.leave`. A call that has left takes nothing any more, though a thread of it may still ask.
 Invariants: single-reply calls and streams are counted apart, so that open streams never shut out single calls.
 Concurrency: any thread; one lock held for a few additions.
 """
@@ -21,29 +21,26 @@ Lane: TypeAlias = Literal["calls", "streams"]
 class Ticket:
     """The place of one call among those that are running or waiting."""
 
-    __slots__ = ("_admission", "bytes", "lane", "principal")
+    __slots__ = ("_admission", "bytes", "has_left", "lane", "principal")
 
     def __init__(self, admission: Admission, lane: Lane) -> None:
-        self._admission: Admission | None = admission
+        self._admission = admission
+        self.has_left = False
         self.lane: Lane = lane
         self.principal: str | None = None
         self.bytes = 0
 
     def belong(self, principal: str) -> None:
         """Count the call among those of `principal`. OverloadedError when it has too many."""
-        assert self._admission is not None
         self._admission.assign(self, principal)
 
     def hold(self, count: int) -> None:
         """Say that the call now holds `count` bytes of requests. OverloadedError when all calls hold too much."""
-        assert self._admission is not None
         self._admission.hold(self, count)
 
     def leave(self) -> None:
         """Give the place back; a second time does nothing."""
-        admission, self._admission = self._admission, None
-        if admission is not None:
-            admission.leave(self)
+        self._admission.leave(self)
 
 
 class Admission:
@@ -83,6 +80,8 @@ class Admission:
     def assign(self, ticket: Ticket, principal: str) -> None:
         """See `Ticket.belong`."""
         with self._lock:
+            if ticket.has_left:
+                return
             limit = self._principal_limits[ticket.lane]
             if self._of_principal[ticket.lane, principal] >= limit:
                 refuse(f"this key has {limit} {ticket.lane} under way, as many as one may have")
@@ -92,6 +91,8 @@ class Admission:
     def hold(self, ticket: Ticket, count: int) -> None:
         """See `Ticket.hold`."""
         with self._lock:
+            if ticket.has_left:
+                return
             others = self._bytes - ticket.bytes
             if count and others and others + count > self._request_bytes:
                 refuse(f"the server holds {others} bytes of requests; these {count} are too many at the moment")
@@ -101,6 +102,9 @@ class Admission:
     def leave(self, ticket: Ticket) -> None:
         """See `Ticket.leave`."""
         with self._lock:
+            if ticket.has_left:
+                return
+            ticket.has_left = True
             self._under_way[ticket.lane] -= 1
             self._bytes -= ticket.bytes
             if ticket.principal is not None:

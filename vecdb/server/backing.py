@@ -37,6 +37,11 @@ class Backing:
         """What stands behind the services of a configuration."""
         return cls(database, config, PageTokens.of(config), HeldBytes(config.max_in_flight_bytes))
 
+    @property
+    def read_bytes_max(self) -> int:
+        """Bytes of records that one call may read at once: more than a reply holds, since ids and versions count."""
+        return 2 * self.config.max_message_bytes
+
     def collection(self, name: str) -> PackedCollection:
         """The collection of a request. CollectionNotFoundError names those that exist."""
         return PackedCollection(self.database, self.database.schema_of(name))

@@ -33,6 +33,9 @@ INGEST_BATCHES_MAX: Final = 8
 INGEST_BYTES_MAX: Final = 32 * 1024 * 1024
 """Bytes of batches of an ingest stream that may be unanswered: one message of the largest default size."""
 
+HITS_DEFAULT: Final = 10
+"""The engine's own `limit` where a request has none."""
+
 SEARCHES_AHEAD_MAX: Final = 2
 """Batches of a search stream received while one is searched: the next is there when its turn comes."""
 

@@ -30,6 +30,7 @@ from vecdb.server.admission import Admission
 from vecdb.server.answering import AnsweringThreads, Turns
 from vecdb.server.exchange import Exchange, Observer, SingleAnswer, StreamAnswer
 from vecdb.server.identity import Identity
+from vecdb.server.principals import Principal
 from vecdb.server.refusals import as_error, status_of
 from vecdb.server.scopes import Rule
 from vecdb.server.tracing import Tracer
@@ -131,6 +132,10 @@ class Dispatch(grpc.ServerInterceptor):
         if exchange.principal is None:
             assert exchange.rule is not None
             exchange.become(self._identity.from_connection(context))
+
+    def renewed(self, principal: Principal) -> Principal:
+        """See `Identity.renewed`."""
+        return self._identity.renewed(principal)
 
     @property
     def is_idle(self) -> bool:

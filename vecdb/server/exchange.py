@@ -1,7 +1,8 @@
 """Carries one call from its admission to its status.
 
 Promises: bodies are received one at a time and only when the servicer is ready for them; the bytes held count against
-the budget of the server. A stream of requests ends with UNAVAILABLE at the next message once the server drains.
+the budget of the server. A stream of requests ends with UNAVAILABLE at the next message once the server drains, and
+with UNAUTHENTICATED once its key has expired or was withdrawn.
 Invariants: `observe` and `leave` have an effect once.
 Concurrency: one thread answers a call; `is_quiet` may be asked from another.
 """
@@ -151,6 +152,8 @@ class Exchange:
             if body is None:
                 call.check()  # a stream that was cut off looks like one that ended
                 return
+            assert self.principal is not None
+            self.principal = self._dispatch.renewed(self.principal)
             yield self._message(body)
 
     def _message(self, body: bytes) -> Any:

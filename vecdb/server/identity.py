@@ -74,6 +74,10 @@ class Identity:
             raise UnauthenticatedError(REFUSAL)
         return self._keyring.authenticate(keys[0])
 
+    def renewed(self, principal: Principal) -> Principal:
+        """Who the caller of an open stream is by now. UnauthenticatedError when the key expired or was withdrawn."""
+        return principal if self._keyring is None or principal is NOBODY else self._keyring.holder(principal.id)
+
     def from_connection(self, context: grpc.ServicerContext) -> Principal:
         """Who the connection's certificate names. TLS has verified it."""
         properties: Mapping[str, Sequence[bytes]] = context.auth_context()  # type: ignore[assignment]

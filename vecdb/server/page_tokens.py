@@ -56,8 +56,12 @@ class PageTokens:
             cursor = raw[DIGEST_BYTES:].decode()
         except ValueError:
             raw, cursor = b"", ""
-        if len(token) > PAGE_TOKEN_CHARS_MAX or not hmac.compare_digest(
-            raw[:DIGEST_BYTES], self._digest(cursor.encode(), request)
+        # base 64 spells some bytes in several ways: only one of them was given out
+        is_as_made = base64.urlsafe_b64encode(raw) == token.encode(errors="replace")
+        if (
+            len(token) > PAGE_TOKEN_CHARS_MAX
+            or not is_as_made
+            or not hmac.compare_digest(raw[:DIGEST_BYTES], self._digest(cursor.encode(), request))
         ):
             raise InvalidRequestError(
                 "page_token is none that an earlier page of the same request gave; pass it as it came, with the same "

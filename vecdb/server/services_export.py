@@ -37,10 +37,11 @@ class ExportService(pb_grpc.ExportServiceServicer):
         packed = is_packed(request.encoding)
         same = bound(request, *FREE_TO_CHANGE)
         cursor = self._backing.tokens.read(request.page_token, same)
-        reader = PageReader(self._backing.collection(request.collection), arguments, packed=packed)
+        collection, bytes_max = self._backing.collection(request.collection), self._backing.config.max_message_bytes
+        reader = PageReader(collection, arguments, packed=packed, bytes_max=bytes_max)
         while True:
             call.check()
-            with interruptible(call.check):
+            with interruptible(call.check, self._backing.read_bytes_max):
                 records, cursor = reader.page(cursor)
             yield pb.ExportResponse(records=records, page_token=self._backing.tokens.make(cursor, same))
             if cursor is None:

@@ -106,7 +106,7 @@ class RecordReading:
         collection = self._backing.collection(request.collection)
         if request.with_vectors:
             self._check_size(len(arguments["ids"]), collection)
-        with interruptible(call.check):
+        with interruptible(call.check, self._backing.read_bytes_max):
             found: Any = collection.get(**arguments)
         response = pb.GetRecordsResponse()
         put_found(response, found, packed=packed)
@@ -128,8 +128,9 @@ class RecordReading:
         packed = is_packed(request.encoding)
         same = bound(request, *FREE_TO_CHANGE)
         cursor = self._backing.tokens.read(request.page_token, same)
-        reader = PageReader(self._backing.collection(request.collection), arguments, packed=packed)
-        with interruptible(call.check):
+        collection, bytes_max = self._backing.collection(request.collection), self._backing.config.max_message_bytes
+        reader = PageReader(collection, arguments, packed=packed, bytes_max=bytes_max)
+        with interruptible(call.check, self._backing.read_bytes_max):
             records, cursor = reader.page(cursor)
         return pb.ListRecordsResponse(records=records, next_page_token=self._backing.tokens.make(cursor, same))
 

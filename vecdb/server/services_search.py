@@ -1,8 +1,9 @@
 """Answers vecdb.v1.SearchService: single searches, batches, and streams of batches.
 
 Promises: one batch is answered from one state of the collection. A caller who gives up stops a batch after at most
-SEARCH_PIECE_ROWS more queries. In a stream the next batches are received while one is searched, never more than
-SEARCHES_AHEAD_MAX; what is wrong with one batch ends that batch, not the stream.
+SEARCH_PIECE_ROWS more queries. A search whose hits no reply can hold is refused before it takes memory for them. In a
+stream the next batches are received while one is searched, never more than SEARCHES_AHEAD_MAX; what is wrong with one
+batch ends that batch, not the stream.
 Concurrency: any thread; a stream has one more thread, which receives.
 """
 
@@ -10,22 +11,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb._pb.v1 import search_service_pb2_grpc as pb_grpc
+from vecdb.config import LIMIT_MAX
 from vecdb.engine.interruption import interruptible
-from vecdb.errors import CancelledError, ClosedError, DeadlineExceededError, VecDBError
-from vecdb.server.config import SEARCHES_AHEAD_MAX
+from vecdb.errors import CancelledError, ClosedError, DeadlineExceededError, LimitExceededError, VecDBError
+from vecdb.server.config import HITS_DEFAULT, SEARCHES_AHEAD_MAX
 from vecdb.server.receiving import Received
+from vecdb.server.record_pages import COMPONENT_BYTES
 from vecdb.server.refusals import discreet
 from vecdb.wire.choices import is_packed
 from vecdb.wire.searches import batch_arguments, put_explain, put_hits, search_arguments
 from vecdb.wire.status import put_error
 
 if TYPE_CHECKING:
+    from vecdb.engine.packed import PackedCollection
     from vecdb.server.backing import Backing
     from vecdb.server.call import Call
+    from vecdb.types import BatchResult
+    from vecdb.wire.writes import Arguments
+
+HIT_BYTES: Final = 8
+"""What a hit takes in a reply at least: its score and its distance."""
 
 
 class SearchService(pb_grpc.SearchServiceServicer):
@@ -37,8 +46,10 @@ class SearchService(pb_grpc.SearchServiceServicer):
     def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
         packed = is_packed(request.options.encoding)
         arguments = search_arguments(request)
-        with interruptible(call.check):
-            result = self._backing.collection(request.collection).search(**arguments)
+        collection = self._backing.collection(request.collection)
+        check_hits((1, len(arguments["query"])), arguments, collection, self._backing.config.max_message_bytes)
+        with interruptible(call.check, self._backing.read_bytes_max):
+            result = collection.search(**arguments)
         response = pb.SearchResponse()
         put_hits(response.hits, [result], packed=packed)
         if result.explain is not None:
@@ -68,8 +79,36 @@ class SearchService(pb_grpc.SearchServiceServicer):
     def _batch(self, request: pb.SearchBatchRequest, call: Call, hits: pb.Hits) -> None:
         packed = is_packed(request.options.encoding)
         arguments = batch_arguments(request)
-        with interruptible(call.check):
-            found = self._backing.collection(request.collection).search_batch(**arguments)
+        collection, bytes_max = self._backing.collection(request.collection), self._backing.config.max_message_bytes
+        check_hits(arguments["queries"].shape, arguments, collection, bytes_max)
+        with interruptible(call.check, self._backing.read_bytes_max):
+            found = collection.search_batch(**arguments)
         call.check()
+        check_metadata(found, bytes_max)
         put_hits(hits, found.results, packed=packed)
         hits.SetInParent()
+
+
+def check_hits(shape: tuple[int, ...], arguments: Arguments, collection: PackedCollection, bytes_max: int) -> None:
+    """Refuse a search for more hits than `bytes_max` can hold, before it is made. `shape` is that of its queries."""
+    row = HIT_BYTES + (COMPONENT_BYTES * shape[-1] if arguments["with_vectors"] else 0)
+    limit = arguments.get("limit", HITS_DEFAULT)
+    if limit > LIMIT_MAX or shape[0] * limit * row <= bytes_max:  # a limit that cannot be is the engine's business
+        return
+    size = shape[0] * min(limit, collection.count()) * row
+    if size > bytes_max:
+        raise LimitExceededError(
+            f"{shape[0]} queries with limit {limit} may find what takes {size} bytes; the server sends at most "
+            f"{bytes_max}: ask for less at a time",
+            reply_bytes=size,
+        )
+
+
+def check_metadata(found: BatchResult, bytes_max: int) -> None:
+    """Refuse to repeat the metadata of records that many queries found, which they share until they are sent."""
+    size = sum(len(one) for result in found.results for one in result.metadata or ())
+    if size > bytes_max:
+        raise LimitExceededError(
+            f"metadata of the hits takes {size} bytes; the server sends at most {bytes_max}: ask for less at a time",
+            reply_bytes=size,
+        )

@@ -112,10 +112,26 @@ def test_a_key_is_not_told_the_names_of_what_it_may_not_read(tmp_path: Path) -> 
             assert "secret" not in caught.value.message
             assert caught.value.details == {"collection": "mine"}
         with grpc.insecure_channel(service.address) as channel:
-            stub = search_service_pb2_grpc.SearchServiceStub(channel)
+            stub: Any = search_service_pb2_grpc.SearchServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
             (reply,) = stub.SearchStream(asked, metadata=(("x-api-key", spoken),))
     assert reply.error.reason == CollectionNotFoundError.reason
     assert "secret" not in reply.error.message
+
+
+def test_a_load_ends_when_its_key_is_withdrawn(tmp_path: Path) -> None:
+    writer, spoken = make_key("writer", {"*": "admin"})
+    keys = str(tmp_path / "keys.json")
+    change_keys(keys, lambda _held: [writer])
+
+    def batches() -> Iterator[Any]:
+        yield [1], np.ones((1, 4))
+        change_keys(keys, lambda _held: [])
+        yield [2], np.ones((1, 4))
+
+    with running(tmp_path, keys=keys) as service, vecdb.connect(service.address, api_key=spoken) as db:
+        docs = db.create_collection("docs", dim=4)
+        with pytest.raises(UnauthenticatedError):
+            docs.ingest(batches())
 
 
 def test_a_connection_outlives_a_restart_of_its_server(tmp_path: Path) -> None:

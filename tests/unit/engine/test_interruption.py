@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from vecdb.engine import interruption
-from vecdb.engine.interruption import check_interruption, interruptible, pieces
-from vecdb.errors import CancelledError
+from vecdb.engine.interruption import check_bytes, check_interruption, interruptible, pieces
+from vecdb.errors import CancelledError, LimitExceededError
 
 
 def gone() -> None:
@@ -48,6 +48,16 @@ def test_the_check_of_one_thread_is_none_of_anothers() -> None:
         thread.start()
         thread.join(10)
     assert errors == []
+
+
+def test_more_bytes_of_records_than_there_is_use_for_are_refused_inside_the_block_only() -> None:
+    values = [memoryview(b"12345"), memoryview(b"678")]
+    with interruptible(lambda: None, 8):
+        check_bytes(values)
+    with interruptible(lambda: None, 7), pytest.raises(LimitExceededError) as caught:
+        check_bytes(values)
+    assert caught.value.details == {"reply_bytes": 8}
+    check_bytes(values)
 
 
 @pytest.mark.parametrize("exact", [False, True])

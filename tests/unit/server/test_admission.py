@@ -139,3 +139,15 @@ def test_many_threads_leave_nothing_behind() -> None:
         thread.join()
     assert (admission.under_way, admission.bytes_held) == (0, 0)
     assert [_enter(admission) for _ in range(3)]
+
+
+def test_a_call_that_has_left_holds_nothing_more() -> None:
+    """A stream's receiving thread may come with a message that arrived as the call ended."""
+    admission = _admission()
+    ticket = _enter(admission)
+    ticket.hold(60)
+    ticket.leave()
+    ticket.hold(30)
+    assert admission.bytes_held == 0
+    ticket.leave()
+    assert admission.under_way == 0

@@ -14,7 +14,7 @@ from tests.unit.services.asking import DIM, PACKED, Asked, asking, batch, code_f
 from vecdb import F, errors
 from vecdb._pb.v1 import record_pb2 as record
 from vecdb._pb.v1 import record_service_pb2 as pb
-from vecdb.config import BATCH_RECORDS_MAX, FACET_VALUES_MAX, LIMIT_MAX, SEQ_MAX
+from vecdb.config import BATCH_RECORDS_MAX, FACET_VALUES_MAX, LIMIT_MAX, MESSAGE_BYTES_MIN, SEQ_MAX
 from vecdb.engine import database as engine_database
 from vecdb.server.backing import Backing
 from vecdb.server.services_records import RecordReading
@@ -243,6 +243,21 @@ def test_a_page_that_would_be_much_too_large_has_fewer_records(asked: Asked, mon
     found = pages(asked, page_size=20)
     assert [record_id for page in found for record_id in page] == list(range(20))
     assert max(map(len, found)) <= 4
+
+
+def test_records_that_no_reply_can_hold_are_refused_before_they_are_decoded(db: vecdb.Database) -> None:
+    db.collection("docs").upsert([1], rows(1), [{"text": "x" * 50_000}])
+    with asking(db, max_message_bytes=MESSAGE_BYTES_MIN) as asked:
+        error = error_from(lambda: asked.records.GetRecords(get(*[1] * 30)))
+    assert isinstance(error, errors.LimitExceededError)
+    assert f"at most {2 * MESSAGE_BYTES_MIN} are read at once" in error.message
+    assert error.details["reply_bytes"] > 30 * 50_000
+
+
+def test_a_page_of_records_that_cannot_be_read_at_once_has_fewer(db: vecdb.Database) -> None:
+    db.collection("docs").upsert(list(range(9)), rows(9), [{"text": "x" * 50_000}] * 9)
+    with asking(db, max_message_bytes=MESSAGE_BYTES_MIN) as asked:
+        assert pages(asked, page_size=9) == [[n] for n in range(9)]
 
 
 @pytest.mark.parametrize("size", [-1, INT32_LEAST, LIMIT_MAX + 1, INT32_MOST])

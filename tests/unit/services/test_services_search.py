@@ -13,6 +13,7 @@ from tests.unit.services.asking import (
     DIM,
     PACKED,
     Asked,
+    asking,
     code_from,
     error_from,
     fake_call,
@@ -22,7 +23,7 @@ from tests.unit.services.asking import (
 )
 from vecdb import F, errors
 from vecdb._pb.v1 import search_service_pb2 as pb
-from vecdb.config import EF_MAX, LIMIT_MAX, SEARCH_BATCH_MAX
+from vecdb.config import EF_MAX, LIMIT_MAX, MESSAGE_BYTES_MIN, SEARCH_BATCH_MAX
 from vecdb.server.backing import Backing
 from vecdb.server.services_search import SearchService
 from vecdb.server.settings import ServerConfig
@@ -154,6 +155,28 @@ def test_a_recall_that_cannot_be_is_refused(asked: Asked, target: float) -> None
 def test_more_queries_than_one_batch_takes_are_refused(asked: Asked) -> None:
     queries = np.zeros((SEARCH_BATCH_MAX + 1, DIM), np.float32)
     assert isinstance(error_from(lambda: asked.search.SearchBatch(search_batch(queries))), errors.LimitExceededError)
+
+
+@pytest.mark.parametrize(("with_vectors", "hit"), [(False, 8), (True, 8 + 4 * DIM)])
+def test_more_hits_than_a_reply_can_hold_are_refused_before_they_are_looked_for(
+    db: vecdb.Database, *, with_vectors: bool, hit: int
+) -> None:
+    request = search_batch(rows(1_000), limit=LIMIT_MAX, encoding=PACKED, with_vectors=with_vectors)
+    with asking(db, max_message_bytes=MESSAGE_BYTES_MIN) as asked:
+        error = error_from(lambda: asked.search.SearchBatch(request))
+    assert isinstance(error, errors.LimitExceededError)
+    assert error.details["reply_bytes"] == 1_000 * 50 * hit  # fifty records, whatever the limit
+
+
+def test_metadata_that_many_queries_find_is_refused_before_it_is_repeated(
+    db: vecdb.Database, filled: vecdb.Collection
+) -> None:
+    filled.update("id-0", metadata={"text": "x" * 40_000})
+    request = search_batch(np.repeat(rows(1), 90, axis=0), limit=1, encoding=PACKED, with_metadata=True)
+    with asking(db, max_message_bytes=MESSAGE_BYTES_MIN) as asked:
+        error = error_from(lambda: asked.search.SearchBatch(request))
+    assert isinstance(error, errors.LimitExceededError)
+    assert error.message.startswith("metadata of the hits takes 3")
 
 
 def test_as_many_queries_as_a_batch_takes_are_answered(asked: Asked) -> None:
