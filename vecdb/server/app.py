@@ -45,7 +45,8 @@ logger = logging.getLogger(__name__)
 
 MILLISECONDS = 1_000
 BACKSTOP_RPCS = 64
-"""Calls beyond our own limits at which gRPC refuses by itself; admission refuses long before, with advice."""
+"""Calls beyond all that can be under way at which gRPC refuses by itself, losing the place that admission gave: it must
+not come to that. A call counts for gRPC until its line is logged, when its place may be another's already."""
 
 SOCKET_UMASK = 0o177
 
@@ -180,7 +181,7 @@ class Service:
             self.dispatch.call_threads,
             interceptors=[self.dispatch],
             options=channel_options(self.config, share_port=share_port),
-            maximum_concurrent_rpcs=self.config.max_concurrent_rpcs + self.config.max_streams + BACKSTOP_RPCS,
+            maximum_concurrent_rpcs=2 * (self.config.max_concurrent_rpcs + self.config.max_streams) + BACKSTOP_RPCS,
         )
 
     def _listen(self, address: Address) -> Address:

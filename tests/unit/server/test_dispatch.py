@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import io
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -12,10 +14,12 @@ import grpc
 import pytest
 
 from tests.unit.server.conftest import Serve, Served
-from tests.unit.server.echo import METHODS, call_raw, code_of, message_of
+from tests.unit.server.echo import METHODS, bindings, call_raw, code_of, message_of
 from vecdb._pb.v1 import search_service_pb2
 from vecdb.errors import CollectionNotFoundError, DeadlineExceededError
+from vecdb.server.app import serving
 from vecdb.server.call import Call
+from vecdb.server.settings import ServerConfig
 from vecdb.wire.status import error_of
 
 SEARCH = "/vecdb.v1.SearchService/Search"
@@ -349,3 +353,33 @@ def test_a_client_that_goes_away_between_messages_is_noticed(serve: Serve) -> No
     replies.cancel()
     _settle(served)
     hold.set()
+
+
+class LateLog(io.StringIO):
+    """A log in which lines of calls wait to be written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_write = threading.Event()
+
+    def write(self, text: str) -> int:
+        if '"rpc"' in text:
+            self.may_write.wait(WAIT_S)
+        return super().write(text)
+
+
+def test_no_place_is_lost_while_the_log_lines_of_answered_calls_wait(tmp_path: Path) -> None:
+    """A call leaves before its line is written. gRPC, which counts it until then, must not refuse others by itself."""
+    calls, log = 70, LateLog()
+    limits = {"max_concurrent_rpcs": calls, "max_principal_rpcs": calls, "max_streams": 1, "max_connection_rpcs": 1_000}
+    config = ServerConfig(data=str(tmp_path), listen=("127.0.0.1:0",), **limits)
+    with serving(config, bindings(), log_stream=log) as service, grpc.insecure_channel(service.address) as channel:
+        ask = channel.unary_unary(SEARCH)
+        for _ in range(calls):
+            ask(b"", timeout=WAIT_S)  # answered; then their threads wait
+        waiting = [ask.future(b"", timeout=WAIT_S) for _ in range(calls)]
+        while service.dispatch.admission.under_way < calls and not any(call.done() for call in waiting):
+            threading.Event().wait(0.01)
+        log.may_write.set()
+        assert {call.code() for call in waiting} == {Code.OK}
+        _settle(Served(service, channel, log))
