@@ -306,6 +306,10 @@ SERVER_THREADS_DEFAULT: Final = 16
 
 THREADS_MAX: Final = 512
 
+READS_PER_CPU: Final = 2
+"""Reads worked on at once for each CPU. Measured on one CPU at ten times what it can answer: with 2, 99 of 100 refusals
+are answered within 33 ms; with 4 within 0.6 s, with 16 within 5 s, as the thread that refuses needs a CPU as well."""
+
 CONCURRENT_RPCS_DEFAULT: Final = 64
 """Single-reply calls running or waiting: at 0.3 ms each the last in the queue waits about 20 ms."""
 

@@ -17,6 +17,7 @@ Concurrency: `intercept_service` runs in gRPC's serving thread, answers in the t
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +25,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from vecdb.config import BODY_WATCH_S
+from vecdb.config import BODY_WATCH_S, READS_PER_CPU
 from vecdb.errors import PermissionDeniedError, VecDBError
 from vecdb.server.admission import Admission
 from vecdb.server.answering import AnsweringThreads, Turns
@@ -100,6 +101,7 @@ class Dispatch(grpc.ServerInterceptor):
         self._stream_threads = AnsweringThreads(streams_max, thread_name_prefix="vecdb-stream")
         self._inline = InlineExecutor(1)
         self.work = Turns(workers)
+        self.reads = Turns(min(workers, READS_PER_CPU * len(os.sched_getaffinity(0))))
         self.receiving: set[Exchange] = set()
         self._body_timeout_s = body_timeout_s
         self._closed = threading.Event()

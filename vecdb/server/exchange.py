@@ -20,7 +20,7 @@ import grpc
 
 from vecdb.config import DRAIN_QUIET_S
 from vecdb.errors import LimitExceededError, MalformedRequestError
-from vecdb.server.answering import do_afterwards
+from vecdb.server.answering import Turns, do_afterwards
 from vecdb.server.call import Call
 from vecdb.server.principals import NOBODY, Principal
 from vecdb.server.refusals import as_error, discreet, status_of, stopping
@@ -63,7 +63,7 @@ class Exchange:
         self._waits = False
         self._is_observed = False
         self._peer = ""
-        self._works = False
+        self._turns: Turns | None = None
         self._context: grpc.ServicerContext | None = None
         self._span: Span | None = None
         self.method: str = details.method
@@ -123,18 +123,23 @@ class Exchange:
         if self._context is not None and time.monotonic() - self._started > seconds:
             self._context.cancel()
 
-    def take_turn(self, call: Call) -> None:
-        """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait."""
+    def take_turn(self, call: Call, message: Any) -> None:
+        """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait.
+
+        Reads keep a CPU busy, so few work at once; writes, and reads that first wait for a commit, mostly wait.
+        """
         assert self.rule is not None
         if not self.is_stream and not self.rule.is_passed_on:
-            self._works = self._dispatch.work.take(call.remaining_s)
+            turns = self._dispatch.work if self.rule.scope != "read" or _waits(message) else self._dispatch.reads
+            if turns.take(call.remaining_s):
+                self._turns = turns
             call.check()
 
     def end_turn(self) -> None:
         """Let another call work."""
-        if self._works:
-            self._works = False
-            self._dispatch.work.give_back()
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            turns.give_back()
 
     def _messages(self, bodies: Iterator[bytes], call: Call) -> Iterator[Any]:
         while True:
@@ -241,6 +246,11 @@ class Exchange:
         return self._waits and self._unanswered <= 0 and time.monotonic() - self._touched > DRAIN_QUIET_S
 
 
+def _waits(message: Any) -> bool:
+    """Whether a read asks for a commit that may still have to come."""
+    return bool(getattr(message, "min_seq", 0) or getattr(getattr(message, "options", None), "min_seq", 0))
+
+
 class SingleAnswer:
     """Answers a call with one message, and observes a call that went well once its reply is on its way."""
 
@@ -255,7 +265,7 @@ class SingleAnswer:
         try:
             call = exchange.begin(context)
             argument = exchange.argument(bodies, call)
-            exchange.take_turn(call)
+            exchange.take_turn(call, argument)
             body = exchange.reply(exchange.behavior(argument, call))
             exchange.end_turn()
             do_afterwards(partial(exchange.observe, context, grpc.StatusCode.OK))

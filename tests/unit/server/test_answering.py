@@ -6,9 +6,36 @@ import threading
 
 import pytest
 
+from tests.unit.server.conftest import Serve
+from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb.server.answering import AnsweringThreads, Turns, do_afterwards
 
 WAIT_S = 20
+SEARCH = "/vecdb.v1.SearchService/Search"
+
+
+@pytest.mark.parametrize(("min_seq", "at_once"), [(0, 1), (7, 2)])
+def test_few_reads_work_at_once_unless_they_wait_for_a_commit(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, min_seq: int, at_once: int
+) -> None:
+    """Two searches are sent; the first is held until the second either works as well or has had its time."""
+    begun = threading.Semaphore(0)
+    let_go = threading.Event()
+
+    def search(_request: object, _call: object) -> pb.SearchResponse:
+        begun.release()
+        let_go.wait(WAIT_S)
+        return pb.SearchResponse()
+
+    served = serve(threads=2, Search=search)
+    monkeypatch.setattr(served.service.dispatch, "reads", Turns(1))
+    body = pb.SearchRequest(options=pb.SearchOptions(min_seq=min_seq)).SerializeToString()
+    call = served.channel.unary_unary(SEARCH)
+    calls = [call.future(body, timeout=WAIT_S) for _ in range(2)]
+    assert begun.acquire(timeout=WAIT_S)
+    assert begun.acquire(timeout=WAIT_S if at_once == 2 else 0.2) == (at_once == 2)
+    let_go.set()
+    assert [one.result() for one in calls] == [b"", b""]
 
 
 def test_what_is_left_for_afterwards_is_done_after_the_answer_by_the_same_thread() -> None:

@@ -371,10 +371,15 @@ class LateLog(io.StringIO):
 def test_no_place_is_lost_while_the_log_lines_of_answered_calls_wait(tmp_path: Path) -> None:
     """A call leaves before its line is written. gRPC, which counts it until then, must not refuse others by itself."""
     calls, log = 70, LateLog()
-    limits = {"max_concurrent_rpcs": calls, "max_principal_rpcs": calls, "max_streams": 1, "max_connection_rpcs": 1_000}
+    limits: dict[str, Any] = {
+        "max_concurrent_rpcs": calls,
+        "max_principal_rpcs": calls,
+        "max_streams": 1,
+        "max_connection_rpcs": 1_000,
+    }
     config = ServerConfig(data=str(tmp_path), listen=("127.0.0.1:0",), **limits)
     with serving(config, bindings(), log_stream=log) as service, grpc.insecure_channel(service.address) as channel:
-        ask = channel.unary_unary(SEARCH)
+        ask: Any = channel.unary_unary(SEARCH)
         for _ in range(calls):
             ask(b"", timeout=WAIT_S)  # answered; then their threads wait
         waiting = [ask.future(b"", timeout=WAIT_S) for _ in range(calls)]
