@@ -6,6 +6,7 @@ import gc
 import importlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,22 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def vecdb_threads() -> list[str]:
-    """Names of the threads that databases started."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("vecdb-")]
+@pytest.fixture
+def vecdb_threads() -> Callable[[], list[str]]:
+    """Tells the names of threads that databases started since the test began; servers of other tests have some too."""
+    before = set(threading.enumerate())
+
+    def names() -> list[str]:
+        return [one.name for one in threading.enumerate() if one.name.startswith("vecdb-") and one not in before]
+
+    return names
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
 @pytest.mark.parametrize("durability", ["fsync", "async"])
-def test_opening_and_closing_leaves_neither_files_nor_threads(durability: Any, tmp_path: Path) -> None:
+def test_opening_and_closing_leaves_neither_files_nor_threads(
+    durability: Any, tmp_path: Path, vecdb_threads: Callable[[], list[str]]
+) -> None:
     def once() -> None:
         with vecdb.open(tmp_path / "db", durability=durability, config=BACKGROUND) as db:
             docs = db.create_collection("docs", dim=4, metric="l2", exist_ok=True)
@@ -49,7 +58,9 @@ def test_opening_and_closing_leaves_neither_files_nor_threads(durability: Any, t
 
 
 @pytest.mark.parametrize("mode", ["rw", "r"])
-def test_a_database_nobody_refers_to_ends_its_threads_and_frees_the_directory(mode: Any, tmp_path: Path) -> None:
+def test_a_database_nobody_refers_to_ends_its_threads_and_frees_the_directory(
+    mode: Any, tmp_path: Path, vecdb_threads: Callable[[], list[str]]
+) -> None:
     vecdb.open(tmp_path / "db", config=CONFIG).close()
     db = vecdb.open(tmp_path / "db", mode, config=BACKGROUND)
     assert vecdb_threads()
