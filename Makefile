@@ -24,7 +24,7 @@ demo: $(VENV)/.installed    ## serve a database, load the WordNet sample into it
 	$(PY) examples/demo.py $(ARGS)
 
 test: $(VENV)/.installed-dev    ## the default tests
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed-dev    ## format, lint, types, import layers, tidiness
 	$(BIN)/ruff format --check .
