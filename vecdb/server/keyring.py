@@ -73,7 +73,6 @@ class KeyRing:
             seen = self._look()
             if seen == self._seen:
                 return
-            self._seen = seen
             try:
                 self._keep(read_keys(self._path))
             except FileNotFoundError:
@@ -83,6 +82,8 @@ class KeyRing:
                 logger.critical("the keys stay as they were; the new key file cannot be used: %s", error)
             else:
                 logger.info("read the key file %r again: %d keys", self._path, len(self._by_id))
+            finally:
+                self._seen = seen  # last: until the new keys are there, other calls wait for the lock
 
     def _keep(self, keys: list[Key]) -> None:
         self._by_id: Mapping[str, Key] = {key.id: key for key in keys}
