@@ -14,6 +14,8 @@
     │  ├─ LimitExceededError                a documented limit is exceeded
     │  ├─ MalformedRequestError             a message of the wire that cannot be read at all
     │  ├─ InvalidConfigError                a setting of the server that is unknown, ill-formed or unsafe
+    │  ├─ InvalidSourceError                a source to ingest that is ill-formed; the message says what to write
+    │  ├─ InvalidDocumentError              damaged, undecodable, too large, or a row without its id or text
     │  ├─ InvalidTextError                  a text that cannot be embedded: nothing in it, or too much
     │  ├─ ModelMismatchError                vectors of one model where those of another are stored
     │  └─ TransactionEndedError             a transaction is used before, after or outside its block
@@ -23,7 +25,8 @@
     │  ├─ FieldNotFoundError
     │  ├─ IndexNotFoundError
     │  ├─ KeyNotFoundError                  no API key of that id in the key file
-    │  └─ RecordNotFoundError
+    │  ├─ RecordNotFoundError
+    │  └─ SourceNotFoundError              no file, folder or match where a source was said to be
     ├─ AlreadyExistsError
     │  ├─ CollectionExistsError
     │  ├─ IndexExistsError
@@ -83,12 +86,14 @@ __all__ = [
     "IndexNotFoundError",
     "InternalError",
     "InvalidConfigError",
+    "InvalidDocumentError",
     "InvalidEmbeddingError",
     "InvalidFilterError",
     "InvalidIdError",
     "InvalidMetadataError",
     "InvalidNameError",
     "InvalidRequestError",
+    "InvalidSourceError",
     "InvalidTextError",
     "InvalidVectorError",
     "KernelError",
@@ -108,6 +113,7 @@ __all__ = [
     "ReadOnlyError",
     "RecordExistsError",
     "RecordNotFoundError",
+    "SourceNotFoundError",
     "StorageError",
     "StorageFullError",
     "StoragePoisonedError",
@@ -223,6 +229,18 @@ class InvalidConfigError(InvalidRequestError):
     reason = "INVALID_CONFIG"
 
 
+class InvalidSourceError(InvalidRequestError):
+    """What was named as a source of documents cannot be one as it is written; the message says what to write."""
+
+    reason = "INVALID_SOURCE"
+
+
+class InvalidDocumentError(InvalidRequestError):
+    """A file or row of a source cannot be used: damaged, undecodable, too large, or without its id or text."""
+
+    reason = "INVALID_DOCUMENT"
+
+
 class InvalidTextError(InvalidRequestError):
     """A text has nothing that could be embedded, or is too long; `details` has its `index` in the batch."""
 
@@ -281,6 +299,12 @@ class RecordNotFoundError(NotFoundError):
     """No record with that id."""
 
     reason = "RECORD_NOT_FOUND"
+
+
+class SourceNotFoundError(NotFoundError):
+    """Nothing is where a source of documents was said to be."""
+
+    reason = "SOURCE_NOT_FOUND"
 
 
 class AlreadyExistsError(VecDBError):
