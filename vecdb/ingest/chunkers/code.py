@@ -37,7 +37,7 @@ DEFINITION: Final = re.compile(
 )
 C_FUNCTION: Final = re.compile(r"[A-Za-z_][\w:<>,*&~ \t]{0,120}?[ \t*&]([A-Za-z_~][\w:~]{0,80})[ \t]*\([^;\n]*$")
 NO_FUNCTION: Final = re.compile(r"(?:if|for|while|switch|return|else|case|typedef|using|#)\b")
-BEFORE_DEFINITION: Final = re.compile(r"[^\S\n]*(?://|/\*|\*|#|@|--|\[)")
+BEFORE_DEFINITION: Final = re.compile(r"[^\S\n]*(?://|/\*|\*|#(?!include|define|if|endif|else|undef|pragma)|@|--|\[)")
 """Lines that belong to the definition below them: comments, annotations, attributes."""
 LINE_CHARS: Final = 240
 C_LIKE: Final = frozenset({"c", "cpp", "java", "csharp", "objectivec", "dart", "kotlin", "scala"})

@@ -1,6 +1,7 @@
 """Cuts Markdown at its headings: a chunk never has text of two sections, and knows the headings that it is under.
 
-Headings are lines of `#` or underlined ones; what is in a fence of code is none.
+Headings are lines of `#` or underlined ones; what is in a fence of code is none, nor
+is one without a title.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from vecdb.ingest.chunkers.filling import fill
 from vecdb.ingest.chunkers.plain import text_places
 from vecdb.ingest.chunkers.units import Units
 
-HASHES: Final = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
+HASHES: Final = re.compile(r" {0,3}(#{1,6})[ \t]+([^\s#].*)")
 UNDERLINE: Final = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
 UNDERLINE_CHARS: Final = 200
@@ -86,7 +87,7 @@ def _headings(text: str) -> Iterator[_Heading]:
         elif mark:
             fence = mark[1]
         elif hashes := HASHES.match(line[:UNDERLINE_CHARS]):
-            yield _Heading(place, end, len(hashes[1]), _title(hashes[2] or ""))
+            yield _Heading(place, end, len(hashes[1]), _title(hashes[2]))
         elif before.strip() and (under := UNDERLINE.match(short)) and not HASHES.match(before):
             yield _Heading(place - len(before) - 1, end, 1 if under[1][0] == "=" else 2, _title(before))
         before = short if not (fence or mark) else ""

@@ -21,9 +21,9 @@ END_OF_SENTENCE: Final = re.compile(
     r"|(?<!\s)[^\S\n]*+\n[^\S\n]*+\n\s*+"
 )
 ABBREVIATIONS: Final = frozenset({
-    "mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "etc", "e.g", "i.e", "cf", "al", "fig", "figs", "nos", "vol",
-    "pp", "ed", "eds", "inc", "ltd", "co", "corp", "dept", "est", "approx", "jan", "feb", "mar", "apr", "jun", "jul",
-    "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "z.b", "d.h", "u.a", "usw", "nr", "ca", "bspw", "vgl",
+    "mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "etc", "e.g", "i.e", "cf", "al", "fig", "figs", "nos",
+    "vol", "pp", "ed", "eds", "inc", "ltd", "co", "corp", "dept", "est", "approx", "jan", "feb", "mar", "apr", "jun",
+    "jul", "aug", "sep", "sept", "oct", "nov", "dec", "bzw", "z.b", "d.h", "u.a", "usw", "nr", "ca", "bspw", "vgl",
 })  # fmt: skip
 """Words whose dot ends no sentence, in small letters."""
 

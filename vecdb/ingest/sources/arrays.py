@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -164,8 +165,8 @@ def _labels(file: SourceFile, count: int, stack: ExitStack) -> Iterator[Label]:
     beside = SourceFile(Path(file.options.ids), file.name, file.part, file.options)
     if beside.suffix == ".npy":
         return _ids_of_array(beside)
-    stream = stack.enter_context(beside.open())
-    return (_json_labels if beside.suffix in {".jsonl", ".ndjson"} else _text_labels)(stream, beside)
+    text = stack.enter_context(text_stream(stack.enter_context(beside.open()), file.options.encoding))
+    return _json_labels(text, beside) if beside.suffix in {".jsonl", ".ndjson"} else _text_labels(text)
 
 
 def _ids_of_array(file: SourceFile) -> Iterator[Label]:
@@ -179,17 +180,12 @@ def _ids_of_array(file: SourceFile) -> Iterator[Label]:
         yield _label(value.item(), {})
 
 
-def _text_labels(stream: Any, file: SourceFile) -> Iterator[Label]:
-    text = text_stream(stream, file.options.encoding)
-    try:
-        for line in text_lines(text):
-            yield _label("" if line is None else line.strip(), {})
-    finally:
-        text.detach()
+def _text_labels(text: TextIOWrapper) -> Iterator[Label]:
+    return (_label("" if line is None else line.strip(), {}) for line in text_lines(text))
 
 
-def _json_labels(stream: Any, file: SourceFile) -> Iterator[Label]:
-    for _, row in jsonl_rows(stream, file):
+def _json_labels(text: TextIOWrapper, file: SourceFile) -> Iterator[Label]:
+    for _, row in jsonl_rows(text, file):
         if isinstance(row, VecDBError):
             yield row
         else:

@@ -101,7 +101,7 @@ def _break_of(name: str) -> str:
 
 def _pieces(html: str) -> Iterator[tuple[str, str]]:
     """Cut a page into ("text", …), ("open", tag), ("close", tag) and ("title", …), without comments and scripts."""
-    place = 0
+    place, titles_end = 0, True
     while place < len(html):
         start = html.find("<", place)
         if start < 0:
@@ -121,9 +121,12 @@ def _pieces(html: str) -> Iterator[tuple[str, str]]:
             yield "close", name
         elif name in RAW:
             place = _found_or_end(RAW[name], html, place)
-        elif name == "title" and (end := TITLE_END.search(html, place)):
-            yield "title", html[place : end.start()]
-            place = end.start()
+        elif name == "title" and titles_end:
+            end = TITLE_END.search(html, place)
+            titles_end = end is not None  # else it is not looked for again at each of them
+            if end:
+                yield "title", html[place : end.start()]
+                place = end.start()
         elif html[place - 2 : place] != "/>" or name not in UNSEEN:
             yield "open", name
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, cast
 
 import msgspec
@@ -24,18 +25,23 @@ _decode = msgspec.json.Decoder().decode
 
 def read_jsonl(file: SourceFile) -> Iterator[Item | Problem]:
     """The items of a file of JSON Lines."""
-    with file.open() as stream:
-        yield from read_rows(jsonl_rows(stream, file), file)
+    with file.open() as stream, text_stream(stream, file.options.encoding) as text:
+        yield from read_rows(jsonl_rows(text, file), file)
 
 
-def text_stream(stream: BinaryIO, encoding: str | None) -> io.TextIOWrapper:
+@contextmanager
+def text_stream(stream: BinaryIO, encoding: str | None) -> Iterator[io.TextIOWrapper]:
     """The stream as text by its mark, by `encoding` or as UTF-8; bytes that are not UTF-8 become lone surrogates."""
     buffered = cast(io.BufferedReader, stream)  # files, what is unpacked and standard input are
     length, marked = mark_of(buffered.peek(MARK_BYTES)[:MARK_BYTES])
     buffered.read(length)
     chosen = marked or (UTF8 if encoding in {None, DETECT} else encoding) or UTF8
     errors = "surrogateescape" if chosen == UTF8 else "strict"
-    return io.TextIOWrapper(buffered, encoding=chosen, errors=errors, newline="\n")
+    text = io.TextIOWrapper(buffered, encoding=chosen, errors=errors, newline="\n")
+    try:
+        yield text
+    finally:
+        text.detach()  # it would close the stream, which belongs to the file
 
 
 def text_lines(text: io.TextIOWrapper) -> Iterator[str | None]:
@@ -63,15 +69,11 @@ def too_long() -> InvalidDocumentError:
     return InvalidDocumentError(f"is longer than {LINE_BYTES_MAX:,} characters")
 
 
-def jsonl_rows(stream: BinaryIO, file: SourceFile) -> Iterator[Placed]:
-    """The rows of a stream of JSON Lines with their places."""
-    text = text_stream(stream, file.options.encoding)
-    try:
-        for number, line in enumerate(text_lines(text), start=1):
-            if line is None or line.strip():
-                yield file.position(line=number), too_long() if line is None else _parsed(line)
-    finally:
-        text.detach()  # the stream belongs to the file
+def jsonl_rows(text: io.TextIOWrapper, file: SourceFile) -> Iterator[Placed]:
+    """The rows of JSON Lines with their places."""
+    for number, line in enumerate(text_lines(text), start=1):
+        if line is None or line.strip():
+            yield file.position(line=number), too_long() if line is None else _parsed(line)
 
 
 def _parsed(line: str) -> Row | InvalidDocumentError:

@@ -37,12 +37,8 @@ def read_tsv(file: SourceFile) -> Iterator[Item | Problem]:
 
 def _read(file: SourceFile, delimiter: str) -> Iterator[Item | Problem]:
     csv.field_size_limit(LINE_BYTES_MAX)  # the module has one for all; texts are larger than its 128 KiB
-    with file.open() as stream:
-        text = text_stream(stream, file.options.encoding)
-        try:
-            yield from read_rows(_rows(_Lines(text_lines(text)), file, delimiter), file)
-        finally:
-            text.detach()  # the stream belongs to the file
+    with file.open() as stream, text_stream(stream, file.options.encoding) as text:
+        yield from read_rows(_rows(_Lines(text_lines(text)), file, delimiter), file)
 
 
 class _Lines:
