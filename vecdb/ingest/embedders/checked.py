@@ -79,7 +79,8 @@ def unit_rows(rows: NDArray[np.float32], fingerprint: ModelFingerprint) -> NDArr
     if len(lengths) and lengths.min() < UNIT_LENGTH_MIN:
         index = int(np.argmin(lengths))
         raise _wrong(fingerprint, f"row {index} of {len(rows)} is zero, which has no direction", index=index)
-    return np.divide(rows, lengths[:, None], dtype=np.float32, casting="unsafe")
+    scaled: NDArray[np.float32] = rows / lengths[:, None].astype(np.float32)
+    return scaled
 
 
 def _as_matrix(given: Any, count: int, fingerprint: ModelFingerprint) -> NDArray[np.float32]:
