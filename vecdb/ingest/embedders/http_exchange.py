@@ -158,6 +158,7 @@ class Exchange:
             _leave(connection, deadline)
         if reply.length:  # fewer bytes than announced: read1 does not complain
             raise http.client.IncompleteRead(b"", reply.length)
+        reply.close()  # or the connection would think that it is still being read
         return b"".join(parts)
 
     def _parsed(self, content: bytes) -> dict[str, Any]:
