@@ -31,8 +31,8 @@ WORDS: Final = (
 )
 DEFINITION: Final = re.compile(
     rf"(?:{WORDS}){{0,6}}(?:def|class|fn|func|fun|function|sub|interface|trait|impl|struct|enum|union|module|namespace|"
-    r"protocol|extension|object|record|message|service|table|view|procedure|trigger|macro_rules!|defmodule|type|package)"
-    r"\b\*?\s*(?:\([^)\n]{0,80}\)\s*)?([A-Za-z_$][\w$.:<>]{0,80})?",
+    r"protocol|extension|object|record|message|service|table|view|procedure|trigger|macro_rules!|defmodule|type|"
+    r"package)\b\*?\s*(?:\([^)\n]{0,80}\)\s*)?([A-Za-z_$][\w$.:<>]{0,80})?",
     re.IGNORECASE,
 )
 C_FUNCTION: Final = re.compile(r"[A-Za-z_][\w:<>,*&~ \t]{0,120}?[ \t*&]([A-Za-z_~][\w:~]{0,80})[ \t]*\([^;\n]*$")

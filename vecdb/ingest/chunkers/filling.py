@@ -9,12 +9,12 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import numpy as np
 
-from vecdb.ingest.chunkers.chunk import ChunkSize, HeadingPath, Span, trimmed
+from vecdb.ingest.chunkers.chunk import ChunkSize, HeadingPath, Span, TokenOffsets, trimmed
 from vecdb.ingest.chunkers.config import FILL_MIN
 from vecdb.ingest.chunkers.units import Cuts, Units
 
@@ -43,6 +43,21 @@ class Places:
 def separators(text: str, patterns: Sequence[re.Pattern[str]]) -> list[list[int]]:
     """The ends of what each pattern matches: levels for Places."""
     return [[found.end() for found in pattern.finditer(text)] for pattern in patterns]
+
+
+def fill_text(
+    text: str, tokenizer: TokenOffsets | None, size: ChunkSize, places_of: Callable[[str], Places]
+) -> list[Span]:
+    """The spans of a whole text. One that fits into a chunk is not looked into further than that takes."""
+    start, end = trimmed(text, 0, len(text))
+    if start == end:
+        return []
+    if end - start <= size.tokens:  # no unit is shorter than a character
+        return [Span(start, end)]
+    units = Units(text, tokenizer)
+    if units.first_after(end) - units.first_after(start + 1) < size.tokens:
+        return [Span(start, end)]
+    return fill(units, places_of(text), size)
 
 
 def fill(

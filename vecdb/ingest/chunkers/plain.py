@@ -12,11 +12,10 @@ from typing import Final
 
 from vecdb.ingest.chunkers.chunk import ChunkSize, Span, TokenOffsets
 from vecdb.ingest.chunkers.config import ABBREVIATION_CHARS_MAX, FILL_MIN
-from vecdb.ingest.chunkers.filling import Places, fill, separators
-from vecdb.ingest.chunkers.units import Units
+from vecdb.ingest.chunkers.filling import Places, fill_text, separators
 
 END_OF_SENTENCE: Final = re.compile(
-    r"(?<![.!?…])[.!?…]++[\"'”’»)\]]{0,4}\s++"  # the look-behind keeps long runs of dots from being tried at each dot
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]]{0,4}\s++"  # looking behind, runs of dots are not tried at each dot
     r"|(?<![。！？])[。！？]++[”’」』）]{0,4}\s*+"
     r"|(?<!\s)[^\S\n]*+\n[^\S\n]*+\n\s*+"
 )
@@ -55,7 +54,7 @@ class TokenChunker:
         return f"tokens:{self.size.tokens}:{self.size.overlap}"
 
     def spans(self, text: str, language: str | None = None) -> list[Span]:  # noqa: ARG002 - the protocol's
-        return fill(Units(text, self.tokenizer), Places(text, (), ()), self.size)
+        return fill_text(text, self.tokenizer, self.size, lambda given: Places(given, (), ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,7 @@ class SentenceChunker:
         return f"sentences:{self.size.tokens}:{self.size.overlap}"
 
     def spans(self, text: str, language: str | None = None) -> list[Span]:  # noqa: ARG002 - the protocol's
-        levels = [list(sentence_ends(text)), *separators(text, (CLAUSE,))]
-        return fill(Units(text, self.tokenizer), Places(text, levels, (0.0, FILL_MIN)), self.size)
+        return fill_text(text, self.tokenizer, self.size, sentence_places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,19 @@ class RecursiveChunker:
 
     def spans(self, text: str, language: str | None = None) -> list[Span]:  # noqa: ARG002 - the protocol's
         patterns = [re.compile(re.escape(separator)) for separator in self.separators if separator] or SEPARATORS
-        return fill(Units(text, self.tokenizer), text_places(text, patterns), self.size)
+        return fill_text(text, self.tokenizer, self.size, lambda given: text_places(given, patterns))
 
 
 def text_places(text: str, patterns: Sequence[re.Pattern[str]] = SEPARATORS) -> Places:
     """Where prose is cut: at `patterns`, then at sentences, then at words."""
     levels = [*separators(text, patterns), list(sentence_ends(text))]
     return Places(text, levels, [FILL_MIN] * len(levels))
+
+
+def sentence_places(text: str) -> Places:
+    """Places behind sentences, however short the chunk is, then behind clauses and words."""
+    levels = [list(sentence_ends(text)), *separators(text, (CLAUSE,))]
+    return Places(text, levels, (0.0, FILL_MIN))
 
 
 def sentence_ends(text: str) -> Iterator[int]:

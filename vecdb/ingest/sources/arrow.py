@@ -41,7 +41,7 @@ def _rows(file: SourceFile, batches_of: Any) -> Iterator[Placed]:
         while True:
             try:
                 batch = next(batches, None)
-                rows = None if batch is None else batch.to_pylist()
+                rows = None if batch is None else _as_python(batch, pyarrow)
             except (pyarrow.ArrowException, OSError, OverflowError, ValueError) as error:
                 if isinstance(error, InvalidDocumentError):
                     raise
@@ -51,6 +51,18 @@ def _rows(file: SourceFile, batches_of: Any) -> Iterator[Placed]:
             for row in rows:
                 number += 1
                 yield file.position(row=number), row
+
+
+def _as_python(batch: pa.RecordBatch, pyarrow: Any) -> list[dict[str, Any]]:
+    """Rows as dicts; instants in nanoseconds, which Python does not have, lose what is below microseconds."""
+    fields = [
+        field.with_type(pyarrow.timestamp("us", field.type.tz))
+        if pyarrow.types.is_timestamp(field.type) and field.type.unit == "ns"
+        else field
+        for field in batch.schema
+    ]
+    rows: list[dict[str, Any]] = batch.cast(pyarrow.schema(fields), safe=False).to_pylist()
+    return rows
 
 
 def _parquet_batches(stream: Any, file: SourceFile) -> Iterator[pa.RecordBatch]:

@@ -122,6 +122,8 @@ def _check_columns(columns: list[str], file: SourceFile) -> None:
 
 def _open_sqlite(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, check_same_thread=False)
+    # text that is no UTF-8 is then a problem of its row, not of the query
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     connection.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in ALLOWED else sqlite3.SQLITE_DENY)
     return connection
 

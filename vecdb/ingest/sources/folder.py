@@ -8,11 +8,11 @@ Promises: one folder's names are in memory at a time, and those of the folders a
 from __future__ import annotations
 
 import fnmatch
-import glob
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import scandir
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +27,7 @@ from vecdb.ingest.sources.rows import checked_id
 from vecdb.ingest.sources.source import Part
 
 IGNORE_FILE: Final = ".gitignore"
+ANY_FOLDERS: Final = "**"
 NEVER_DOCUMENTS: Final = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "bower_components"})
 
 Rules: TypeAlias = tuple[tuple[str, Any], ...]
@@ -48,42 +49,31 @@ class FileSource:
 
 
 @dataclass(frozen=True, slots=True)
-class GlobSource:
-    """The files that match a pattern; their ids are the paths below the part of it that has no wildcards."""
-
-    name: str
-    pattern: str
-    root: Path
-    options: ReadOptions
-
-    def parts(self) -> Iterator[Part | Problem]:
-        found = glob.iglob(self.pattern, recursive=True, include_hidden=self.options.hidden)  # noqa: PTH207 - keeps "./"
-        for text in sorted(found):
-            path = Path(text)
-            kind = self.options.format or format_in_folder(path)
-            if kind is not None and path.is_file():
-                below = path.relative_to(self.root).as_posix()
-                yield from _part_of(path, below, f"{self.name}:{below}", kind, self.options)
-
-
-@dataclass(frozen=True, slots=True)
 class FolderSource:
-    """A folder and those below it; the ids of its files are their paths in it."""
+    """A folder and those below it; the ids of its files are their paths in it.
+
+    `pattern`, the pieces of a glob below `root`, chooses files; what it matches is read even if git would ignore it.
+    """
 
     name: str
     root: Path
     options: ReadOptions
+    pattern: tuple[str, ...] = ()
 
     def parts(self) -> Iterator[Part | Problem]:
         budget = [FOLDER_FILES_MAX]
         yield from self._walk(PurePosixPath(), (), budget)
+
+    @property
+    def _reads_ignored(self) -> bool:
+        return self.options.ignored or bool(self.pattern)
 
     def _walk(self, below: PurePosixPath, rules: Rules, budget: list[int]) -> Iterator[Part | Problem]:
         """List one folder; `below` is its path in the root."""
         folder = self.root / below
         try:
             entries = self._entries(folder, budget)
-            rules = rules if self.options.ignored else self._with_rules_of(folder, below, rules)
+            rules = rules if self._reads_ignored else self._with_rules_of(folder, below, rules)
         except MissingExtraError:
             raise
         except (VecDBError, OSError) as error:
@@ -105,7 +95,7 @@ class FolderSource:
     def _entries(self, folder: Path, budget: list[int]) -> list[tuple[str, bool]]:
         """Names in a folder, sorted, and which are folders; links to folders, pipes and devices are left out."""
         found = []
-        with os.scandir(folder) as entries:
+        with scandir(folder) as entries:
             for entry in entries:
                 budget[0] -= 1
                 if budget[0] < 0:
@@ -119,9 +109,11 @@ class FolderSource:
     def _is_left_out(self, path: PurePosixPath, is_folder: bool, rules: Rules) -> bool:
         if path.name.startswith(".") and not self.options.hidden:
             return True
-        if is_folder and path.name in NEVER_DOCUMENTS and not self.options.ignored:
+        if is_folder and path.name in NEVER_DOCUMENTS and not self._reads_ignored:
             return True
         if _matches(path, self.options.exclude):
+            return True
+        if self.pattern and not _fits(path.parts, self.pattern, is_folder=is_folder):
             return True
         text = f"{path}/" if is_folder else str(path)
         return any(verdict for verdict in _last_verdict(rules, text))
@@ -133,6 +125,8 @@ class FolderSource:
             if not _matches(below, self.options.include):
                 return
             kind = kind or self.options.format
+        if self.pattern:
+            kind = self.options.format or kind
         if kind is not None:
             yield from _part_of(path, str(below), f"{self.name}:{below}", kind, self.options)
 
@@ -183,6 +177,24 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
 def _matches(path: PurePosixPath, patterns: tuple[str, ...]) -> bool:
     """Whether a pattern fits the path below the root, or its last name."""
     return any(fnmatch.fnmatchcase(str(path), one) or fnmatch.fnmatchcase(path.name, one) for one in patterns)
+
+
+def _fits(parts: tuple[str, ...], pattern: tuple[str, ...], *, is_folder: bool) -> bool:
+    """Whether a file matches the pieces of a glob, or a folder may hold files that do; `**` is any folders or none."""
+    places = _behind_stars({0}, pattern)
+    for part in parts:
+        stay = {place for place in places if pattern[place : place + 1] == (ANY_FOLDERS,)}
+        step = {place + 1 for place in places - stay if fnmatch.fnmatchcase(part, "".join(pattern[place : place + 1]))}
+        places = _behind_stars(stay | step, pattern)
+    return bool(places - {len(pattern)}) if is_folder else len(pattern) in places
+
+
+def _behind_stars(places: set[int], pattern: tuple[str, ...]) -> set[int]:
+    """`places` and those behind the `**` that they are at, which may stand for no folder."""
+    for place in range(len(pattern)):
+        if place in places and pattern[place] == ANY_FOLDERS:
+            places.add(place + 1)
+    return places
 
 
 def _last_verdict(rules: Rules, text: str) -> Iterator[bool]:

@@ -1,4 +1,4 @@
-"""Reads what users write for a source: a path, folder or glob, `-`, `sqlite:FILE`, `dbapi:MODULE:FUNCTION`, `vecdb:…`.
+"""Reads what users write for a source: a path, folder or glob, `-`, `sqlite:FILE`, `dbapi:MODULE:FUNCTION`, `vecdb:`.
 
 Options follow behind `?` as `name=value` joined by `&`; values are taken as they are written, so that queries need no
 escapes. A name that has a colon or such an ending itself is written with `./` or `file:` in front.
@@ -20,7 +20,7 @@ from vecdb.errors import InvalidSourceError, SourceNotFoundError
 from vecdb.ingest.sources.collection import CollectionSource
 from vecdb.ingest.sources.config import SHOWN_CHARS_MAX, SPEC_CHARS_MAX
 from vecdb.ingest.sources.database import QuerySource, SqliteSource, checked_query
-from vecdb.ingest.sources.folder import FileSource, FolderSource, GlobSource, open_file
+from vecdb.ingest.sources.folder import FileSource, FolderSource, open_file
 from vecdb.ingest.sources.formats import STREAMED
 from vecdb.ingest.sources.options import NAMES, ReadOptions, read_options
 from vecdb.ingest.sources.source import Source
@@ -79,7 +79,8 @@ def _path_source(name: str, text: str, options: ReadOptions) -> Source:
     if glob.has_magic(text):
         if not any(True for _ in glob.iglob(str(path), recursive=True)):  # noqa: PTH207 - as in folder
             raise SourceNotFoundError(f"nothing matches {text!r}; a shell needs quotes around it, ** is any folder")
-        return GlobSource(name, str(path), _fixed_part(path), options)
+        root = _fixed_part(path)
+        return FolderSource(name, root, options, path.relative_to(root).parts)
     raise SourceNotFoundError(f"there is no file or folder {text!r}")
 
 

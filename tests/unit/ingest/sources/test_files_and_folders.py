@@ -120,6 +120,39 @@ def test_folders_too_deep_are_a_problem_that_hides_parts(site: Path, monkeypatch
     assert [source.complete for source in found.sources] == [False]
 
 
+def test_a_folder_that_cannot_be_listed_hides_parts(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scan(path: Path) -> object:
+        if path.name == "src":
+            raise PermissionError(13, "Permission denied")
+        return os.scandir(path)
+
+    monkeypatch.setattr(folder, "scandir", scan)
+    for spec in (site, f"{site}/**/*.*"):
+        found = read(spec)
+        assert [str(problem) for problem in found.problems] == [f"{site}/src: cannot be listed: Permission denied"]
+        assert not found.sources[0].complete
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        ("*.txt", "a.txt", True),
+        ("*.txt", "b/a.txt", False),
+        ("**/*.txt", "a.txt", True),
+        ("**/*.txt", "b/c/a.txt", True),
+        ("b/**/a.txt", "b/a.txt", True),
+        ("b/**", "b/c/a.txt", True),
+        ("b/*/a.txt", "b/a.txt", False),
+        ("**/c/**/a.*", "b/c/d/e/a.x", True),
+        ("**/c/**/a.*", "b/d/e/a.x", False),
+    ],
+)
+def test_patterns_match_piece_by_piece(pattern: str, path: str, fits: bool) -> None:
+    pieces, parts = tuple(pattern.split("/")), tuple(path.split("/"))
+    assert folder._fits(parts, pieces, is_folder=False) == fits
+    assert not fits or all(folder._fits(parts[:depth], pieces, is_folder=True) for depth in range(1, len(parts)))
+
+
 def test_a_glob_gives_what_matches(site: Path) -> None:
     assert read(f"{site}/**/[ax].[tp]*").ids == ["a.txt", "src/x.py"]
 
@@ -264,7 +297,10 @@ def test_malformed_pages_come_to_an_end(html: str) -> None:
     assert len(page_content(html).text) <= len(html)
 
 
-@given(html=st.lists(st.sampled_from(["<p>", "</p>", "<script>", "</script>", "<", ">", "x", "<!--", "-->", '"', "&lt;", "<nav>", "<main"])).map("".join))  # fmt: skip  # noqa: E501 - one list
+MARKUP = ["<p>", "</p>", "<script>", "</script>", "<", ">", "x", "<!--", "-->", '"', "&lt;", "<nav>", "<main"]
+
+
+@given(html=st.lists(st.sampled_from(MARKUP)).map("".join))
 def test_any_page_gives_text(html: str) -> None:
     assert "<script>" not in page_content(html).text
 

@@ -265,6 +265,12 @@ def test_vectors_of_parquet_are_checked(tmp_path: Path) -> None:
     assert "nan" in found.problems[0].message
 
 
+def test_instants_in_nanoseconds_are_read_to_the_microsecond(tmp_path: Path) -> None:
+    when = pa.array([1_000_000_001_000_000_001] * 3, pa.timestamp("ns", "UTC"))
+    metadata = read(put(tmp_path / "a.arrow", _arrow(_table(when=when), stream=False))).items[0].metadata
+    assert metadata == {"when": datetime(2001, 9, 9, 1, 46, 41, tzinfo=UTC)}
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.feather"])
 @pytest.mark.parametrize("content", [b"", b"junk" * 100, b"PAR1" + b"\xff" * 50 + b"PAR1", b"\xff" * 64])
 def test_tables_that_are_none_are_problems(tmp_path: Path, name: str, content: bytes) -> None:
@@ -340,6 +346,11 @@ def test_a_query_that_fails_or_writes_is_a_problem_and_changes_nothing(shop: Pat
 def test_a_file_that_is_no_database_is_a_problem(tmp_path: Path) -> None:
     path = put(tmp_path / "a.db", b"junk" * 1000)
     assert "not a database" in query(path, TEXTS).problems[0].message
+
+
+def test_text_of_a_database_that_is_no_utf8_is_a_problem_of_its_row(shop: Path) -> None:
+    found = query(shop, "SELECT 1 AS id, cast(x'ff' AS text) AS text UNION ALL SELECT 2, 'ok'")
+    assert (found.ids, [problem.position.row for problem in found.problems]) == ([2], [1])
 
 
 def test_an_unchanged_database_is_skipped(shop: Path) -> None:
