@@ -19,6 +19,9 @@ from vecdb.errors import InvalidConfigError, ModelMismatchError
 
 DIGEST_BYTES: Final = 16
 
+IN_DIRECTORIES: Final = frozenset({"sentence-transformers", "onnx", "clip"})
+"""Providers whose models are opened by the directory they lie in; elsewhere a location is an option, as a url is."""
+
 LABELS: Final = {
     "provider": "provider",
     "name": "name",
@@ -68,7 +71,7 @@ class ModelFingerprint:
         """The word that opens this model again, as `--model` takes it."""
         if self.provider == "builtin":
             return self.provider
-        return f"{self.provider}:{self.location or self.name}"
+        return f"{self.provider}:{(self.provider in IN_DIRECTORIES and self.location) or self.name}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-like, to be stored; fields at their defaults are left out."""
