@@ -106,7 +106,10 @@ class PartEnd:
 
 @dataclass(frozen=True, slots=True)
 class SourceEnd:
-    """The source was listed. Parts known from earlier that had no PartEnd have vanished if `complete`."""
+    """The source was listed. Parts known from earlier without a PartEnd have vanished if all sources are `complete`.
+
+    All of the run, that is: what one of them does not list, another may.
+    """
 
     name: str
     complete: bool

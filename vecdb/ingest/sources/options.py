@@ -79,6 +79,12 @@ class ReadOptions:
         """Short text that changes with everything that changes what is read."""
         return blake2b(f"{READER_VERSION} {self!r}".encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
+    def name_of(self, place: str) -> str:
+        """The name of a source: its place, and those options that make it another source than the place alone."""
+        told = ("collection", "dataset", "prefix")
+        given = "&".join(f"{name}={getattr(self, name)}" for name in told if getattr(self, name))
+        return f"{place}?{given}" if given else place
+
 
 NAMES: Final = tuple(field.name.replace("_", "-") for field in fields(ReadOptions))
 

@@ -53,14 +53,13 @@ def nothing_known(_part: str) -> str | None:
 
 def read_sources(sources: Iterable[Source], known: Known = nothing_known) -> Iterator[Event]:
     """Everything in all sources, in order. Errors: MissingExtraError alone, since nothing else would go better."""
-    seen = SeenIds()
+    ids, parts = SeenIds(), SeenIds()
     for source in sources:
-        yield from read_source(source, known, seen)
+        yield from read_source(source, known, ids, parts)
 
 
-def read_source(source: Source, known: Known = nothing_known, seen: SeenIds | None = None) -> Iterator[Event]:
-    """Everything in one source; see `read_sources`."""
-    seen = SeenIds() if seen is None else seen
+def read_source(source: Source, known: Known, ids: SeenIds, listed: SeenIds) -> Iterator[Event]:
+    """Everything in one source; see `read_sources`. `ids` and `listed` are those of items and parts given before."""
     complete = True
     parts = source.parts()
     while True:
@@ -77,12 +76,15 @@ def read_source(source: Source, known: Known = nothing_known, seen: SeenIds | No
         if isinstance(part, Problem):
             complete = complete and part.scope == "item"
             yield part
+        elif listed.add(part.key):
+            yield from read_part(part, known(part.key), ids)
         else:
-            yield from read_part(part, known(part.key), seen)
+            message = "was read before in this run; name it once, or tell its two sources apart by prefix="
+            yield Problem(part.key, part.position, message)
     yield SourceEnd(source.name, complete)
 
 
-def read_part(part: Part, known: str | None, seen: SeenIds) -> Iterator[Item | Problem | PartEnd]:
+def read_part(part: Part, known: str | None, ids: SeenIds) -> Iterator[Item | Problem | PartEnd]:
     """The items of a part and its end; nothing but the end when its fingerprint is `known`."""
     items = problems = 0
     failed = False
@@ -93,7 +95,7 @@ def read_part(part: Part, known: str | None, seen: SeenIds) -> Iterator[Item | P
             yield PartEnd(part.key, "unchanged", before)
             return
         for found in part.read():
-            checked = seen.check(found)
+            checked = ids.check(found)
             if isinstance(checked, Item):
                 items += 1
             else:

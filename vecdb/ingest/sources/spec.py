@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import glob
 import importlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from vecdb.checks.addresses import parse_address
-from vecdb.errors import InvalidSourceError, SourceNotFoundError
+from vecdb.errors import InvalidSourceError, SourceNotFoundError, VecDBError
 from vecdb.ingest.sources.collection import CollectionSource
 from vecdb.ingest.sources.config import SHOWN_CHARS_MAX, SPEC_CHARS_MAX
 from vecdb.ingest.sources.database import QuerySource, SqliteSource, checked_query
@@ -35,23 +36,33 @@ SCHEMES: Final = ("file:", "sqlite:", "dbapi:", "vecdb:")
 def open_source(spec: str, options: Mapping[str, Any] | None = None) -> Source:
     """The source that `spec` names. `options` hold where the spec itself says nothing else."""
     if not spec or len(spec) > SPEC_CHARS_MAX or "\x00" in spec:
-        raise InvalidSourceError(
-            f"a source is {spec!r:.{SHOWN_CHARS_MAX}}; write a path, a glob, - or one of {SCHEMES}"
-        )
+        raise InvalidSourceError(f"a source is {spec!r:.{SHOWN_CHARS_MAX}}; write a path, a glob, - or {SCHEMES}")
     place, given = _split(spec)
     read = ReadOptions(**{**read_options(options or {}, "the configuration"), **given})
-    scheme = SCHEME.match(place)
     if place == STANDARD_INPUT:
         return _standard_input(read)
+    try:
+        return _placed(place, read)
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        if isinstance(error, VecDBError):
+            raise
+        reason = error.strerror or type(error).__name__
+        raise InvalidSourceError(f"{place!r:.{SHOWN_CHARS_MAX}} cannot be looked up: {reason}") from None
+
+
+def _placed(place: str, options: ReadOptions) -> Source:
+    """The source at a place that is not standard input."""
+    scheme = SCHEME.match(place)
+    name = options.name_of(place)
     if scheme is None or Path(place).exists():
-        return _path_source(place, place, read)
+        return _path_source(name, place, options)
     rest = place[scheme.end() :]
     opener = _OPENERS.get(scheme[1])
     if opener is None:
         raise InvalidSourceError(_unknown_scheme(place, scheme[1]))
     if not rest:
         raise InvalidSourceError(f"{place!r} names nothing behind {scheme[0]!r}")
-    return opener(place, rest, read)
+    return opener(name, rest, options)
 
 
 def _split(spec: str) -> tuple[str, dict[str, Any]]:
@@ -67,11 +78,11 @@ def _standard_input(options: ReadOptions) -> Source:
     kind = options.format or "jsonl"
     if kind not in STREAMED:
         raise InvalidSourceError(f"standard input cannot be {kind}; it is one of {', '.join(STREAMED)}")
-    return FileSource(STANDARD_INPUT, None, kind, options)
+    return FileSource(options.name_of(STANDARD_INPUT), None, kind, options)
 
 
 def _path_source(name: str, text: str, options: ReadOptions) -> Source:
-    path = Path(text).expanduser()
+    path = _at_home(text)
     if path.is_dir():
         return FolderSource(name, path, options)
     if path.exists():
@@ -82,6 +93,11 @@ def _path_source(name: str, text: str, options: ReadOptions) -> Source:
         root = _fixed_part(path)
         return FolderSource(name, root, options, path.relative_to(root).parts)
     raise SourceNotFoundError(f"there is no file or folder {text!r}")
+
+
+def _at_home(text: str) -> Path:
+    """The path with `~` replaced, if there is such a home."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises for users that there are not
 
 
 def _fixed_part(path: Path) -> Path:
@@ -100,7 +116,7 @@ def _file_url(name: str, rest: str, options: ReadOptions) -> Source:
 
 def _sqlite(name: str, rest: str, options: ReadOptions) -> Source:
     checked_query(options, name)
-    path = Path(rest.removeprefix("//") if rest.startswith("///") else rest).expanduser()
+    path = _at_home(rest.removeprefix("//") if rest.startswith("///") else rest)
     if not path.is_file():
         raise SourceNotFoundError(f"there is no file {str(path)!r}")
     return SqliteSource(name, path, options)

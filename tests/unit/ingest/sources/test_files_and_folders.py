@@ -70,6 +70,12 @@ def test_the_same_path_in_two_folders_is_a_problem_without_a_prefix(site: Path, 
     assert [problem.reason for problem in read(site, tmp_path / "other").problems] == ["DUPLICATE_ID"]
 
 
+def test_a_file_that_two_sources_list_is_read_once(site: Path) -> None:
+    found = read(f"{site}?include=*.md", f"{site}?include=b.*")
+    assert (found.ids, len(found.ends)) == (["b.md"], 1)
+    assert "read before" in found.problems[0].message
+
+
 def test_ignore_files_are_followed_at_every_level(tmp_path: Path) -> None:
     for name in ("a.log", "keep.log", "build/x.txt", "sub/b.log", "sub/c.txt", "sub/deep/c.txt"):
         put(tmp_path / name, "text")

@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vecdb
+from tests.conformance.served_fronts import server_in_this_process
 from tests.unit.ingest.sources.reading import Everything, put, read
-from vecdb.ingest.sources import config, file, jsonl, table
+from vecdb.ingest.sources import collection, config, file, jsonl, table
 from vecdb.ingest.sources.rows import checked_vector, plain_value
 
 GOOD = '{"id": "a", "text": "one", "year": 2020}\n{"id": 2, "text": "two", "tags": ["x"]}\n'
@@ -365,6 +366,12 @@ def test_any_connection_of_python_can_be_read(shop: Path, monkeypatch: pytest.Mo
     assert read("dbapi:shop_connection:connect?query=SELECT id, text FROM docs ORDER BY id").ids == [1, 2]
 
 
+def test_two_queries_of_one_file_are_told_apart_by_prefix(shop: Path) -> None:
+    wanted = "query=SELECT id, text FROM docs WHERE id"
+    found = read(f"sqlite:{shop}?prefix=one&{wanted} = 1", f"sqlite:{shop}?prefix=two&{wanted} = 2")
+    assert (found.ids, len(set(found.known))) == ([1, 2], 2)
+
+
 def test_a_connection_that_fails_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("no_connection")
     module.connect = lambda: 1 / 0  # type: ignore[attr-defined]
@@ -405,6 +412,18 @@ def test_the_vectors_of_a_collection_are_read(stored: Path) -> None:
     found = read(f"vecdb:{stored}?collection=docs&vector-field=default")
     vectors = {item.id: item.vector.tolist() for item in found.items if item.vector is not None}
     assert vectors == {"a": [1.0, 0.0], 2: [0.0, 1.0]}
+
+
+def test_a_collection_of_a_server_is_read() -> None:
+    with server_in_this_process() as place, vecdb.connect(place.addresses[0]) as db:
+        db.create_collection("docs", dim=2).upsert(["a"], np.eye(1, 2, dtype=np.float32), [{"text": "one", "n": 1}])
+        found = read(f"vecdb:{place.addresses[0]}?collection=docs")
+    assert [(item.id, item.text, item.metadata) for item in found.items] == [("a", "one", {"n": 1})]
+
+
+def test_a_server_that_is_not_there_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "CLIENT_RETRIES_DEFAULT", 0)
+    assert read("vecdb:unix:/nowhere/socket?collection=docs").problems[0].reason == "UNAVAILABLE"
 
 
 def test_a_collection_that_is_not_there_is_a_problem(stored: Path) -> None:

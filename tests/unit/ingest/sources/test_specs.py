@@ -23,6 +23,8 @@ from vecdb.ingest.sources.spec import open_source
     [
         ("", InvalidSourceError, "write a path"),
         ("nowhere.txt", SourceNotFoundError, "nowhere"),
+        ("~nobody0/x.txt", SourceNotFoundError, "nobody0"),
+        ("x" * 5_000, InvalidSourceError, "too long"),
         ("nowhere/*.txt", SourceNotFoundError, "matches"),
         ("https://example.com/a.html", InvalidSourceError, "fetch"),
         ("postgresql://host/db", InvalidSourceError, "dbapi:"),
