@@ -6,6 +6,7 @@ Promises: a page that cannot be read is a problem of that page. Pictures of text
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,7 @@ def _open(file: SourceFile) -> Any:
         import pypdf  # noqa: PLC0415 - only for PDF
     except ImportError:
         raise MissingExtraError("PDF files need pypdf: pip install 'vecdb[ingest]'") from None
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it says of damage is in our problems, with the file
     data = file.read(PDF_FILE_BYTES_MAX)
     try:
         reader = pypdf.PdfReader(io.BytesIO(data))

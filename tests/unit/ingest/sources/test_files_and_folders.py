@@ -222,6 +222,42 @@ def test_binary_junk_is_a_problem_in_every_format(tmp_path: Path, name: str, con
     assert (len(found.problems), found.items, found.ends[0].state) == (1, [], "failed")
 
 
+NAMES = [
+    "a.jsonl",
+    "a.csv",
+    "a.tsv",
+    "a.txt",
+    "a.md",
+    "a.html",
+    "a.py",
+    "a.png",
+    "a.npy",
+    "a.bvecs",
+    "a.csv.gz",
+    "a.arrow",
+]
+PIECES = [b"id,text\n", b'{"id": 1, "text": "x"}\n', b'"', b"\xff\xfe", b"\x00", b"<a", b"\r", b"\x1f\x8b\x08", b"---\n"]
+    b"id,text\n",
+    b'{"id": 1, "text": "x"}\n',
+    b'"',
+    b"\xff\xfe",
+    b"\x00",
+    b"<a",
+    b"\r",
+    b"\x1f\x8b\x08",
+    b"---\n",
+    b"\xef\xbb\xbf",
+]
+
+
+@given(name=st.sampled_from(NAMES), content=st.lists(st.sampled_from(PIECES) | st.binary(max_size=20)).map(b"".join))
+def test_any_bytes_in_any_format_end_in_items_and_problems(
+    tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
+) -> None:
+    found = read(put(tmp_path_factory.getbasetemp() / "any" / name, content))
+    assert [(end.items, end.problems) for end in found.ends] == [(len(found.items), len(found.problems))]
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html", "a.pdf", "a.png", "a.npy", "a.fvecs", "a.h5"])
 def test_an_empty_document_is_a_problem(tmp_path: Path, name: str) -> None:
     assert len(read(put(tmp_path / name, b"")).problems) == 1
