@@ -236,18 +236,7 @@ NAMES = [
     "a.csv.gz",
     "a.arrow",
 ]
-PIECES = [b"id,text\n", b'{"id": 1, "text": "x"}\n', b'"', b"\xff\xfe", b"\x00", b"<a", b"\r", b"\x1f\x8b\x08", b"---\n"]
-    b"id,text\n",
-    b'{"id": 1, "text": "x"}\n',
-    b'"',
-    b"\xff\xfe",
-    b"\x00",
-    b"<a",
-    b"\r",
-    b"\x1f\x8b\x08",
-    b"---\n",
-    b"\xef\xbb\xbf",
-]
+PIECES = [b"id,text\n", b'{"id": 1, "text": "x"}\n', b'"', b"\xff\xfe", b"\x00", b"<a", b"\r", b"\x1f\x8b", b"---\n"]
 
 
 @given(name=st.sampled_from(NAMES), content=st.lists(st.sampled_from(PIECES) | st.binary(max_size=20)).map(b"".join))
