@@ -7,6 +7,7 @@ length. Bodies and headers that came in are kept for the test to look at.
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ def rows(texts: list[str]) -> list[dict[str, Any]]:
 class Service:
     """The service; `url` is what an embedder is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.connections: set[Any] = set()
@@ -41,8 +42,10 @@ class Service:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.service = self  # type: ignore[attr-defined]
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_port}/v1"
 
     def next(self, *answers: Answer) -> None:
         """What the next requests meet, one each."""
@@ -148,9 +151,9 @@ def hung_up(handler: _Handler, body: dict[str, Any]) -> None:
 
 
 @contextmanager
-def running() -> Iterator[Service]:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Service]:
     """A service for one test."""
-    service = Service()
+    service = Service(tls)
     service.start()
     try:
         yield service

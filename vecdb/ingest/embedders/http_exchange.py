@@ -207,7 +207,12 @@ class Exchange:
     def _name(self) -> str:
         return f"{self._where.scheme}://{self._where.netloc}{self._path}"
 
-    def _unavailable(self, error: Exception) -> ProviderUnavailableError:
+    def _unavailable(self, error: Exception) -> ProviderUnavailableError | ProviderRefusedError:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return ProviderRefusedError(
+                f"{self._name} shows a certificate that is not trusted ({error.verify_message}); a private authority "
+                "is named by the environment variable SSL_CERT_FILE"
+            )
         what = "did not answer in time" if isinstance(error, TimeoutError) else f"cannot be reached ({_told(error)})"
         return ProviderUnavailableError(f"{self._name} {what}", cause=type(error).__name__)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import email.utils
 import logging
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import trustme
 
 from tests.harness import embedding_service as services
 from tests.harness.embedding_service import DIM, Service
@@ -346,3 +349,36 @@ def test_the_wait_may_be_a_date() -> None:
     wait = retry_after_s({"retry-after": email.utils.formatdate(time.time() + 100, usegmt=True)})
     assert wait is not None
     assert 90 < wait <= 100
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(authority: trustme.CA) -> Iterator[Service]:
+    """The service behind a certificate of a private authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with services.running(context) as started:
+        yield started
+
+
+def test_a_trusted_service_is_spoken_to_over_tls(
+    secure: Service, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    embedder = OpenAIEmbedder("small", url=secure.url, dim=DIM)
+    assert embedder.embed(["abc"]).shape == (1, DIM)
+    embedder.close()
+
+
+def test_a_service_that_is_not_trusted_gets_nothing_and_is_not_tried_again(secure: Service) -> None:
+    with pytest.raises(ProviderRefusedError, match="SSL_CERT_FILE"):
+        OpenAIEmbedder("small", url=secure.url, dim=DIM).embed(["abc"])
+    assert secure.bodies == []
