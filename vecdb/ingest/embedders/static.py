@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -42,8 +43,7 @@ class StaticEmbedder:
         facts = _facts(directory)
         self._vectors: NDArray[np.int8] = _array(directory / "vectors.npy", np.int8, (facts["rows"], facts["dim"]))
         self._scales: NDArray[np.float32] = _array(directory / "scales.npy", np.float32, (facts["rows"],))
-        self._tokenizer = tokenizers.Tokenizer.from_file(str(directory / "tokenizer.json"))
-        self._tokenizer.enable_truncation(STATIC_TOKENS_MAX)
+        self._tokenizer = _tokenizer(tokenizers, directory / "tokenizer.json")
         self.fingerprint = ModelFingerprint(
             provider=PROVIDER, name=facts["name"], revision=facts["revision"], dim=facts["dim"], normalized=True
         )
@@ -111,6 +111,15 @@ def _array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
         raise _damaged(path) from error
     if found.dtype != dtype or found.shape != shape:
         raise _damaged(path)
+    return np.asarray(found)
+
+
+def _tokenizer(library: ModuleType, path: Path) -> Any:
+    try:
+        found = library.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more exact
+        raise _damaged(path) from error
+    found.enable_truncation(STATIC_TOKENS_MAX)
     return found
 
 

@@ -8,6 +8,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from vecdb.errors import (
 )
 from vecdb.ingest.embedders.http_exchange import retry_after_s
 from vecdb.ingest.embedders.openai import OpenAIEmbedder
+from vecdb.ingest.embedders.protocol import Embedder
 
 KEY = "sk-secret-0123456789"
 
@@ -133,6 +135,20 @@ def test_requests_share_one_connection(service: Service, make: Make) -> None:
     for _ in range(3):
         embedder.embed(["a"])
     assert len(service.connections) == 1
+
+
+def test_threads_have_connections_of_their_own(service: Service, make: Make) -> None:
+    embedder = make()
+    texts = [["a" * (number + 1)] for number in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(embedder.embed, texts))
+    assert [row[0, 0] for row in rows] == list(range(1, 21))
+    assert len(service.connections) <= 4
+
+
+def test_it_is_an_embedder_whose_tokens_are_estimated(make: Make) -> None:
+    assert isinstance(make(), Embedder)
+    assert make().count_tokens(["abcd", "abcde", "é"]) == [1, 2, 1]
 
 
 def test_a_kept_connection_that_was_closed_is_opened_again(service: Service, make: Make) -> None:

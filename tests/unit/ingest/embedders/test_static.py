@@ -144,7 +144,7 @@ def test_the_model_is_small_and_carries_its_licences() -> None:
     assert "WordNet" in notice
 
 
-@pytest.mark.parametrize("name", ["model.json", "vectors.npy", "scales.npy"])
+@pytest.mark.parametrize("name", ["model.json", "vectors.npy", "scales.npy", "tokenizer.json"])
 def test_a_damaged_model_is_a_typed_error(name: str, tmp_path: Path) -> None:
     shutil.copytree(BUILTIN, tmp_path / "model")
     damaged = tmp_path / "model" / name
