@@ -31,9 +31,9 @@ DIM = 256
 HELD_OUT = 20_000
 SPLIT_SEED = 20
 TRAIN_SEED = 0
-EPOCHS = 3
+EPOCHS = 6
 BATCH = 512
-RATE = 0.01
+RATE = 0.003
 RARITY = 1e-3
 """A token of frequency p starts with the weight RARITY / (RARITY + p)."""
 
@@ -121,7 +121,8 @@ def trained(vectors: Matrix, texts: Texts, rows: NDArray[Any], directions: Matri
             loss.backward()
             optimizer.step()
         print(f"epoch {epoch}: loss {loss.item():.4f}", flush=True)
-    return table.detach().numpy()
+    out: Matrix = table.detach().numpy()
+    return out
 
 
 def settled(vectors: Matrix, begun: Matrix, seen: NDArray[Any]) -> Matrix:
