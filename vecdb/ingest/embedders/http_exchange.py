@@ -108,21 +108,17 @@ class Exchange:
         """The object that comes back; `reply_bytes` is the most that it may have."""
         deadline = time.monotonic() + self._endpoint.timeout_s
         data = json.dumps(body, ensure_ascii=True, separators=(",", ":")).encode("ascii")
-        kept = getattr(self._kept, "connection", None) is not None
         try:
-            return self._attempt(data, reply_bytes, deadline)
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
-            self._drop()
-            if not kept:  # a kept connection may have been closed since; a new one that breaks is a failure
-                raise self._unavailable(error) from error
+            reply = self._answered(data, deadline)
+            content = self._read(reply, reply_bytes if reply.status == OK else HTTP_REPLY_BYTES, deadline)
         except (OSError, http.client.HTTPException) as error:
             self._drop()
             raise self._unavailable(error) from error
-        try:
-            return self._attempt(data, reply_bytes, deadline)
-        except (OSError, http.client.HTTPException) as error:
+        if reply.will_close:
             self._drop()
-            raise self._unavailable(error) from error
+        if reply.status != OK:
+            raise self._refusal(reply, content)
+        return self._parsed(content)
 
     def close(self) -> None:
         """Close the connections of all threads."""
@@ -130,22 +126,25 @@ class Exchange:
             connection.close()
         self._open.clear()
 
-    def _attempt(self, data: bytes, reply_bytes: int, deadline: float) -> dict[str, Any]:
+    def _answered(self, data: bytes, deadline: float) -> http.client.HTTPResponse:
+        """The head of the reply. A kept connection may have been closed since; then a new one is made, once."""
+        kept = getattr(self._kept, "connection", None) is not None
+        try:
+            return self._requested(data, deadline)
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            if not kept:
+                raise
+            self._drop()
+        return self._requested(data, deadline)
+
+    def _requested(self, data: bytes, deadline: float) -> http.client.HTTPResponse:
         connection = self._connected()
         _leave(connection, deadline)
         connection.request("POST", self._path, body=data, headers=self._headers())
-        reply = connection.getresponse()
-        limit = reply_bytes if reply.status == OK else HTTP_REPLY_BYTES
-        content = self._read(connection, reply, limit, deadline)
-        if reply.will_close:
-            self._drop()
-        if reply.status != OK:
-            raise self._refusal(reply, content)
-        return self._parsed(content)
+        return connection.getresponse()
 
-    def _read(
-        self, connection: http.client.HTTPConnection, reply: http.client.HTTPResponse, limit: int, deadline: float
-    ) -> bytes:
+    def _read(self, reply: http.client.HTTPResponse, limit: int, deadline: float) -> bytes:
+        connection = self._connected()
         parts, size = [], 0
         while part := reply.read1(HTTP_READ_BYTES):
             size += len(part)

@@ -159,6 +159,14 @@ def test_a_kept_connection_that_was_closed_is_opened_again(service: Service, mak
     assert len(service.connections) == 2
 
 
+def test_a_service_that_closes_after_each_reply_is_served_by_new_connections(service: Service, make: Make) -> None:
+    embedder = make()
+    service.next(services.reply({"data": services.rows(["abc"])}, Connection="close"))
+    assert embedder.embed(["abc"])[0, 0] == 3
+    assert embedder.embed(["de"])[0, 0] == 2
+    assert len(service.connections) == 2
+
+
 # --- faults ---------------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +212,15 @@ def test_a_reply_that_ends_early_is_worth_trying_again(service: Service, make: M
     service.next(services.truncated)
     with pytest.raises(ProviderUnavailableError, match="IncompleteRead"):
         make().embed(["a"])
+
+
+def test_a_reply_that_has_begun_is_not_asked_for_again(service: Service, make: Make) -> None:
+    embedder = make()
+    embedder.embed(["a"])
+    service.next(services.truncated)
+    with pytest.raises(ProviderUnavailableError):
+        embedder.embed(["a"])
+    assert len(service.bodies) == 2
 
 
 def test_a_service_that_hangs_up_is_worth_trying_again(service: Service, make: Make) -> None:
