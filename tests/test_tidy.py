@@ -15,7 +15,7 @@ import vecdb
 import vecdb.errors
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("vecdb", "tests", "benchmarks", "examples", "proto")
+FOLDERS = ("vecdb", "tests", "benchmarks", "examples", "models", "proto")
 GENERATED = ROOT / "vecdb" / "_pb"
 
 FUNCTION_LINES_MAX = 70

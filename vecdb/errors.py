@@ -14,6 +14,10 @@
     │  ├─ LimitExceededError                a documented limit is exceeded
     │  ├─ MalformedRequestError             a message of the wire that cannot be read at all
     │  ├─ InvalidConfigError                a setting of the server that is unknown, ill-formed or unsafe
+    │  ├─ InvalidSourceError                a source to ingest that is ill-formed; the message says what to write
+    │  ├─ InvalidDocumentError              damaged, undecodable, too large, or a row without its id or text
+    │  ├─ InvalidTextError                  a text that cannot be embedded: nothing in it, or too much
+    │  ├─ ModelMismatchError                vectors of one model where those of another are stored
     │  └─ TransactionEndedError             a transaction is used before, after or outside its block
     ├─ NotFoundError (LookupError)
     │  ├─ DatabaseNotFoundError             no database at that path
@@ -21,7 +25,8 @@
     │  ├─ FieldNotFoundError
     │  ├─ IndexNotFoundError
     │  ├─ KeyNotFoundError                  no API key of that id in the key file
-    │  └─ RecordNotFoundError
+    │  ├─ RecordNotFoundError
+    │  └─ SourceNotFoundError              no file, folder or match where a source was said to be
     ├─ AlreadyExistsError
     │  ├─ CollectionExistsError
     │  ├─ IndexExistsError
@@ -39,6 +44,11 @@
     ├─ DeadlineExceededError (TimeoutError) the call's time was over before its work was
     ├─ CancelledError                       the caller gave the call up
     ├─ InternalError                        a defect of the server; `details` has the `incident` that its log explains
+    ├─ EmbeddingError                       a provider of embeddings did not do its work
+    │  ├─ ProviderUnavailableError          it cannot be reached or has too much to do; try again, after `retry_after_s`
+    │  ├─ ProviderRefusedError              it refused the request, and would refuse it again
+    │  └─ InvalidEmbeddingError             what came back has the wrong count or dimension, or NaN
+    ├─ MissingExtraError (ImportError)      a library that is not installed; the message has the command
     ├─ KernelError                          the compiled kernels cannot be built on this machine
     └─ StorageError (OSError)
        ├─ NotADatabaseError                 the directory holds something else
@@ -69,31 +79,41 @@ __all__ = [
     "DeadlineExceededError",
     "DimensionMismatchError",
     "DuplicateIdError",
+    "EmbeddingError",
     "FieldNotFoundError",
     "FormatVersionError",
     "IndexExistsError",
     "IndexNotFoundError",
     "InternalError",
     "InvalidConfigError",
+    "InvalidDocumentError",
+    "InvalidEmbeddingError",
     "InvalidFilterError",
     "InvalidIdError",
     "InvalidMetadataError",
     "InvalidNameError",
     "InvalidRequestError",
+    "InvalidSourceError",
+    "InvalidTextError",
     "InvalidVectorError",
     "KernelError",
     "KeyNotFoundError",
     "LimitExceededError",
     "MalformedRequestError",
+    "MissingExtraError",
+    "ModelMismatchError",
     "NonFiniteVectorError",
     "NotADatabaseError",
     "NotConfiguredError",
     "NotFoundError",
     "OverloadedError",
     "PermissionDeniedError",
+    "ProviderRefusedError",
+    "ProviderUnavailableError",
     "ReadOnlyError",
     "RecordExistsError",
     "RecordNotFoundError",
+    "SourceNotFoundError",
     "StorageError",
     "StorageFullError",
     "StoragePoisonedError",
@@ -209,6 +229,30 @@ class InvalidConfigError(InvalidRequestError):
     reason = "INVALID_CONFIG"
 
 
+class InvalidSourceError(InvalidRequestError):
+    """What was named as a source of documents cannot be one as it is written; the message says what to write."""
+
+    reason = "INVALID_SOURCE"
+
+
+class InvalidDocumentError(InvalidRequestError):
+    """A file or row of a source cannot be used: damaged, undecodable, too large, or without its id or text."""
+
+    reason = "INVALID_DOCUMENT"
+
+
+class InvalidTextError(InvalidRequestError):
+    """A text has nothing that could be embedded, or is too long; `details` has its `index` in the batch."""
+
+    reason = "INVALID_TEXT"
+
+
+class ModelMismatchError(InvalidRequestError):
+    """Vectors or a query of one embedding model meet a collection that holds those of another."""
+
+    reason = "MODEL_MISMATCH"
+
+
 class TransactionEndedError(InvalidRequestError):
     """A transaction is used outside its `with` block, or a second time."""
 
@@ -255,6 +299,12 @@ class RecordNotFoundError(NotFoundError):
     """No record with that id."""
 
     reason = "RECORD_NOT_FOUND"
+
+
+class SourceNotFoundError(NotFoundError):
+    """Nothing is where a source of documents was said to be."""
+
+    reason = "SOURCE_NOT_FOUND"
 
 
 class AlreadyExistsError(VecDBError):
@@ -357,6 +407,36 @@ class InternalError(VecDBError):
     """A defect of the server. `details` has the `incident` under which its log tells what happened."""
 
     reason = "INTERNAL_ERROR"
+
+
+class EmbeddingError(VecDBError):
+    """A provider of embeddings, the caller's own function among them, did not do its work."""
+
+    reason = "EMBEDDING"
+
+
+class ProviderUnavailableError(EmbeddingError):
+    """The provider cannot be reached, failed, or refuses for now. Try again, after `retry_after_s` if that is known."""
+
+    reason = "PROVIDER_UNAVAILABLE"
+
+
+class ProviderRefusedError(EmbeddingError):
+    """The provider refused the request as such; repeating it helps nobody. `details` has the HTTP `status`."""
+
+    reason = "PROVIDER_REFUSED"
+
+
+class InvalidEmbeddingError(EmbeddingError):
+    """A provider gave another number of vectors or components than asked for, or NaN, infinity or zero vectors."""
+
+    reason = "INVALID_EMBEDDING"
+
+
+class MissingExtraError(VecDBError, ImportError):
+    """A library that this needs is not installed; the message has the command that installs it."""
+
+    reason = "MISSING_EXTRA"
 
 
 class KernelError(VecDBError):

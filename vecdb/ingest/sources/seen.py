@@ -1,0 +1,61 @@
+"""Remembers which ids were given, in 16 bytes each, to find those that are given twice.
+
+Promises: two ids are taken for the same only if their texts are (5 and "5" are: their chunks would have one id).
+Invariants: `_runs` are sorted, each at least twice as long as the next.
+Concurrency: not thread-safe.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.ingest.sources.config import ID_HASH_BYTES, IDS_RECENT_MAX, SHOWN_CHARS_MAX
+from vecdb.ingest.sources.item import Item, Problem
+from vecdb.types import RecordId
+
+HASH_TYPE = np.dtype(f"S{ID_HASH_BYTES}")
+
+
+class SeenIds:
+    """A set of ids that only grows."""
+
+    def __init__(self) -> None:
+        self._recent: set[bytes] = set()
+        self._runs: list[npt.NDArray[Any]] = []
+
+    def check(self, found: Item | Problem) -> Item | Problem:
+        """What was found, or a problem in its place when another item had its id before."""
+        if isinstance(found, Problem) or self.add(found.id):
+            return found
+        message = (
+            f"the id {str(found.id)!r:.{SHOWN_CHARS_MAX}} was given before in this run; the first one stays "
+            "(files of several sources are told apart by prefix=)"
+        )
+        return Problem(found.part, found.position, message, "item", None, "DUPLICATE_ID")
+
+    def add(self, record_id: RecordId) -> bool:
+        """Remember an id; False when it was known."""
+        # numpy strips NULs at the end of what it compares: the last byte is never one
+        key = blake2b(str(record_id).encode("utf-8", "surrogatepass"), digest_size=ID_HASH_BYTES - 1).digest() + b"."
+        if key in self._recent or any(_holds(run, key) for run in self._runs):
+            return False
+        self._recent.add(key)
+        if len(self._recent) >= IDS_RECENT_MAX:
+            self._settle()
+        return True
+
+    def _settle(self) -> None:
+        run = np.sort(np.array(list(self._recent), dtype=HASH_TYPE))
+        self._recent.clear()
+        while self._runs and len(self._runs[-1]) < 2 * len(run):
+            run = np.sort(np.concatenate([self._runs.pop(), run]))
+        self._runs.append(run)
+
+
+def _holds(run: npt.NDArray[Any], key: bytes) -> bool:
+    place = int(np.searchsorted(run, np.bytes_(key)))
+    return place < len(run) and bytes(run[place]) == key
