@@ -445,66 +445,6 @@ REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
 INGEST_PART_BYTES: Final = 4 * 1024 * 1024
 """Size of the batches that a bulk load is cut into: large enough for few commits, small enough to overlap with them."""
 
-# --- embedders of the ingestor --------------------------------------------------------------------------------------
-
-EMBED_TEXT_BYTES_MAX: Final = 1024 * 1024
-"""Longest text that an embedder takes, in UTF-8: a short book. Chunks are a thousandth of it."""
-
-STATIC_TOKENS_MAX: Final = 8_192
-"""Tokens of a text that the built-in model reads: it has no window of its own, and this bounds the memory of a text."""
-
-STATIC_BATCH_TEXTS: Final = 256
-"""Texts that the built-in model tokenises at a time."""
-
-STATIC_GATHER_TOKENS: Final = 8_192
-"""Tokens whose vectors the built-in model holds as float32 at a time: 8 MiB, which stay near the processor."""
-
-LOCAL_BATCH_TEXTS: Final = 32
-"""Texts that a model in this process runs through at a time; larger batches only pad more."""
-
-LOCAL_TOKENS_DEFAULT: Final = 512
-"""Tokens of a text that a model reads whose files do not say: what most encoders were trained with."""
-
-HTTP_BATCH_TEXTS: Final = 256
-HTTP_BATCH_TOKENS: Final = 65_536
-"""Texts and tokens of one request: services allow 2,048 and 300,000; smaller requests lose less when one fails."""
-
-HTTP_BATCH_TEXTS_MAX: Final = 2_048
-
-HTTP_TOKENS_DEFAULT: Final = 8_191
-"""Tokens of a text that today's hosted models read."""
-
-HTTP_PARALLEL: Final = 8
-"""Requests to an endpoint at once: its answer takes long, its work elsewhere costs this machine nothing."""
-
-HTTP_TIMEOUT_S: Final = 60.0
-"""Longest time from a request to the end of its reply."""
-
-HTTP_CONNECT_TIMEOUT_S: Final = 10.0
-
-HTTP_FLOAT_BYTES: Final = 32
-"""Bytes that a component may take in a JSON reply: a double takes up to 24, and some servers indent."""
-
-HTTP_REPLY_BYTES: Final = 1024 * 1024
-"""Bytes that a reply may have beside its vectors, and an error altogether."""
-
-HTTP_MESSAGE_CHARS_MAX: Final = 200
-"""Characters quoted of what a service says about an error."""
-
-HTTP_READ_BYTES: Final = 64 * 1024
-
-RETRY_AFTER_MAX_S: Final = 3_600.0
-"""Longest wait that a service is believed to ask for; beyond it somebody should look."""
-
-BYTES_PER_TOKEN: Final = 4
-"""UTF-8 bytes of a token, to estimate where the tokenizer is not at hand: the usual rule for English."""
-
-MODEL_NAME_CHARS_MAX: Final = 512
-"""Longest provider, name, revision, prompt or location of a model."""
-
-UNIT_LENGTH_MIN: Final = 1e-12
-"""A shorter vector has no direction worth scaling to unit length."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:

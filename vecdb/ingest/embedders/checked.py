@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.config import BYTES_PER_TOKEN, EMBED_TEXT_BYTES_MAX, UNIT_LENGTH_MIN
 from vecdb.errors import InvalidEmbeddingError, InvalidRequestError, InvalidTextError
+from vecdb.ingest.embedders.config import BYTES_PER_TOKEN, EMBED_TEXT_BYTES_MAX, UNIT_LENGTH_MIN
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 
 

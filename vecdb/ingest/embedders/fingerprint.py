@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
-from vecdb.config import DIM_MAX, MODEL_NAME_CHARS_MAX
+from vecdb.config import DIM_MAX
 from vecdb.errors import InvalidConfigError, ModelMismatchError
+from vecdb.ingest.embedders.config import MODEL_NAME_CHARS_MAX
 
 DIGEST_BYTES: Final = 16
 

@@ -25,14 +25,14 @@ from email.message import Message
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from vecdb.config import (
+from vecdb.errors import InvalidConfigError, InvalidEmbeddingError, ProviderRefusedError, ProviderUnavailableError
+from vecdb.ingest.embedders.config import (
     HTTP_CONNECT_TIMEOUT_S,
     HTTP_MESSAGE_CHARS_MAX,
     HTTP_READ_BYTES,
     HTTP_REPLY_BYTES,
     RETRY_AFTER_MAX_S,
 )
-from vecdb.errors import InvalidConfigError, InvalidEmbeddingError, ProviderRefusedError, ProviderUnavailableError
 
 RETRYABLE: Final = frozenset({408, 409, 425, 429})
 OK: Final = 200

@@ -19,10 +19,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.config import LOCAL_BATCH_TEXTS, LOCAL_TOKENS_DEFAULT
 from vecdb.errors import EmbeddingError, InvalidConfigError
 from vecdb.ingest.embedders import extras
 from vecdb.ingest.embedders.checked import finished, require_texts
+from vecdb.ingest.embedders.config import LOCAL_BATCH_TEXTS, LOCAL_TOKENS_DEFAULT
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.protocol import EmbedderLimits, Role
 

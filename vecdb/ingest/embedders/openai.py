@@ -17,8 +17,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.config import (
-    DIM_MAX,
+from vecdb.config import DIM_MAX
+from vecdb.errors import InvalidConfigError, InvalidEmbeddingError
+from vecdb.ingest.embedders.checked import estimated_tokens, finished, require_texts
+from vecdb.ingest.embedders.config import (
     HTTP_BATCH_TEXTS,
     HTTP_BATCH_TEXTS_MAX,
     HTTP_BATCH_TOKENS,
@@ -28,8 +30,6 @@ from vecdb.config import (
     HTTP_TIMEOUT_S,
     HTTP_TOKENS_DEFAULT,
 )
-from vecdb.errors import InvalidConfigError, InvalidEmbeddingError
-from vecdb.ingest.embedders.checked import estimated_tokens, finished, require_texts
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.http_exchange import Endpoint, Exchange
 from vecdb.ingest.embedders.protocol import EmbedderLimits, Role, batches

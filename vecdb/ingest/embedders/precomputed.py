@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.config import EMBED_TEXT_BYTES_MAX, HTTP_BATCH_TOKENS, STATIC_BATCH_TEXTS
 from vecdb.errors import InvalidConfigError, InvalidTextError
 from vecdb.ingest.embedders.checked import estimated_tokens, finished, require_texts
+from vecdb.ingest.embedders.config import EMBED_TEXT_BYTES_MAX, HTTP_BATCH_TOKENS, STATIC_BATCH_TEXTS
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.protocol import EmbedderLimits, Role
 

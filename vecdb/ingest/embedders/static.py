@@ -24,10 +24,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.config import STATIC_BATCH_TEXTS, STATIC_GATHER_TOKENS, STATIC_TOKENS_MAX
 from vecdb.errors import CorruptionError, InvalidTextError
 from vecdb.ingest.embedders import extras
 from vecdb.ingest.embedders.checked import require_texts, unit_rows
+from vecdb.ingest.embedders.config import STATIC_BATCH_TEXTS, STATIC_GATHER_TOKENS, STATIC_TOKENS_MAX
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.protocol import EmbedderLimits, Role
 

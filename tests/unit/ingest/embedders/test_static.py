@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecdb.config import STATIC_BATCH_TEXTS, STATIC_GATHER_TOKENS, STATIC_TOKENS_MAX
 from vecdb.errors import CorruptionError, InvalidRequestError, InvalidTextError, MissingExtraError
+from vecdb.ingest.embedders.config import STATIC_BATCH_TEXTS, STATIC_GATHER_TOKENS, STATIC_TOKENS_MAX
 from vecdb.ingest.embedders.protocol import Embedder
 from vecdb.ingest.embedders.static import BUILTIN, StaticEmbedder, builtin
 
