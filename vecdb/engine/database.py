@@ -94,8 +94,10 @@ class Database:
                 target=follow, args=(weakref.ref(self), self._stop_following), name="vecdb-follower", daemon=True
             )
             self._follower.start()
+        self._prefaulter: threading.Thread | None = None
         if config.background:
-            threading.Thread(target=self._prefault, name="vecdb-prefault", daemon=True).start()
+            self._prefaulter = threading.Thread(target=self._prefault, name="vecdb-prefault", daemon=True)
+            self._prefaulter.start()
         open_databases.add(self)
 
     @classmethod
@@ -364,6 +366,8 @@ class Database:
             self._follower.join()
         while self._active:
             time.sleep(POLL_S)
+        if self._prefaulter is not None and self._prefaulter is not threading.current_thread():
+            self._prefaulter.join()  # it has the View of the opening, which keeps the map
         if self._writer is not None:
             self._writer.close()
         # The map goes with its last transaction, and the handle may outlive `close` in the caller's hands.
