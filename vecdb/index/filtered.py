@@ -52,6 +52,12 @@ class Reach:
     share: float = 0.0
     far: int = 0
 
+    def bounded(self, limit: int) -> tuple[int, int, int, int]:
+        """Pool, widest pool, share in SHARE_UNIT-ths and pool of kept rows, as the kernel takes them for `limit`."""
+        effort = min(max(self.ef, limit), EF_MAX)
+        share = min(max(int(self.share * SHARE_UNIT), 0), SHARE_UNIT)
+        return effort, min(max(self.widest, effort), POOL_MAX), share, min(self.far, POOL_MAX)
+
 
 class KeptHits(NamedTuple):
     """Hits of many queries, and int32 figures (q, STATS): see `kernels.layout`."""
@@ -68,9 +74,7 @@ def search_kept(
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
         return KeptHits(empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32))
     answers = _Answers(len(queries), limit)
-    effort = min(max(reach.ef, limit, 1), EF_MAX)
-    widest, far = min(max(reach.widest, effort), POOL_MAX), min(reach.far, POOL_MAX)
-    share = min(max(int(reach.share * SHARE_UNIT), 0), SHARE_UNIT)
+    effort, widest, share, far = reach.bounded(limit)
     source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
     words, bits = kept.address or kept.words.ctypes.data, 64 * len(kept.words)
 
@@ -166,8 +170,7 @@ def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reac
     if segment.rows == 0:
         return empty_hits(1, 0).of(0), ENOUGH
     scratch = thread_scratch()
-    effort = min(max(reach.ef, limit), EF_MAX)
-    widest, far = min(max(reach.widest, effort), POOL_MAX), min(reach.far, POOL_MAX)
+    effort, widest, share, far = reach.bounded(limit)
     scratch.reserve(segment.rows, max(widest, far), segment.quantizer.padded, limit)
     scratch.query[: segment.dim] = query
     kernels.search_kept(
@@ -181,7 +184,7 @@ def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reac
         reach.widen,
         widest,
         reach.growth,
-        min(max(int(reach.share * SHARE_UNIT), 0), SHARE_UNIT),
+        share,
         far,
         2 * limit + RERANK_EXTRA,
         kept.address or kept.words.ctypes.data,

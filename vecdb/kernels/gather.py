@@ -6,25 +6,10 @@ Concurrency: no state.
 
 from __future__ import annotations
 
-import zlib
-
-import numpy as np
-
+from vecdb.kernels.checksum import crc32
 from vecdb.kernels.intrinsics import load_i32, load_u8, load_u32, move_bytes, prefetch
-from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.jit import kernel
 from vecdb.kernels.traverse import row_address
-
-CRC_TABLE = np.array([zlib.crc32(bytes([byte]), 0xFFFFFFFF) ^ 0xFFFFFFFF for byte in range(256)], dtype=np.int64)
-"""The change that each low byte makes to a CRC-32 register: zlib keeps its register inverted."""
-
-
-@device
-def crc32(address: int, size: int, start: int) -> int:
-    """CRC-32 of `size` bytes, continued from `start`, as zlib's."""
-    value = start ^ 0xFFFFFFFF
-    for position in range(size):
-        value = CRC_TABLE[(value ^ load_u8(address + position)) & 0xFF] ^ (value >> 8)
-    return value ^ 0xFFFFFFFF
 
 
 @kernel

@@ -180,29 +180,19 @@ def decode_record_ids(keys: Sequence[bytes], values: Sequence[Value]) -> list[Re
 
 
 def decode_records(keys: Sequence[bytes], values: Sequence[Value]) -> tuple[list[RecordId], list[Metadata]]:
-    """Ids and metadata of records found under `keys`: what hits need. About 1.2 µs each for short metadata.
+    """Ids and metadata of records found under `keys`. About 1.5 µs each for short metadata."""
+    ids, packed = decode_packed_records(keys, values)
+    return ids, [_metadata_of(key, raw) for key, raw in zip(keys, packed, strict=True)]
 
-    Each value is copied first: slices of bytes cost half of what slices of a memoryview do.
-    """
-    seed, crc32, unpack, decode = SEEDS[Table.RECORDS], zlib.crc32, _SEALED_HEAD.unpack_from, _decode_msgpack
-    ids, columns, start = list[RecordId](), list[Metadata](), _CRC_BYTES + _ID_START
-    for key, value in zip(keys, values, strict=True):
-        content = bytes(value)
-        if len(content) < start:
-            raise corrupt_value(Table.RECORDS, key, "is too short")
-        check, length = unpack(content)
-        if crc32(content[_CRC_BYTES:], crc32(key, seed)) != check:
-            raise corrupt_value(Table.RECORDS, key)
-        end = start + length
-        try:
-            metadata = decode(content[end:])
-        except NOT_MSGPACK:
-            raise corrupt_value(Table.RECORDS, key, "holds no metadata") from None
-        if type(metadata) is not dict:
-            raise corrupt_value(Table.RECORDS, key, "holds no metadata")
-        ids.append(id_from_key(content[start:end]))
-        columns.append(metadata)
-    return ids, columns
+
+def _metadata_of(key: bytes, packed: bytes) -> Metadata:
+    try:
+        metadata = _decode_msgpack(packed)
+    except NOT_MSGPACK:
+        raise corrupt_value(Table.RECORDS, key, "holds no metadata") from None
+    if type(metadata) is not dict:
+        raise corrupt_value(Table.RECORDS, key, "holds no metadata")
+    return metadata
 
 
 def decode_record(key: bytes, value: Value) -> tuple[RecordId, Metadata]:
@@ -212,18 +202,22 @@ def decode_record(key: bytes, value: Value) -> tuple[RecordId, Metadata]:
 
 
 def decode_packed_records(keys: Sequence[bytes], values: Sequence[Value]) -> tuple[list[RecordId], list[bytes]]:
-    """Ids and metadata of records found under `keys`, the metadata as the msgpack that is stored; 1.2 µs each."""
-    seed, crc32, unpack = SEEDS[Table.RECORDS], zlib.crc32, _U32.unpack_from
-    ids: list[RecordId] = []
-    metadata: list[bytes] = []
-    start = _CRC_BYTES + _ID_START
+    """Ids and metadata of records found under `keys`, the metadata as the msgpack that is stored; about 1 µs each.
+
+    Each value is copied first: slices of bytes cost half of what slices of a memoryview do.
+    """
+    seed, crc32, unpack = SEEDS[Table.RECORDS], zlib.crc32, _SEALED_HEAD.unpack_from
+    ids, metadata, start = list[RecordId](), list[bytes](), _CRC_BYTES + _ID_START
     for key, value in zip(keys, values, strict=True):
-        raw = bytes(value)
-        if len(raw) < start or crc32(raw[_CRC_BYTES:], crc32(key, seed)) != unpack(raw)[0]:
+        content = bytes(value)
+        if len(content) < start:
+            raise corrupt_value(Table.RECORDS, key, "is too short")
+        check, length = unpack(content)
+        if crc32(content[_CRC_BYTES:], crc32(key, seed)) != check:
             raise corrupt_value(Table.RECORDS, key)
-        end = start + (raw[4] << 8 | raw[5])
-        ids.append(id_from_key(raw[start:end]))
-        metadata.append(raw[end:])
+        end = start + length
+        ids.append(id_from_key(content[start:end]))
+        metadata.append(content[end:])
     return ids, metadata
 
 
