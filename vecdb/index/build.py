@@ -23,6 +23,7 @@ from vecdb.config import BATCH_ROWS_MIN, UPPER_LEVELS_MAX
 from vecdb.errors import ClosedError
 from vecdb.index.duplicates import hang_duplicates, representatives
 from vecdb.index.graph import Graph, Int32Array, empty_graph
+from vecdb.index.hashing import splitmix64
 from vecdb.index.quantize import AUGMENTED_DIMS, Int8Array
 from vecdb.index.scratch import thread_scratch
 from vecdb.index.segment import Plan
@@ -40,6 +41,7 @@ BATCH_SHARE: Final = 0.02
 INSERT_PIECE: Final = 16
 LINK_PIECE: Final = 256
 SORT_PIECE: Final = 4_096
+FILL_PIECE: Final = 512
 ALPHA: Final = 64
 """Pruning slack in 1/64 of squared distance; 64 is HNSW's own rule."""
 
@@ -76,16 +78,8 @@ class UpperLevels:
 
 def row_levels(slots: npt.NDArray[np.uint32], m: int) -> npt.NDArray[np.uint8]:
     """Level of each row, floor(-ln(u) / ln(m)) with u drawn from its slot: a row keeps its level for ever."""
-    uniform = ((_splitmix64(slots.astype(np.uint64)) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    uniform = ((splitmix64(slots.astype(np.uint64)) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     return np.minimum(np.floor(-np.log(uniform) / log(m)), UPPER_LEVELS_MAX).astype(np.uint8)
-
-
-def _splitmix64(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Steele et al.'s generator as a hash of 64-bit values."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def build_graph(
@@ -174,7 +168,7 @@ def _grow(
         level = _Level(codes, links, ready, fallback, upper, options)
         level.insert(pending)
         hang_duplicates(links, first_rows)
-        level.finish()
+        level.finish(fill=True)
     entry = upper.entry if len(upper.rows) else fallback
     return Graph(links, upper.rows, upper.down, upper.links, upper.starts, entry, m)
 
@@ -190,7 +184,7 @@ def _never() -> bool:
 def _insertion_order(levels: npt.NDArray[np.uint8], leads: npt.NDArray[np.bool_]) -> Int32Array:
     """Rows to insert, highest level first, otherwise shuffled (by hash): sorted data makes poor incremental graphs."""
     rows = np.flatnonzero(leads)
-    shuffled = _splitmix64(rows.astype(np.uint64))
+    shuffled = splitmix64(rows.astype(np.uint64))
     return rows[np.lexsort((shuffled, -levels[rows].astype(np.int64)))].astype(np.int32)
 
 
@@ -270,7 +264,7 @@ class _Level:
         plan.put(layout.LEVELS, len(upper.starts) - 1)
         plan.put(layout.ENTRY, upper.entry if len(upper.rows) else fallback)
         plan.put(layout.EF_BUILD, options.ef_construction)
-        plan.put(layout.CHOSEN_MAX, options.m)
+        plan.put(layout.CHOSEN_MAX, links.shape[1])
         plan.put(layout.FALLBACK, fallback)
         plan.put_array(layout.READY, ready)
         plan.put(layout.ALPHA, ALPHA)
@@ -316,13 +310,21 @@ class _Level:
         )
         self.ready[batch] = 1
 
-    def finish(self) -> None:
-        """Attach rows that cannot be reached, then order all links by distance."""
+    def finish(self, fill: bool = False) -> None:
+        """Attach rows that cannot be reached, `fill` free links, then order all links by distance."""
         rows = len(self.links)
         reached = np.zeros((rows + 7) // 8 + 8, dtype=np.uint8)
         stack = np.empty(rows + 1, dtype=np.int32)
         entry = int(self.fallback)
         kernels.attach_unreached(self.plan.address, self.scratch(), entry, reached.ctypes.data, stack.ctypes.data)
+        if fill:
+            before = self.links.copy()
+            source, plan = before.ctypes.data, self.plan.address
+            self.options.workers.run(
+                rows,
+                FILL_PIECE,
+                lambda first, last: _run(kernels.fill_links, plan, self.scratch(), source, first, last),
+            )
         self.options.workers.run(
             rows,
             SORT_PIECE,

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import EF_MAX
-from vecdb.index.scratch import thread_scratch
-from vecdb.index.search import BATCH_QUERIES, RERANK_EXTRA, BatchHits, Hits, empty_hits
+from vecdb.index.scratch import ranked_rows, thread_scratch
+from vecdb.index.search import BATCH_QUERIES, BatchHits, Hits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
 from vecdb.kernels.layout import ENOUGH, SHARE_UNIT, STATS
@@ -75,7 +75,7 @@ def search_kept(
         return KeptHits(empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32))
     answers = _Answers(len(queries), limit)
     effort, widest, share, far = reach.bounded(limit)
-    source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
+    source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
     words, bits = kept.address or kept.words.ctypes.data, 64 * len(kept.words)
 
     def answer(first: int, last: int) -> None:
@@ -118,14 +118,14 @@ def scan_rows(
 ) -> BatchHits:
     """Nearest of the given rows for queries (q, dim).
 
-    By their codes of `padded` components and then, the best 2 * limit + RERANK_EXTRA, exactly; or (`exact`) all of them
+    By their codes of `padded` components and then, the best ranked_rows(limit), exactly; or (`exact`) all of them
     exactly, the only way for rows without codes. Cost: one code row, or vector, from memory for each row and query.
     """
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
     if len(rows) == 0 or len(queries) == 0 or limit < 1:
         return empty_hits(len(queries), limit)
     answers = _Answers(len(queries), limit)
-    rerank = 0 if exact else 2 * limit + RERANK_EXTRA
+    rerank = 0 if exact else ranked_rows(limit)
     source, dim, given = queries.ctypes.data, queries.shape[1], rows.ctypes.data
 
     def answer(first: int, last: int) -> None:
@@ -186,7 +186,7 @@ def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reac
         reach.growth,
         share,
         far,
-        2 * limit + RERANK_EXTRA,
+        ranked_rows(limit),
         kept.address or kept.words.ctypes.data,
         64 * len(kept.words),
         kept.first_slot,
@@ -218,7 +218,7 @@ def scan_rows_one(plan: Plan, padded: int, query: FloatArray, limit: int, given:
     if not count:
         return empty_hits(1, 0).of(0)
     scratch, dim = thread_scratch(), len(query)
-    rerank = 0 if exact else 2 * limit + RERANK_EXTRA
+    rerank = 0 if exact else ranked_rows(limit)
     scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
     scratch.query[:dim] = query
     kernels.scan_rows(

@@ -17,9 +17,19 @@ from vecdb.kernels.column import aligned_empty, aligned_zeros
 CHOSEN_ROWS: Final = 256
 """Room for chosen neighbours: twice the largest m, and some."""
 
+KEYS_EXTRA: Final = 16
+"""Room around sorted keys: a guard in front, and the rest of the last step."""
+
+RERANK_EXTRA: Final = 16
+"""Candidates ranked exactly beyond 2 * limit, against the error of the int8 codes."""
 
 GATHER_ROWS: Final = 1_024
 """Id rows gathered by one call."""
+
+
+def ranked_rows(limit: int) -> int:
+    """The most candidates ranked exactly for `limit` results; a multiple of 8, as sorted keys come."""
+    return (2 * limit + RERANK_EXTRA + 7) // 8 * 8
 
 
 class Scratch:
@@ -44,6 +54,7 @@ class Scratch:
         self.wanted_slots_address = int(self.wanted_slots.ctypes.data)
         self.reserve_gathered(64)
         self._put(layout.CHOSEN, aligned_empty((CHOSEN_ROWS,), np.int32))
+        self._put(layout.ESTIMATES, aligned_empty((layout.SIGN_BLOCK,), np.int32))
         self.reserve(64, 64, 64, 16)
 
     def reserve(self, rows: int, pool: int, dim: int, limit: int) -> None:
@@ -58,11 +69,14 @@ class Scratch:
             self._put(layout.SEEN, aligned_empty((rows + 2,), np.int32))
         self.words[layout.VISITED_BYTES // 8] = (rows + 511) // 512 * 64
         if pool > self._sizes[1]:
-            self._put(layout.POOL, aligned_empty((pool + 1,), np.int64))
+            self._put(layout.POOL, aligned_empty((pool + KEYS_EXTRA,), np.int64))
         self.words[layout.POOL_MAX // 8] = pool
         if dim > self._sizes[2]:
             self._put(layout.QUERY_CODES, aligned_empty((dim,), np.int16))
             self._put(layout.QUERY, aligned_empty((dim,), np.float32))
+            self._put(layout.ROTATED, aligned_empty((dim,), np.int32))
+            self._put(layout.ROTATION_ROOM, aligned_empty((dim,), np.int32))
+            self._put(layout.TABLES, aligned_empty((dim,), np.int32))
             self.query = aligned_empty((dim,), np.float32)
             self.query_address = int(self.query.ctypes.data)
         if limit > self._sizes[3]:
@@ -77,6 +91,7 @@ class Scratch:
             self.gathered_address = int(self.gathered.ctypes.data)
 
     def _reserve_results(self, limit: int) -> None:
+        self._put(layout.RESULTS, aligned_empty((ranked_rows(limit) + KEYS_EXTRA,), np.int64))
         self._put(layout.BEST, aligned_empty((limit + 1,), np.int64))
         self._put(layout.BEST_ROWS, aligned_empty((limit + 1,), np.int32))
         self.slots = aligned_empty((limit,), np.uint32)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import EF_MAX
-from vecdb.index.scratch import Scratch, thread_scratch
+from vecdb.index.scratch import Scratch, ranked_rows, thread_scratch
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
 from vecdb.kernels.native import kernels
@@ -51,9 +51,6 @@ class BatchHits(NamedTuple):
 
 NO_SLOT: Final = 0xFFFFFFFF
 
-RERANK_EXTRA: Final = 16
-"""Candidates ranked exactly beyond 2 * limit, against the error of the int8 codes."""
-
 WIDEST_FACTOR: Final = 4
 """The pool may widen to this many times ef to make room for tombstones before the search falls back."""
 
@@ -81,7 +78,8 @@ def search_segment(
     ef = _reserve(scratch, segment, limit, ef)
     scratch.query[: segment.dim] = query
     scratch.skip[0] = skip_row
-    kernels.search_graph(
+    search = kernels.search_graph if segment.packed is None else kernels.search_packed
+    search(
         segment.plan.address,
         scratch.address,
         scratch.query_address,
@@ -89,7 +87,7 @@ def search_segment(
         1,
         limit,
         ef,
-        2 * limit + RERANK_EXTRA,
+        ranked_rows(limit),
         0 if dead is None else dead.ctypes.data,
         0 if skip_row < 0 else scratch.skip_address,
         scratch.slots_address,
@@ -132,7 +130,8 @@ def search_segment_batch(
 def _reserve(scratch: Scratch, segment: Segment, limit: int, ef: int) -> int:
     """Prepare the scratch for a search; returns the effective ef."""
     effort = min(max(ef, limit, 1), EF_MAX)
-    scratch.reserve(segment.rows, WIDEST_FACTOR * effort, segment.quantizer.padded, limit)
+    pool = (WIDEST_FACTOR * effort + 7) // 8 * 8
+    scratch.reserve(segment.rows, pool, segment.quantizer.padded, limit)
     return effort
 
 
@@ -152,15 +151,14 @@ def _search_pass(
     outputs = [column.ctypes.data for column in hits]
     dead_address = 0 if dead is None else dead.ctypes.data
     skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
-    source, plan, rerank = queries.ctypes.data, segment.plan.address, 2 * limit + RERANK_EXTRA
+    source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
+    search = kernels.search_graph if segment.packed is None else kernels.search_packed
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
         effort = _reserve(scratch, segment, limit, ef)
         address = scratch.address
-        kernels.search_graph(
-            plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs
-        )
+        search(plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs)
 
     run_ranges(len(queries), BATCH_QUERIES, threads, answer)
     return hits

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from vecdb.config import QUERY_CODE_MAX
 from vecdb.index.graph import Graph
+from vecdb.index.hashing import rotation_masks
 from vecdb.index.quantize import CODE_MAX, Quantizer, encode_rows, fit_quantizer, inverse_norms
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.kernels import layout
@@ -82,6 +83,7 @@ class Segment:
 
     vectors (rows, dim) float32 or float16; inverse_norms (rows,) float32, None unless cosine; codes (rows, padded)
     int8; links (rows, 2m) int32; upper_* and level_starts as in Graph; slots (rows,) uint32; entry as in Graph.
+    With packed rows (see `packing`), which then answer searches without a filter, codes and links are views of these.
     """
 
     rows: int
@@ -100,6 +102,7 @@ class Segment:
     entry: int
     slots: Column
     curve: RecallCurve | None = None
+    packed: Column | None = None
     plan: Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -123,7 +126,10 @@ def _search_plan(segment: Segment) -> Plan:
     plan.put_column(layout.UPPER_ROWS, segment.upper_rows)
     plan.put_column(layout.UPPER_DOWN, segment.upper_down)
     plan.put_column(layout.UPPER_LINKS, segment.upper_links)
-    plan.put(layout.DEGREE, segment.links.stride // 4)
+    plan.put(layout.DEGREE, segment.upper_links.stride // 2)
+    if segment.packed is not None:
+        plan.put_column(layout.PACKED, segment.packed)
+        plan.put_array(layout.ROTATION, rotation_masks(quantizer.padded))
     plan.put(layout.UPPER_DEGREE, segment.upper_links.stride // 4)
     plan.put(layout.UPPER_ROW_COUNT, segment.upper_rows.rows)
     plan.put(layout.LEVELS, len(segment.level_starts) - 1)

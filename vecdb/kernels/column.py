@@ -65,6 +65,10 @@ class Column:
         rows = sum(chunk.shape[0] for chunk in chunks)
         return cls(table, rows_per_chunk.bit_length() - 1, stride, rows, tuple(chunks))
 
+    def shifted(self, offset: int) -> Column:
+        """The same rows without their first `offset` bytes; the stride stays."""
+        return Column(self.table + offset, self.shift, self.stride, self.rows, self.owner)
+
     def read_row(self, row: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """A copy of one row as a 1-D array of `dtype`. Raises IndexError for a row that is not there."""
         if not 0 <= row < self.rows:

@@ -54,6 +54,7 @@ def _storer(kind: Any, argument: Any, narrow: bool) -> Callable[[int, Any], None
 
 load_i8: Callable[[int], int] = _loader(I8, types.int64, "sext")
 load_u8: Callable[[int], int] = _loader(I8, types.int64, "zext")
+load_i16: Callable[[int], int] = _loader(I16, types.int64, "sext")
 load_i32: Callable[[int], int] = _loader(I32, types.int64, "sext")
 load_u32: Callable[[int], int] = _loader(I32, types.int64, "zext")
 load_i64: Callable[[int], int] = _loader(I64, types.int64, None)
@@ -91,18 +92,44 @@ float_from_order: Callable[[int], float] = intrinsic(_float_from_order)
 """Inverse of `float_order`."""
 
 
-def _prefetch(typingctx: Any, address: Any) -> Any:
+def _prefetcher(locality: int) -> Callable[[int], None]:
+    def fetch(typingctx: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            builder.call(function, [pointer(builder, args[0], I8), I32(0), I32(locality), I32(1)])
+            return context.get_dummy_value()
+
+        return types.void(types.int64), generate
+
+    return intrinsic(fetch)
+
+
+prefetch: Callable[[int], None] = _prefetcher(3)
+"""Ask for the cache line at an address, into the first level; never faults."""
+
+prefetch_l2: Callable[[int], None] = _prefetcher(2)
+"""The same into the second level: for many lines at once, which would hold up all other loads of the first."""
+
+
+def _lowest_bit(typingctx: Any, bits: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [pointer(builder, args[0], I8), I32(0), I32(3), I32(1)])
-        return context.get_dummy_value()
+        kind = ir.FunctionType(I64, [I64, ir.IntType(1)])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.cttz.i64")
+        return builder.call(function, [args[0], ir.IntType(1)(1)])
 
-    return types.void(types.int64), generate
+    return types.int64(types.int64), generate
 
 
-prefetch: Callable[[int], None] = intrinsic(_prefetch)
-"""Ask for the cache line at an address; never faults."""
+lowest_bit: Callable[[int], int] = intrinsic(_lowest_bit)
+"""Position of the lowest set bit of a number other than 0."""
+
+
+def spread(builder: Any, value: Any, kind: Any) -> Any:
+    """A vector of `kind` with `value` in every lane."""
+    unset = ir.Constant(kind, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
+    return builder.shuffle_vector(builder.insert_element(unset, value, I32(0)), unset, zeros)
 
 
 def _memory_call(name: str) -> Callable[[int, int, int], None]:

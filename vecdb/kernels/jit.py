@@ -71,9 +71,12 @@ def import_kernel_modules() -> None:
     """Fill SOURCES."""
     from vecdb.kernels import (  # noqa: PLC0415 - they import this module
         columns,  # noqa: F401 - importing registers
+        filling,  # noqa: F401 - as columns
         filtered,  # noqa: F401 - as columns
         gather,  # noqa: F401 - as columns
         insertion,  # noqa: F401 - as columns
+        packed,  # noqa: F401 - as columns
+        packing,  # noqa: F401 - as columns
         records,  # noqa: F401 - as columns
         scan,  # noqa: F401 - as columns
         search,  # noqa: F401 - as columns

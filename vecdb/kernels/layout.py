@@ -40,6 +40,8 @@ ALPHA: Final = 320  # pruning slack in 1/64
 UPPER_ROW_COUNT: Final = 328  # nodes of all upper levels
 AUGMENTED: Final = 336  # first component of the dot augmentation; 0: there is none
 AUGMENTED_COUNT: Final = 344  # its components, all of one value
+PACKED: Final = 352  # packed rows (see `packing`); table 0 when there are none
+ROTATION: Final = 376  # address of the int32 masks of the rotation, two rounds of `padded`
 PLAN_WORDS: Final = 48
 
 METRIC_COSINE: Final = 0
@@ -60,9 +62,27 @@ BEST: Final = 56  # int64 keys of the results: float_order(distance) << 32 | slo
 SEEN_COUNT: Final = 64  # out: rows scored by the last search
 CHOSEN: Final = 72  # int32 rows chosen by pruning
 BEST_ROWS: Final = 80  # int32 row of each result key
+ROTATED: Final = 88  # int32 (padded,): a rotated query or residual
+ROTATION_ROOM: Final = 96  # int32 (padded,)
+TABLES: Final = 104  # 16 bytes for each 4 components: look-up tables of the query; while packing int32 (padded,)
+ESTIMATES: Final = 112  # int32 (32,): estimated distances of the neighbours of one row
+RESULTS: Final = 120  # int64 keys of the best rows by their codes, as in the pool
 SCRATCH_WORDS: Final = 16
+GUARD: Final = 64  # bytes in front of the sorted keys of a packed search, for the least key
 
 ROW_BITS: Final = 0xFFFFFFFF
+
+# --- packed rows ----------------------------------------------------------------------------------------------------
+
+SIGN_BLOCK: Final = 32  # neighbours whose signs lie together
+GROUP: Final = 4  # components whose signs are looked up together
+GROUP_BYTES: Final = 16  # signs of a block of neighbours in a group, and the table of a group
+
+
+def packed_stride(padded: int, degree: int) -> int:
+    """Bytes of a packed row: codes, links, two float32 for each neighbour, and the signs of the neighbours."""
+    return padded + 12 * degree + degree // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
+
 
 # --- filters: what both sides of their kernels count on -------------------------------------------------------------
 

@@ -10,6 +10,7 @@ Concurrency: thread safe; processes that start together share one compilation.
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 import sys
 import threading
@@ -22,7 +23,9 @@ from vecdb.errors import KernelError
 from vecdb.kernels.cache import ObjectCode, cache_directory, compiling, read_object, write_object
 
 SYMBOL_PREFIX: Final = "vecdb_"
-PROGRESS_LINE: Final = "vecdb: compiling kernels for this machine, once (about 10 s) ...\n"
+PROGRESS_LINE: Final = "vecdb: compiling kernels for this machine, once (about half a minute) ...\n"
+SHUFFLE_VARIABLE: Final = "VECDB_SHUFFLE_BYTES"
+"""Environment variable: the most bytes that one look-up instruction may take (0, 16, 32, 64); see `signs`."""
 
 Kernel: TypeAlias = Callable[..., int]
 
@@ -33,6 +36,7 @@ class Kernels:
     attach_unreached: Kernel
     copy_list: Kernel
     copy_states: Kernel
+    fill_links: Kernel
     gather_ids: Kernel
     gather_keys: Kernel
     gather_records: Kernel
@@ -41,11 +45,13 @@ class Kernels:
     list_bits: Kernel
     match_column: Kernel
     match_sizes: Kernel
+    pack_rows: Kernel
     repair_rows: Kernel
     scan_block: Kernel
     scan_rows: Kernel
     search_graph: Kernel
     search_kept: Kernel
+    search_packed: Kernel
     sort_links: Kernel
 
     def __getattr__(self, name: str) -> Kernel:
@@ -169,6 +175,7 @@ def _cache_key() -> str:
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     digest.update(_numba_version())
+    digest.update(os.environ.get(SHUFFLE_VARIABLE, "").encode())
     features = llvm.get_host_cpu_features().flatten()
     parts = [FORMAT_VERSION, llvm.llvm_version_info, llvm.get_process_triple(), llvm.get_host_cpu_name(), features]
     digest.update(repr(parts).encode())

@@ -1,0 +1,85 @@
+"""Keeps sorted lists of int64 keys without a branch that a processor could guess wrong.
+
+A list has a fixed number of keys, a multiple of 8; places not yet taken hold NO_KEY. The key in front of it is LEAST_KEY.
+Insertion is new[i] = max(old[i - 1], min(old[i], key)) over all of it, 8 keys at a time: up to some hundred keys that takes
+less time than a binary search, half of whose steps go the unexpected way (packed searches of wordnet-minilm: 0.59 us a row
+before, 0.39 since).
+Concurrency: no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from vecdb.kernels.intrinsics import I8, I64, load_as, load_i64, lowest_bit, pointer, spread, store_i64
+from vecdb.kernels.jit import device, intrinsic
+
+KEYS = 8
+"""Keys of one step."""
+
+NO_KEY = 0x7FFFFFFFFFFFFFFF
+"""Greater than any other, and odd, which marks a key as done."""
+
+LEAST_KEY = -1
+
+
+def _insert(typingctx: Any, keys: Any, count: Any, key: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(I64, KEYS)
+        given = spread(builder, args[2], kind)
+        steps = builder.lshr(args[1], I64(3))
+        with cgutils.for_range(builder, steps) as loop:  # from the end: each step reads what lies before it
+            step = builder.sub(builder.sub(steps, I64(1)), loop.index)
+            place = builder.add(args[0], builder.shl(step, I64(6)))
+            here = load_as(builder, place, kind)
+            before = load_as(builder, builder.sub(place, I64(8)), kind)
+            least = builder.select(builder.icmp_signed("<", here, given), here, given)
+            new = builder.select(builder.icmp_signed(">", before, least), before, least)
+            builder.store(new, pointer(builder, place, kind), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+insert_sorted: Callable[[int, int, int], None] = intrinsic(_insert)
+"""Insert a key into the `count` sorted keys at an address; the last one drops out."""
+
+
+def _even_keys(typingctx: Any, keys: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        here = load_as(builder, args[0], ir.VectorType(I64, KEYS))
+        odd = builder.trunc(here, ir.VectorType(ir.IntType(1), KEYS))
+        return builder.xor(builder.zext(builder.bitcast(odd, I8), I64), I64(255))
+
+    return types.int64(types.int64), generate
+
+
+even_keys: Callable[[int], int] = intrinsic(_even_keys)
+"""A bit for each of the 8 keys at an address: bit 0 of the key is clear."""
+
+
+@device
+def clear_keys(keys: int, count: int) -> None:
+    """Make an empty list."""
+    store_i64(keys - 8, LEAST_KEY)
+    for place in range(count):
+        store_i64(keys + 8 * place, NO_KEY)
+
+
+@device
+def take_even(keys: int, count: int, below: int) -> int:
+    """Make the first even key of `count` odd and return it as it was; -1 when there is none before place `below`."""
+    for start in range(0, count, KEYS):
+        bits = even_keys(keys + 8 * start)
+        if bits:
+            at = start + lowest_bit(bits)
+            if at >= below:
+                return -1
+            key = load_i64(keys + 8 * at)
+            store_i64(keys + 8 * at, key | 1)
+            return key
+    return -1

@@ -1,0 +1,235 @@
+"""Estimates the distances of a query to all neighbours of a row at once, from one bit for each component.
+
+A neighbour x of row v is kept as the signs s of the rotated residual R(x - v) and two numbers (RaBitQ, Gao and Long, 2024,
+3.2), and 32 neighbours lie together so that byte shuffles sum them up (FastScan, Andre et al., 2015; beside the row as in
+SymphonyQG, Gou et al., 2025, 4.1):
+
+    |x - q|^2  is about  |v - q|^2 + A - W * sum(s_j * (R q)_j)
+
+The sum over 4 components is one of 16 values of a table made once for each query, rounded so that a sum over all groups fits
+16 bits: 255 steps up to 1,028 components, fewer beyond. Everything but the line above is integers, and that line is
+float32 operations in one order, so all processors find the same candidates.
+
+Invariants: rows have a multiple of 64 components. Concurrency: no state.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from vecdb.kernels.intrinsics import (
+    F32,
+    I8,
+    I16,
+    I32,
+    I64,
+    load_as,
+    load_i16,
+    load_i64,
+    pointer,
+    spread,
+    store_i32,
+)
+from vecdb.kernels.jit import device, intrinsic
+from vecdb.kernels.layout import GROUP, GROUP_BYTES, PADDED, QUERY_CODES, ROTATED, ROTATION, ROTATION_ROOM, TABLES
+from vecdb.kernels.native import SHUFFLE_VARIABLE
+from vecdb.kernels.rotation import rotate
+
+SUM_MAX = 65_535
+STEPS_MAX = 255
+
+ESTIMATE_MAX = 2_147_483_392.0
+"""The largest float32 below 2^31."""
+
+LANES = 16
+SHUFFLES = {64: "llvm.x86.avx512.pshuf.b.512", 32: "llvm.x86.avx2.pshuf.b", 16: "llvm.x86.ssse3.pshuf.b.128"}
+ARM_SHUFFLE = "llvm.aarch64.neon.tbl1.v16i8"
+
+
+def shuffle_bytes() -> int:
+    """Bytes that one shuffle of this processor looks up; 0: none that is known here, and bytes are taken one by one.
+
+    The environment variable SHUFFLE_VARIABLE may ask for fewer, as tests do.
+    """
+    features, wanted = llvm.get_host_cpu_features(), os.environ.get(SHUFFLE_VARIABLE)
+    if _is_arm():
+        best = 16
+    else:
+        names = {64: "avx512bw", 32: "avx2", 16: "ssse3"}
+        best = next((size for size, name in names.items() if features.get(name)), 0)
+    return min(best, int(wanted)) if wanted in {"0", "16", "32", "64"} else best
+
+
+def _is_arm() -> bool:
+    return bool(llvm.get_process_triple().startswith(("aarch64", "arm64")))
+
+
+def _look_up(builder: Any, table: Any, index: Any, width: int) -> Any:
+    """table[index] for each byte, within its 16 bytes."""
+    if width == 0:
+        return _look_up_singly(builder, table, index)
+    name = ARM_SHUFFLE if _is_arm() else SHUFFLES[width]
+    kind = ir.FunctionType(index.type, [index.type] * 2)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [table, index])
+
+
+def _look_up_singly(builder: Any, table: Any, index: Any) -> Any:
+    found = ir.Constant(index.type, ir.Undefined)
+    for place in range(index.type.count):
+        at = builder.zext(builder.extract_element(index, I32(place)), I32)
+        found = builder.insert_element(found, builder.extract_element(table, at), I32(place))
+    return found
+
+
+def _splat(kind: Any, value: int, count: int) -> Any:
+    return ir.Constant(ir.VectorType(kind, count), [value] * count)
+
+
+def _sums(builder: Any, codes: Any, tables: Any, size: Any) -> list[Any]:
+    """Two <16 x i32>: what the tables hold for the signs of each of 32 neighbours, summed over all groups.
+
+    Low halves of the bytes are of neighbours 0..15, high ones of 16..31. Sums are kept in 16 bits, twice: as they come,
+    odd bytes disturbing even ones, and of the odd bytes alone.
+    """
+    shuffled = shuffle_bytes()
+    width = shuffled or GROUP_BYTES
+    wide, narrow = ir.VectorType(I8, width), ir.VectorType(I16, width // 2)
+    totals = [cgutils.alloca_once_value(builder, _splat(I16, 0, width // 2)) for _ in range(4)]
+    with cgutils.for_range(builder, builder.udiv(size, I64(width))) as loop:
+        at = builder.mul(loop.index, I64(width))
+        code = load_as(builder, builder.add(codes, at), wide)
+        table = load_as(builder, builder.add(tables, at), wide)
+        high = builder.bitcast(builder.lshr(builder.bitcast(code, narrow), _splat(I16, 4, width // 2)), wide)
+        for part, index in enumerate((code, high)):
+            found = _look_up(builder, table, builder.and_(index, _splat(I8, 15, width)), shuffled)
+            both = builder.bitcast(found, narrow)
+            odd = builder.lshr(both, _splat(I16, 8, width // 2))
+            for total, value in zip(totals[2 * part :], (both, odd), strict=False):
+                builder.store(builder.add(builder.load(total), value), total)
+    return [_in_order(builder, *(builder.load(total) for total in totals[part : part + 2])) for part in (0, 2)]
+
+
+def _in_order(builder: Any, both: Any, odd: Any) -> Any:
+    """<16 x i32> of the sums of 16 neighbours."""
+    both, odd = _fold(builder, both), _fold(builder, odd)
+    even = builder.sub(both, builder.shl(odd, _splat(I16, 8, 8)))
+    order = ir.Constant(ir.VectorType(I32, LANES), [place // 2 + 8 * (place % 2) for place in range(LANES)])
+    return builder.zext(builder.shuffle_vector(even, odd, order), ir.VectorType(I32, LANES))
+
+
+def _fold(builder: Any, vector: Any) -> Any:
+    """Sum of the groups of 8 lanes."""
+    count = vector.type.count
+    while count > 8:
+        count //= 2
+        low = ir.Constant(ir.VectorType(I32, count), list(range(count)))
+        high = ir.Constant(ir.VectorType(I32, count), list(range(count, 2 * count)))
+        vector = builder.add(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
+    return vector
+
+
+def _estimate(
+    typingctx: Any, codes: Any, tables: Any, size: Any, added: Any, weights: Any, bound: Any, out: Any, base: Any, step: Any,
+    offset: Any,
+) -> Any:  # fmt: skip
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        codes, tables, size, added, weights, bound, out, base, step, offset = args
+        floats, ints = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
+        zero, top = ir.Constant(floats, [0.0] * LANES), ir.Constant(floats, [ESTIMATE_MAX] * LANES)
+        limit = spread(builder, builder.trunc(bound, I32), ints)
+        below = I64(0)
+        for part, total in enumerate(_sums(builder, codes, tables, size)):
+            at = I64(4 * LANES * part)
+            scaled = builder.fmul(builder.uitofp(total, floats), spread(builder, step, floats))
+            scaled = builder.fadd(scaled, spread(builder, offset, floats))
+            scaled = builder.fmul(scaled, load_as(builder, builder.add(weights, at), floats))
+            value = builder.fsub(load_as(builder, builder.add(added, at), floats), scaled)
+            value = builder.fadd(value, spread(builder, base, floats))
+            value = builder.select(builder.fcmp_ordered(">", value, zero), value, zero)
+            value = builder.select(builder.fcmp_ordered("<", value, top), value, top)
+            whole = builder.fptosi(value, ints)
+            builder.store(whole, pointer(builder, builder.add(out, at), ints), align=1)
+            bits = builder.zext(builder.bitcast(builder.icmp_signed("<", whole, limit), I16), I64)
+            below = builder.or_(below, builder.shl(bits, I64(LANES * part)))
+        return below
+
+    return types.int64(*[types.int64] * 7, *[types.float32] * 3), generate
+
+
+estimate_neighbours: Callable[..., int] = intrinsic(_estimate)
+"""Write the estimates of 32 neighbours, int32 in 0 to 2^31, to `out`; returns a bit for each that is below `bound`.
+
+`codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A and W; `base` is |v - q|^2, and `step` and
+`offset` turn sums of the tables into sums of the query (see `make_tables`). What a damaged file makes NaN counts as 0.
+"""
+
+
+def _fill_table(typingctx: Any, values: Any, target: Any, factor: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        ints, floats = ir.VectorType(I32, LANES), ir.VectorType(F32, LANES)
+        total = _splat(I32, 0, LANES)
+        for place in range(GROUP):
+            value = load_as(builder, builder.add(args[0], I64(4 * place)), I32)
+            chosen = ir.Constant(ints, [-(entry >> place & 1) for entry in range(LANES)])
+            least = builder.and_(value, builder.ashr(value, I32(31)))
+            part = builder.sub(builder.and_(spread(builder, value, ints), chosen), spread(builder, least, ints))
+            total = builder.add(total, part)
+        scaled = builder.fmul(builder.sitofp(total, floats), spread(builder, args[2], floats))
+        rounded = builder.fptosi(builder.fadd(scaled, ir.Constant(floats, [0.5] * LANES)), ints)
+        entries = builder.trunc(rounded, ir.VectorType(I8, LANES))
+        builder.store(entries, pointer(builder, args[1], entries.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float32), generate
+
+
+fill_table: Callable[[int, int, float], None] = intrinsic(_fill_table)
+"""Write the 16 entries of a group: entry b is the sum of the 4 int32 values whose bit of b is set, less that of the negative
+ones, times a factor."""
+
+
+def _span(typingctx: Any, values: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        value = load_as(builder, args[0], ir.VectorType(I32, GROUP))
+        negative = builder.ashr(value, _splat(I32, 31, GROUP))
+        value = builder.sub(builder.xor(value, negative), negative)
+        total = I32(0)
+        for place in range(GROUP):
+            total = builder.add(total, builder.extract_element(value, I32(place)))
+        return builder.sext(total, I64)
+
+    return types.int64(types.int64), generate
+
+
+span: Callable[[int], int] = intrinsic(_span)
+"""Sum of the magnitudes of 4 int32 values."""
+
+
+@device
+def make_tables(plan: int, scratch: int) -> tuple[float, float]:
+    """Make the look-up tables of the query in QUERY_CODES.
+
+    Returns (step, offset): sum(s_j * (R q)_j) is about step * (sum of the entries) + offset, in rotated units.
+    """
+    padded = load_i64(plan + PADDED)
+    codes, values, tables = load_i64(scratch + QUERY_CODES), load_i64(scratch + ROTATED), load_i64(scratch + TABLES)
+    for place in range(padded):
+        store_i32(values + 4 * place, load_i16(codes + 2 * place))
+    rotate(values, load_i64(scratch + ROTATION_ROOM), load_i64(plan + ROTATION), padded)
+    groups = padded // GROUP
+    largest, total = 1, 0
+    for group in range(groups):
+        size = span(values + 4 * GROUP * group)
+        total += size
+        largest = max(largest, size)
+    factor = np.float32(float(min(STEPS_MAX, SUM_MAX // groups)) / float(largest))
+    for group in range(groups):
+        fill_table(values + 4 * GROUP * group, tables + GROUP_BYTES * group, factor)
+    return 2.0 / np.float64(factor), -float(total)
