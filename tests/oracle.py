@@ -144,13 +144,109 @@ def search_graph(
     gone = set(excluded)
     start = entry if upper is None else descend(upper, code_distance_to)
     pool = beam_search(links, code_distance_to, start, ef, excluded=gone)
-    ranked = [scored for scored in pool if scored[1] not in gone][:rerank]
+    return _ranked([scored for scored in pool if scored[1] not in gone][:rerank], true_distance_to, slots, limit)
+
+
+def _ranked(
+    ranked: list[Scored], true_distance_to: npt.NDArray[np.float64], slots: npt.NDArray[Any], limit: int
+) -> list[tuple[float, int]]:
+    """(distance, slot) of the best of the candidates, of which those that are clearly behind are not looked at."""
     if len(ranked) > limit:
         last = ranked[limit - 1][0]
         least = limit + limit // 4 + 4
         ranked = ranked[:least] + [scored for scored in ranked[least:] if scored[0] <= last + 8 * last**0.5]
     rows = [row for _, row in ranked]
     return sorted((float(true_distance_to[row]), int(slots[row])) for row in rows)[:limit]
+
+
+# --- packed rows ----------------------------------------------------------------------------------------------------
+
+
+def rotate(values: npt.NDArray[Any], masks: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Two rounds of signs and of the Hadamard matrix on blocks of 64, components dealt out over blocks in between."""
+    matrix = np.ones((1, 1), dtype=np.int64)
+    for _ in range(6):
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    flipped = values.astype(np.int64) * (1 + 2 * masks[0].astype(np.int64))
+    dealt = (flipped.reshape(-1, 64) @ matrix).T.ravel() * (1 + 2 * masks[1].astype(np.int64))
+    rotated: npt.NDArray[np.int64] = (dealt.reshape(-1, 64) @ matrix).ravel()
+    return rotated
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What a packed row holds of its neighbours: signs (-1 or 1) of all components, A and W."""
+
+    signs: npt.NDArray[np.int64]
+    added: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+
+
+def pack_rows(codes: Codes, neighbours: Rows, row: int, masks: npt.NDArray[Any]) -> Packed:
+    """The signs, A and W of the neighbours of a row."""
+    own = rotate(codes[row], masks)
+    signs, added, weights = [], [], []
+    for other in neighbours:
+        residual = codes[other].astype(np.int64) - codes[row]
+        rotated = rotate(residual, masks)
+        sign = np.where(rotated > 0, 1, -1)
+        length = int(np.abs(rotated).sum())
+        factor = float(residual @ residual) / (length / 64) if length else 0.0
+        signs.append(sign)
+        added.append(float(residual @ residual) + 2 * factor * float(sign @ own) / 64)
+        weights.append(2 * factor / 64)
+    return Packed(np.array(signs), np.array(added), np.array(weights))
+
+
+def estimate_neighbours(packed: Packed, distance: int, query: npt.NDArray[Any], masks: npt.NDArray[Any]) -> Any:
+    """Estimated squared distances of a query to the neighbours of a row, the row's own being given."""
+    return distance + packed.added - packed.weights * (packed.signs @ rotate(query, masks))
+
+
+def search_packed(
+    links: Links,
+    estimates: Callable[[int], list[int]],
+    start: int,
+    code_distance_to: list[int],
+    true_distance_to: npt.NDArray[np.float64],
+    slots: npt.NDArray[Any],
+    limit: int,
+    ef: int,
+    rerank: int,
+    excluded: Iterable[int] = (),
+) -> list[tuple[float, int]]:
+    """(distance, slot) of the hits of one query; `estimates` of the neighbours of a row, in the order of its links."""
+    gone = set(excluded)
+    pool: list[Scored] = [(0, start)]
+    seen, taken, compared, waiting = {start}, set[int](), list[int](), [start]
+    taken.add(start)
+    wanted = ef
+    while waiting:
+        size, expand = -(-wanted // 8) * 8, (3 * wanted + 3) // 4
+        while len(waiting) < 3 and (row := _next(pool, taken, expand)) is not None:
+            waiting.append(row)
+            taken.add(row)
+        row = waiting.pop(0)
+        compared.append(row)
+        guessed = estimates(row)
+        for block in range(0, len(links[row]), 32):
+            bound = pool[size - 1][0] if len(pool) >= size else 1 << 31
+            for other, guess in zip(links[row][block : block + 32], guessed[block : block + 32], strict=True):
+                if guess < bound and other not in seen:
+                    seen.add(other)
+                    insort(pool, (guess, other))
+                    del pool[size:]
+        wanted += row in gone
+        if not waiting and (row := _next(pool, taken, (3 * wanted + 3) // 4)) is not None:
+            waiting, taken = [row], taken | {row}
+    compared += [row for _, row in pool if row not in taken]
+    results = sorted((code_distance_to[row], row) for row in compared if row not in gone)
+    return _ranked(results[:rerank], true_distance_to, slots, limit)
+
+
+def _next(pool: list[Scored], taken: set[int], expand: int) -> int | None:
+    """The first row of the pool that is not taken, among the first `expand`."""
+    return next((row for _, row in pool[:expand] if row not in taken), None)
 
 
 def gather_ids(column: npt.NDArray[Any], rows: Rows, slots: Rows) -> tuple[int, npt.NDArray[Any]]:
@@ -215,6 +311,17 @@ def sort_links(pairs: list[list[int]], links: Links) -> Links:
     return [
         [other for _, other in sorted((pairs[row][other], other) for other in own)] for row, own in enumerate(links)
     ]
+
+
+def fill_links(pairs: list[list[int]], links: Links, degree: int) -> Links:
+    """Links with their free places taken by the nearest rows that are two steps away."""
+    filled: Links = []
+    for row, own in enumerate(links):
+        near = {row, *own}
+        beyond = {other for link in own for other in links[link]} - near
+        nearest = [other for _, other in sorted((pairs[row][other], other) for other in beyond)]
+        filled.append(own + nearest[: degree - len(own)])
+    return filled
 
 
 def repair_rows(pairs: list[list[int]], links: Links, removed: set[int], degree: int, walk: int) -> Links:

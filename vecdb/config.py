@@ -21,6 +21,9 @@ NAME_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DIM_MAX: Final = 8192
 """Largest dimension of a field. int32 sums of squared int8 differences stay exact up to here."""
 
+PACKED_DIM_MIN: Final = 32
+"""Fewest dimensions of packed rows: below, the signs of a residual say too little, and rows are small anyway."""
+
 VECTOR_ABS_MAX: Final = 1e17
 """Largest |component| for dot and l2: (2e17)^2 * 8192 still fits float32, so no distance overflows."""
 

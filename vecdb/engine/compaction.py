@@ -142,12 +142,14 @@ class Compactor:
             codes=codes,
             graph=graph,
             vectors=lambda start, stop: gather_sources(job.field, sources, start, stop),
+            packed=job.field.packed,
+            threads=threads,
         )
         self.make_room(column_bytes(job.field, data))
         bytes_written = write_segment_columns(
             self.writer, job.collection.number, job.field, number, data, self.cancelled
         )
-        entry = segment_entry(number, slots, ids, graph, quantizer, bytes_written)
+        entry = segment_entry(number, data, quantizer, bytes_written)
         entry = calibrated(self.environment, job.collection.number, job.field, entry)
         self._check_cancelled()
         self.writer.submit(PublishSegment(job, entry))
@@ -291,15 +293,9 @@ def read_graph(view: SegmentView) -> Graph:
     )
 
 
-def segment_entry(
-    number: int,
-    slots: Slots,
-    ids: npt.NDArray[np.uint8] | None,
-    graph: Graph,
-    quantizer: Quantizer,
-    bytes_written: int,
-) -> SegmentEntry:
+def segment_entry(number: int, data: ColumnData, quantizer: Quantizer, bytes_written: int) -> SegmentEntry:
     """Return the manifest entry of a segment just written, not yet measured."""
+    slots, graph = data.slots, data.graph
     return SegmentEntry(
         number=number,
         rows=len(slots),
@@ -312,7 +308,8 @@ def segment_entry(
         quantizer=quantizer.to_dict(),
         curve={},
         bytes=bytes_written,
-        id_stride=0 if ids is None else ids.shape[1],
+        id_stride=0 if data.ids is None else data.ids.shape[1],
+        packed=data.packed,
     )
 
 

@@ -197,7 +197,8 @@ def _store_segment(
         codes=encode_rows(quantizer, read.vectors),
         graph=read.graph,
         vectors=lambda start, stop: read.vectors[start:stop],
+        packed=field.packed,
     )
     size = write_segment_columns(writer, schema.number, field, 0, data, lambda: False)
-    entry = segment_entry(0, slots, ids, read.graph, quantizer, size)
+    entry = segment_entry(0, data, quantizer, size)
     return calibrated(environment, schema.number, field, entry)

@@ -53,7 +53,8 @@ def _ranges(view: View) -> Iterator[tuple[int, int]]:
 
 def _hot_columns(segment: SegmentView) -> list[Column]:
     parts = segment.segment
-    columns = [parts.upper_rows, parts.upper_down, parts.upper_links, parts.slots, parts.links, parts.codes]
+    columns = [parts.upper_rows, parts.upper_down, parts.upper_links, parts.slots]
+    columns += [parts.links, parts.codes] if parts.packed is None else [parts.packed]
     return columns if segment.ids is None else [*columns, segment.ids]
 
 

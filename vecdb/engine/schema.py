@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import msgspec
 
 from vecdb.checks.declarations import check_declaration, check_ttl_field, unknown_field
+from vecdb.config import PACKED_DIM_MIN
+from vecdb.kernels.layout import SIGN_BLOCK
 from vecdb.types import Builder, Field, Metric, VectorDtype
 
 
@@ -24,6 +26,11 @@ class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     m: int
     ef_construction: int
     builder: Builder
+
+    @property
+    def packed(self) -> bool:
+        """Whether segments store packed rows."""
+        return self.dim >= PACKED_DIM_MIN and 2 * self.m % SIGN_BLOCK == 0
 
     def public(self) -> Field:
         """Return the field as the caller declared it."""

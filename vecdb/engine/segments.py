@@ -19,10 +19,12 @@ from vecdb.config import INDEX_COMMIT_BYTES
 from vecdb.engine.tail import Slots
 from vecdb.errors import ClosedError, CorruptionError
 from vecdb.index.calibrate import measure_curve
+from vecdb.index.packing import packed_blocks
 from vecdb.index.quantize import Quantizer, inverse_norms
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.index.segment import Segment
 from vecdb.kernels.column import Column
+from vecdb.kernels.layout import packed_stride
 from vecdb.storage.chunks import ChunkKind, encode_column, open_column
 from vecdb.storage.keys import Table
 
@@ -41,13 +43,18 @@ CALIBRATION_SAMPLE = 200
 
 @dataclass(frozen=True, slots=True)
 class ColumnData:
-    """Everything a segment stores. `vectors(start, stop)` returns original rows: they never are all on the heap."""
+    """Everything a segment stores. `vectors(start, stop)` returns original rows: they never are all on the heap.
+
+    `packed` says that codes and links are stored in packed rows, which `threads` make while they are being written.
+    """
 
     slots: Slots
     ids: npt.NDArray[np.uint8] | None
     codes: npt.NDArray[np.int8]
     graph: Graph
     vectors: Callable[[int, int], VectorArray]
+    packed: bool = False
+    threads: int = 1
 
 
 def open_segment(
@@ -66,6 +73,10 @@ def open_segment(
             f"segment {entry.number} of field {field.name!r} was built for {quantizer.dim} dimensions and "
             f"{quantizer.metric}; restore a backup"
         )
+    packed = codes = links = None
+    if entry.packed:
+        packed = column(ChunkKind.PACKED, entry.rows, packed_stride(quantizer.padded, 2 * entry.m))
+        codes, links = packed, packed.shifted(quantizer.padded)
     return Segment(
         rows=entry.rows,
         dim=field.dim,
@@ -74,8 +85,8 @@ def open_segment(
         quantizer=quantizer,
         vectors=column(ChunkKind.VECTORS, entry.rows, field.dim * np.dtype(field.dtype).itemsize),
         inverse_norms=column(ChunkKind.NORMS, entry.rows, 4) if field.metric == "cosine" else None,
-        codes=column(ChunkKind.CODES, entry.rows, quantizer.padded),
-        links=column(ChunkKind.LINKS, entry.rows, 8 * entry.m),
+        codes=codes or column(ChunkKind.CODES, entry.rows, quantizer.padded),
+        links=links or column(ChunkKind.LINKS, entry.rows, 8 * entry.m),
         upper_rows=column(ChunkKind.UPPER_ROWS, entry.upper, 4),
         upper_down=column(ChunkKind.UPPER_DOWN, entry.upper, 4),
         upper_links=column(ChunkKind.UPPER_LINKS, entry.upper, 4 * entry.m),
@@ -83,6 +94,7 @@ def open_segment(
         entry=entry.entry,
         slots=column(ChunkKind.SLOTS, entry.rows, 4),
         curve=RecallCurve.from_dict(entry.curve) if entry.curve else None,
+        packed=packed,
     )
 
 
@@ -153,14 +165,17 @@ def _columns(
     yield ChunkKind.VECTORS, rows, stride, data.vectors
     if field.metric == "cosine":
         yield ChunkKind.NORMS, rows, 4, lambda start, stop: inverse_norms(data.vectors(start, stop))
+    if data.packed:
+        row_bytes = packed_stride(data.codes.shape[1], graph.links.shape[1])
+        yield ChunkKind.PACKED, rows, row_bytes, packed_blocks(data.codes, graph.links, data.threads)
     heap: list[tuple[ChunkKind, npt.NDArray[Any]]] = [
-        (ChunkKind.CODES, data.codes),
-        (ChunkKind.LINKS, graph.links),
         (ChunkKind.UPPER_ROWS, graph.upper_rows),
         (ChunkKind.UPPER_DOWN, graph.upper_down),
         (ChunkKind.UPPER_LINKS, graph.upper_links),
         (ChunkKind.SLOTS, data.slots),
     ]
+    if not data.packed:
+        heap = [(ChunkKind.CODES, data.codes), (ChunkKind.LINKS, graph.links), *heap]
     if data.ids is not None:
         heap.append((ChunkKind.IDS, data.ids))
     for kind, array in heap:

@@ -64,7 +64,8 @@ class SegmentEntry(msgspec.Struct, frozen=True):
     """The manifest of one segment: enough to open its columns and search them.
 
     `first_slot`..`last_slot` is the range of its slots; `upper` counts nodes above level 0; `curve` is the measured
-    recall over effort, empty until measured; `id_stride` is 0 when the segment has no column of ids.
+    recall over effort, empty until measured; `id_stride` is 0 when the segment has no column of ids. A `packed` one has
+    packed rows in place of codes and links.
     """
 
     number: int
@@ -79,6 +80,7 @@ class SegmentEntry(msgspec.Struct, frozen=True):
     curve: dict[str, Any]
     bytes: int
     id_stride: int = 0
+    packed: bool = False
 
 
 class LogEntry(msgspec.Struct, frozen=True):

@@ -1,4 +1,5 @@
-"""Packs rows: the codes of a row, its links and the signs of its neighbours side by side, as a packed search reads them.
+"""Packs rows: the codes of a row, its links and the signs of its neighbours side by side, as a packed search reads
+them.
 
 A packed column takes the place of the columns of codes and links, which are views of it (`Column.shifted`), so that
 everything that reads codes or links works on both layouts.
@@ -23,19 +24,11 @@ from vecdb.kernels import layout
 from vecdb.kernels.column import Column, aligned_empty
 from vecdb.kernels.native import kernels
 
-PACKED_DIM_MIN: Final = 32
-"""Below it the signs of a residual say too little, and rows are small anyway."""
-
 PACK_PIECE: Final = 128
 BLOCK_ROWS: Final = 8_192
 """Rows packed at a time on the way to the disk: 19 MB at 384 components."""
 
 PackedRows = npt.NDArray[np.uint8]
-
-
-def can_pack(dim: int, m: int) -> bool:
-    """Whether rows of that shape can be packed: signs lie in blocks of 32 neighbours, of which a row has 2 m."""
-    return dim >= PACKED_DIM_MIN and 2 * m % layout.SIGN_BLOCK == 0
 
 
 def pack_rows(
@@ -57,9 +50,7 @@ def pack_rows(
     def pack(start: int, stop: int) -> None:
         scratch = thread_scratch()
         scratch.reserve(64, 64, padded, 1)
-        kernels.pack_rows(
-            plan.address, scratch.address, target + stride * start, stride, first + start, first + stop
-        )
+        kernels.pack_rows(plan.address, scratch.address, target + stride * start, stride, first + start, first + stop)
 
     with Workers(threads) as workers:
         workers.run(last - first, PACK_PIECE, pack)
@@ -75,7 +66,10 @@ def packed_blocks(
     def rows(start: int, stop: int) -> PackedRows:
         first, packed = block[0]
         if not first <= start <= stop <= first + len(packed):
-            first, packed = start, pack_rows(codes, links, start, min(max(stop, start + BLOCK_ROWS), len(codes)), threads)
+            first, packed = (
+                start,
+                pack_rows(codes, links, start, min(max(stop, start + BLOCK_ROWS), len(codes)), threads),
+            )
             block[0] = first, packed
         return packed[start - first : stop - first]
 

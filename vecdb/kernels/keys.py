@@ -1,9 +1,9 @@
 """Keeps sorted lists of int64 keys without a branch that a processor could guess wrong.
 
-A list has a fixed number of keys, a multiple of 8; places not yet taken hold NO_KEY. The key in front of it is LEAST_KEY.
-Insertion is new[i] = max(old[i - 1], min(old[i], key)) over all of it, 8 keys at a time: up to some hundred keys that takes
-less time than a binary search, half of whose steps go the unexpected way (packed searches of wordnet-minilm: 0.59 us a row
-before, 0.39 since).
+A list has a fixed number of keys, a multiple of 8; places not yet taken hold NO_KEY. The key in front of it is
+LEAST_KEY. Insertion is new[i] = max(old[i - 1], min(old[i], key)) over all of it, 8 keys at a time: up to some
+hundred keys that takes less time than a binary search, half of whose steps go the unexpected way (packed searches
+of wordnet-minilm: 0.59 us a row before, 0.39 since).
 Concurrency: no state.
 """
 

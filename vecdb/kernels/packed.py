@@ -1,9 +1,11 @@
-"""The graph search kernel over packed rows: one row read per step gives its own distance and estimates of all its neighbours.
+"""The graph search kernel over packed rows: one row read per step gives its own distance and estimates of all its
+neighbours.
 
-The pool holds estimates, sorted; rows are expanded from it in order, each fetched two steps ahead. Every expanded row gets its
-exact code distance on the way. What the pool holds beyond the rows expanded is compared by its codes at the end, which costs
-a sixth of an expansion: with 3/4 of the pool expanded, recall .95 took least time (wordnet-minilm; at 1/2, 3/4 and all of
-it 17.3, 17.1 and 17.9 us; at recall .98: 28.4, 25.4, 26.0). The best rows are ranked by the original vectors as in `search`.
+The pool holds estimates, sorted; rows are expanded from it in order, each fetched two steps ahead. Every expanded
+row gets its exact code distance on the way. What the pool holds beyond the rows expanded is compared by its codes
+at the end, which costs a sixth of an expansion: with 3/4 of the pool expanded, recall .95 took least time
+(wordnet-minilm; at 1/2, 3/4 and all of it 17.3, 17.1 and 17.9 us; at recall .98: 28.4, 25.4, 26.0). The best rows
+are ranked by the original vectors as in `search`.
 
 Promises: as of `search_graph`, which it stands for. Concurrency: any number of calls, one scratch each.
 """
@@ -74,9 +76,7 @@ def take_row(plan: int, pool: int, ef: int, expand: int) -> int:
 def offer_result(plan: int, scratch: int, row: int, keep: int, dead: int, skip_row: int) -> int:
     """Compare a row by its codes and keep it if it is among the best; returns the distance."""
     results = load_i64(scratch + RESULTS) + GUARD
-    distance = code_distance(
-        column_row(plan + PACKED, row), load_i64(scratch + QUERY_CODES), load_i64(plan + PADDED)
-    )
+    distance = code_distance(column_row(plan + PACKED, row), load_i64(scratch + QUERY_CODES), load_i64(plan + PADDED))
     key = distance << 32 | row << 1
     if key < load_i64(results + 8 * (keep - 1)) and not is_excluded(row, dead, skip_row):
         insert_sorted(results, keep, key)
@@ -87,7 +87,9 @@ def offer_result(plan: int, scratch: int, row: int, keep: int, dead: int, skip_r
 def offer_neighbours(
     plan: int, scratch: int, row: int, distance: int, ef: int, count: int, step: float, offset: float
 ) -> int:
-    """Put the neighbours of a row that are estimated to belong there into the pool; returns the new count of rows seen."""
+    """Put the neighbours of a row that are estimated to belong there into the pool; returns the new count of rows
+    seen.
+    """
     padded, degree, rows = load_i64(plan + PADDED), load_i64(plan + DEGREE), load_i64(plan + ROWS)
     pool, visited, seen = load_i64(scratch + POOL) + GUARD, load_i64(scratch + VISITED), load_i64(scratch + SEEN)
     estimates, links = load_i64(scratch + ESTIMATES), column_row(plan + PACKED, row) + padded

@@ -13,8 +13,6 @@ Cost: about 30 us a row of 384 components. Concurrency: calls on disjoint rows m
 
 from __future__ import annotations
 
-import numpy as np
-
 from vecdb.kernels.intrinsics import (
     fill_bytes,
     load_i8,
@@ -94,8 +92,8 @@ def pack_neighbour(plan: int, scratch: int, codes: int, other: int, number: int,
     length, along = measure(values, own, padded)
     weight = float(square) * GAIN / float(length) if length else 0.0
     added = target + padded + 4 * degree + 4 * number
-    store_f32(added, np.float32(float(square) + 2.0 * weight * float(along) / GAIN))
-    store_f32(added + 4 * degree, np.float32(2.0 * weight / GAIN))
+    store_f32(added, float(square) + 2.0 * weight * float(along) / GAIN)
+    store_f32(added + 4 * degree, 2.0 * weight / GAIN)
     block = number // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
     write_signs(values, target + padded + 12 * degree + block, number % SIGN_BLOCK, padded)
 
@@ -122,6 +120,6 @@ def pack_rows(plan: int, scratch: int, target: int, stride: int, first: int, las
             if 0 <= neighbour < rows:
                 pack_neighbour(plan, scratch, codes, column_row(plan + CODES, neighbour), number, target)
             else:
-                store_f32(target + padded + 4 * degree + 4 * number, np.float32(MISSING))
+                store_f32(target + padded + 4 * degree + 4 * number, MISSING)
         target += stride
     return last - first

@@ -2,7 +2,8 @@
 
 After it the signs of a vector's components tell about its direction whatever the data looked like before (RaBitQ, Gao
 and Long, 2024, 3.1.2; the fast form as in FFHT). Blocks of 64 components are transformed, components dealt out over
-blocks in between, so that with up to 64 blocks every one ends up in every other. Sums, not normalised: GAIN times as long.
+blocks in between, so that with up to 64 blocks every one ends up in every other. Sums, not normalised: GAIN times
+as long.
 
 Invariants: vectors have a multiple of 64 components; |component| < 2^31 / 4096. The same on every processor.
 Concurrency: no state.

@@ -1,14 +1,14 @@
 """Estimates the distances of a query to all neighbours of a row at once, from one bit for each component.
 
-A neighbour x of row v is kept as the signs s of the rotated residual R(x - v) and two numbers (RaBitQ, Gao and Long, 2024,
-3.2), and 32 neighbours lie together so that byte shuffles sum them up (FastScan, Andre et al., 2015; beside the row as in
-SymphonyQG, Gou et al., 2025, 4.1):
+A neighbour x of row v is kept as the signs s of the rotated residual R(x - v) and two numbers (RaBitQ, Gao and
+Long, 2024, 3.2), and 32 neighbours lie together so that byte shuffles sum them up (FastScan, Andre et al., 2015;
+beside the row as in SymphonyQG, Gou et al., 2025, 4.1):
 
     |x - q|^2  is about  |v - q|^2 + A - W * sum(s_j * (R q)_j)
 
-The sum over 4 components is one of 16 values of a table made once for each query, rounded so that a sum over all groups fits
-16 bits: 255 steps up to 1,028 components, fewer beyond. Everything but the line above is integers, and that line is
-float32 operations in one order, so all processors find the same candidates.
+The sum over 4 components is one of 16 values of a table made once for each query, rounded so that a sum over all
+groups fits 16 bits: 255 steps up to 1,028 components, fewer beyond. Everything but the line above is integers, and
+that line is float32 operations in one order, so all processors find the same candidates.
 
 Invariants: rows have a multiple of 64 components. Concurrency: no state.
 """
@@ -136,8 +136,8 @@ def _fold(builder: Any, vector: Any) -> Any:
 
 
 def _estimate(
-    typingctx: Any, codes: Any, tables: Any, size: Any, added: Any, weights: Any, bound: Any, out: Any, base: Any, step: Any,
-    offset: Any,
+    typingctx: Any, codes: Any, tables: Any, size: Any, added: Any, weights: Any, bound: Any, out: Any,
+    base: Any, step: Any, offset: Any,
 ) -> Any:  # fmt: skip
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         codes, tables, size, added, weights, bound, out, base, step, offset = args
@@ -190,9 +190,9 @@ def _fill_table(typingctx: Any, values: Any, target: Any, factor: Any) -> Any:
     return types.void(types.int64, types.int64, types.float32), generate
 
 
-fill_table: Callable[[int, int, float], None] = intrinsic(_fill_table)
-"""Write the 16 entries of a group: entry b is the sum of the 4 int32 values whose bit of b is set, less that of the negative
-ones, times a factor."""
+fill_table: Callable[[int, int, Any], None] = intrinsic(_fill_table)
+"""Write the 16 entries of a group: entry b is the sum of the 4 int32 values whose bit of b is set, less that of the
+negative ones, times a factor."""
 
 
 def _span(typingctx: Any, values: Any) -> Any:

@@ -61,6 +61,7 @@ class ChunkKind(IntEnum):
     UPPER_LINKS = 7
     SLOTS = 8
     IDS = 10
+    PACKED = 11
 
 
 CHUNK_HEADER_BYTES: Final = 48

@@ -11,8 +11,8 @@ from vecdb.index import build
 from vecdb.index.build import build_graph, row_levels
 from vecdb.index.graph import Graph, validate_graph
 from vecdb.index.quantize import encode_rows, fit_quantizer
-from vecdb.index.scratch import thread_scratch
-from vecdb.index.search import RERANK_EXTRA, search_segment
+from vecdb.index.scratch import ranked_rows, thread_scratch
+from vecdb.index.search import search_segment
 from vecdb.index.segment import Segment, segment_from_arrays
 from vecdb.index.workers import Workers
 from vecdb.types import Metric
@@ -41,15 +41,15 @@ def twin_build(codes: npt.NDArray[np.int8], order: oracle.Rows) -> oracle.Links:
     while done < len(order):
         size = min(done, 64, len(order) - done)
         batch = order[done : done + size]
-        oracle.insert_rows(pairs, links, batch, order[0], EF, M)
+        oracle.insert_rows(pairs, links, batch, order[0], EF, 2 * M)
         oracle.link_targets(pairs, links, batch, 2 * M)
         done += size
     oracle.attach_unreached(pairs, links, order[0], EF, 2 * M)
-    return oracle.sort_links(pairs, links)
+    return oracle.sort_links(pairs, oracle.fill_links(pairs, links, 2 * M))
 
 
 def test_a_built_level_equals_its_twin_link_for_link(rng: np.random.Generator) -> None:
-    """insert_rows, link_targets, attach_unreached and sort_links together."""
+    """insert_rows, link_targets, attach_unreached, fill_links and sort_links together."""
     codes = random_codes(rng, 300)
     levels = np.zeros(300, dtype=np.uint8)
     graph = build_graph(codes, levels, m=M, ef_construction=EF, threads=2)
@@ -107,7 +107,7 @@ def test_a_search_equals_its_twin_hit_for_hit(metric: Metric, rng: np.random.Gen
             got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             want = oracle.search_graph(
                 as_lists(graph.links), upper_of(graph), graph.entry, to_codes, to_rows, slots, 5, 12,
-                10 + RERANK_EXTRA, gone,
+                ranked_rows(5), gone,
             )  # fmt: skip
             assert got_slots.tolist() == [slot for _, slot in want]
             assert np.allclose(got, [distance for distance, _ in want], rtol=1e-5, atol=1e-5)
