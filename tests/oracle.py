@@ -222,21 +222,22 @@ def search_packed(
     taken.add(start)
     wanted = ef
     while waiting:
-        size, expand = -(-wanted // 8) * 8, (3 * wanted + 3) // 4
+        expand = (3 * wanted + 3) // 4
         while len(waiting) < 3 and (row := _next(pool, taken, expand)) is not None:
             waiting.append(row)
             taken.add(row)
         row = waiting.pop(0)
         compared.append(row)
+        wanted = ef + 4 * sum(other in gone for other in compared) // 3
+        size = -(-wanted // 8) * 8
         guessed = estimates(row)
         for block in range(0, len(links[row]), 32):
-            bound = pool[size - 1][0] if len(pool) >= size else 1 << 31
             for other, guess in zip(links[row][block : block + 32], guessed[block : block + 32], strict=True):
-                if guess < bound and other not in seen:
+                if other not in seen and (len(pool) < size or (guess, other) < pool[-1]):
                     seen.add(other)
                     insort(pool, (guess, other))
+                    seen -= {dropped for _, dropped in pool[size:]} - taken
                     del pool[size:]
-        wanted += row in gone
         if not waiting and (row := _next(pool, taken, (3 * wanted + 3) // 4)) is not None:
             waiting, taken = [row], taken | {row}
     compared += [row for _, row in pool if row not in taken]

@@ -11,6 +11,7 @@ Concurrency: pure functions; `threads` workers each with its own Scratch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from vecdb.index.hashing import rotation_masks
 from vecdb.index.scratch import thread_scratch
-from vecdb.index.segment import Plan
+from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import Workers
 from vecdb.kernels import layout
 from vecdb.kernels.column import Column, aligned_empty
@@ -55,6 +56,12 @@ def pack_rows(
     with Workers(threads) as workers:
         workers.run(last - first, PACK_PIECE, pack)
     return packed
+
+
+def with_packed_rows(segment: Segment, codes: npt.NDArray[np.int8], links: npt.NDArray[np.int32]) -> Segment:
+    """The segment with packed rows on the heap in place of its codes and links."""
+    packed = Column.from_array(pack_rows(codes, links, 0, len(codes)))
+    return replace(segment, packed=packed, codes=packed, links=packed.shifted(codes.shape[1]))
 
 
 def packed_blocks(

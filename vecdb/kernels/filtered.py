@@ -27,6 +27,7 @@ from vecdb.kernels.layout import (
     ENTRY,
     HALF,
     LINKS,
+    PACKED,
     PADDED,
     POOL,
     QUERY,
@@ -39,8 +40,10 @@ from vecdb.kernels.layout import (
     VECTORS,
     VISITED,
 )
+from vecdb.kernels.packed import FAR_EXPECTED, FAR_RATIO, WIDEN_UNIT, results_to_pool, walk_packed
 from vecdb.kernels.rank import encode_query, offer_row, prepare_query, write_hits
 from vecdb.kernels.search import rank_pool
+from vecdb.kernels.signs import make_tables
 from vecdb.kernels.traverse import (
     AHEAD,
     clear_visited,
@@ -56,17 +59,8 @@ from vecdb.kernels.traverse import (
 AHEAD_GIVEN = 8
 """Rows of a scan asked for ahead: they are known beforehand, so more fetches can be in flight than in a walk."""
 
-WIDEN_UNIT = 64
-"""`widen` counts rows per 64 admitted rows that the filter does not keep."""
-
 CHANCE = 2.0
 """Standard deviations by which the count of kept rows in a pool may fall short by chance."""
-
-FAR_RATIO = 4
-"""The query lies far from kept rows where their share around it is this many times less than in the whole segment."""
-
-FAR_EXPECTED = 8
-"""Kept rows that should have been met before that is believed: by chance, 1 of 8 or fewer are once in 300 times."""
 
 
 @device
@@ -202,28 +196,42 @@ def find_kept(
     growth: int,
     share: int,
     far: int,
+    rerank: int,
     kept: int,
     slots: int,
     first_slot: int,
 ) -> tuple[int, int, int, int]:
     """Fill the pool with kept rows; returns (how many, rows followed, rows scored, how it went)."""
-    followed, total = 0, 0
+    followed, total, hops = 0, 0, 0
     found, short = 0, True
     size, capacity, is_far = 0, 0, 0
+    packed, scale, offset = load_i64(plan + PACKED), 0.0, 0.0
+    if packed:
+        scale, offset = make_tables(plan, scratch)
     for step in range(widen, widen + 2 * WIDEN_UNIT, WIDEN_UNIT):
         wider = min(step, WIDEN_UNIT)
-        size, seen, capacity, is_far = walk(plan, scratch, entry, ef, wider, widest, share, kept, slots, first_slot)
-        clear_visited(scratch, seen)
-        followed, total = followed + size, total + seen
+        if packed:
+            size, found, hops, capacity, is_far = walk_packed(
+                plan, scratch, entry, ef, wider, widest, rerank, 0, -1, kept, slots, first_slot, share, scale, offset
+            )
+            seen = size
+        else:
+            size, seen, capacity, is_far = walk(plan, scratch, entry, ef, wider, widest, share, kept, slots, first_slot)
+            clear_visited(scratch, seen)
+            hops = size
+        followed, total = followed + hops, total + seen
         if is_far:
             break
-        found = keep_kept(plan, scratch, size, kept, slots, first_slot)
+        if not packed:
+            found = keep_kept(plan, scratch, size, kept, slots, first_slot)
         short = is_short(limit, ef, size, found, growth)
         if not short or wider == WIDEN_UNIT or capacity >= widest:
             break
     if is_far and far > 0:
         found, seen = walk_among_kept(plan, scratch, entry, far, share, kept, slots, first_slot)
         return found, followed + found, total + seen, TOO_LITTLE if found < limit else AMONG_KEPT
+    if packed:
+        found = results_to_pool(scratch, rerank)
     return found, followed, total, TOO_LITTLE if short and (is_far or capacity >= widest) else ENOUGH
 
 
@@ -274,7 +282,7 @@ def search_kept(
         encode_query(plan, query, norm, codes)
         entry = descend(plan, codes)
         found, followed, total, missed = find_kept(
-            plan, scratch, entry, limit, ef, widen, widest, growth, share, far, kept, kept_slots, first_slot
+            plan, scratch, entry, limit, ef, widen, widest, growth, share, far, rerank, kept, kept_slots, first_slot
         )
         ranked = rank_pool(plan, scratch, found, limit, rerank, 0, -1)
         place = 4 * limit * index

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 
 from vecdb.kernels.intrinsics import I8, I64, load_as, load_i64, lowest_bit, pointer, spread, store_i64
 from vecdb.kernels.jit import device, intrinsic
@@ -27,26 +27,33 @@ NO_KEY = 0x7FFFFFFFFFFFFFFF
 LEAST_KEY = -1
 
 
-def _insert(typingctx: Any, keys: Any, count: Any, key: Any) -> Any:
+def _insert_step(typingctx: Any, keys: Any, key: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = ir.VectorType(I64, KEYS)
-        given = spread(builder, args[2], kind)
-        steps = builder.lshr(args[1], I64(3))
-        with cgutils.for_range(builder, steps) as loop:  # from the end: each step reads what lies before it
-            step = builder.sub(builder.sub(steps, I64(1)), loop.index)
-            place = builder.add(args[0], builder.shl(step, I64(6)))
-            here = load_as(builder, place, kind)
-            before = load_as(builder, builder.sub(place, I64(8)), kind)
-            least = builder.select(builder.icmp_signed("<", here, given), here, given)
-            new = builder.select(builder.icmp_signed(">", before, least), before, least)
-            builder.store(new, pointer(builder, place, kind), align=1)
+        given = spread(builder, args[1], kind)
+        here = load_as(builder, args[0], kind)
+        before = load_as(builder, builder.sub(args[0], I64(8)), kind)
+        least = builder.select(builder.icmp_signed("<", here, given), here, given)
+        new = builder.select(builder.icmp_signed(">", before, least), before, least)
+        builder.store(new, pointer(builder, args[0], kind), align=1)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64), generate
+    return types.void(types.int64, types.int64), generate
 
 
-insert_sorted: Callable[[int, int, int], None] = intrinsic(_insert)
-"""Insert a key into the `count` sorted keys at an address; the last one drops out."""
+insert_step: Callable[[int, int], None] = intrinsic(_insert_step)
+"""What an insertion does to 8 of the keys."""
+
+
+@device
+def insert_sorted(keys: int, count: int, key: int) -> None:
+    """Insert a key into the `count` sorted keys, the last one dropping out: from the end, up to where it belongs."""
+    place = keys + 8 * count
+    while place > keys:
+        place -= 8 * KEYS
+        insert_step(place, key)
+        if load_i64(place - 8) < key:
+            break
 
 
 def _even_keys(typingctx: Any, keys: Any) -> Any:

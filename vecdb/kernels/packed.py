@@ -15,8 +15,9 @@ from __future__ import annotations
 import numpy as np
 
 from vecdb.kernels.distance import code_distance
-from vecdb.kernels.intrinsics import load_i32, load_i64, load_u8, lowest_bit, move_bytes, store_i32, store_i64, store_u8
+from vecdb.kernels.intrinsics import load_i32, load_i64, lowest_bit, move_bytes, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.kept import is_kept
 from vecdb.kernels.keys import NO_KEY, clear_keys, even_keys, insert_sorted, take_even
 from vecdb.kernels.layout import (
     BEST,
@@ -39,6 +40,7 @@ from vecdb.kernels.layout import (
     ROWS,
     SEEN,
     SEEN_COUNT,
+    SHARE_UNIT,
     SIGN_BLOCK,
     TABLES,
     VISITED,
@@ -46,13 +48,25 @@ from vecdb.kernels.layout import (
 from vecdb.kernels.rank import encode_query, prepare_query, write_hits
 from vecdb.kernels.search import rank_pool
 from vecdb.kernels.signs import estimate_neighbours, make_tables
-from vecdb.kernels.traverse import clear_visited, column_row, descend, fetch_row, is_excluded, set_bit
+from vecdb.kernels.traverse import (
+    clear_bit,
+    clear_visited,
+    column_row,
+    descend,
+    fetch_row,
+    is_excluded,
+    set_bit,
+    test_bit,
+)
 
+WIDEN_UNIT = 64
+"""`widen` counts rows per 64 expanded rows that are no answers."""
 
-@device
-def round_up(count: int) -> int:
-    """The next multiple of the keys of one step."""
-    return (count + 7) & ~7
+FAR_RATIO = 4
+"""The query lies far from kept rows where their share around it is this many times less than in the whole segment."""
+
+FAR_EXPECTED = 8
+"""Kept rows that should have been met before that is believed: by chance, 1 of 8 or fewer are once in 300 times."""
 
 
 @device
@@ -73,22 +87,36 @@ def take_row(plan: int, pool: int, ef: int, expand: int) -> int:
 
 
 @device
-def offer_result(plan: int, scratch: int, row: int, keep: int, dead: int, skip_row: int) -> int:
-    """Compare a row by its codes and keep it if it is among the best; returns the distance."""
+def is_out(plan: int, row: int, dead: int, skip_row: int, kept: int, slots: int, first_slot: int) -> int:
+    """1 for rows that are no answer: those a filter does not keep, or, without one, tombstones and `skip_row`."""
+    if kept:
+        return 1 - is_kept(plan, row, kept, slots, first_slot)
+    return is_excluded(row, dead, skip_row)
+
+
+@device
+def compare(plan: int, scratch: int, row: int) -> int:
+    """Distance of a row to the query by their codes."""
+    return code_distance(column_row(plan + PACKED, row), load_i64(scratch + QUERY_CODES), load_i64(plan + PADDED))
+
+
+@device
+def offer_result(scratch: int, distance: int, row: int, keep: int) -> None:
+    """Keep a row if it is among the best."""
     results = load_i64(scratch + RESULTS) + GUARD
-    distance = code_distance(column_row(plan + PACKED, row), load_i64(scratch + QUERY_CODES), load_i64(plan + PADDED))
     key = distance << 32 | row << 1
-    if key < load_i64(results + 8 * (keep - 1)) and not is_excluded(row, dead, skip_row):
+    if key < load_i64(results + 8 * (keep - 1)):
         insert_sorted(results, keep, key)
-    return distance
 
 
 @device
 def offer_neighbours(
     plan: int, scratch: int, row: int, distance: int, ef: int, count: int, step: float, offset: float
 ) -> int:
-    """Put the neighbours of a row that are estimated to belong there into the pool; returns the new count of rows
-    seen.
+    """Put the neighbours of a row that are estimated to belong there into the pool; returns the new count of rows seen.
+
+    What drops out of the pool may come back with another estimate: those made from near rows are better. It is then
+    counted twice, so the list of seen rows may come to its end; `clear_visited` does not need it then.
     """
     padded, degree, rows = load_i64(plan + PADDED), load_i64(plan + DEGREE), load_i64(plan + ROWS)
     pool, visited, seen = load_i64(scratch + POOL) + GUARD, load_i64(scratch + VISITED), load_i64(scratch + SEEN)
@@ -114,75 +142,123 @@ def offer_neighbours(
             neighbour = load_i32(links + 4 * place)
             if neighbour < 0 or neighbour >= rows:
                 continue
-            at = visited + (neighbour >> 3)
-            byte, bit = load_u8(at), 1 << (neighbour & 7)
-            if byte & bit == 0:
-                store_u8(at, byte | bit)
-                store_i32(seen + 4 * count, neighbour)
+            key, last = load_i32(estimates + 4 * place) << 32 | neighbour << 1, load_i64(pool + 8 * (ef - 1))
+            if key < last and not test_bit(visited, neighbour):
+                set_bit(visited, neighbour)
+                if count < rows:
+                    store_i32(seen + 4 * count, neighbour)
                 count += 1
-                insert_sorted(pool, ef, load_i32(estimates + 4 * place) << 32 | neighbour << 1)
+                insert_sorted(pool, ef, key)
+                if last & 1 == 0:
+                    clear_bit(visited, (last & ROW_BITS) >> 1)
         links += 4 * SIGN_BLOCK
     return count
 
 
 @device
-def compare_rest(plan: int, scratch: int, ef: int, keep: int, dead: int, skip_row: int) -> int:
-    """Compare what the pool still holds by its codes; returns how many rows that were."""
+def compare_rest(
+    plan: int, scratch: int, size: int, keep: int, dead: int, skip_row: int, kept: int, slots: int, first_slot: int
+) -> tuple[int, int]:
+    """Compare what the pool still holds by its codes; returns how many rows that were, and how many are answers."""
     pool, rest = load_i64(scratch + POOL) + GUARD, load_i64(scratch + SEEN)
     padded = load_i64(plan + PADDED)
-    count = 0
-    for start in range(0, ef, 8):
+    count, found = 0, 0
+    for start in range(0, size, 8):
         bits = even_keys(pool + 8 * start)
         while bits:
             row = (load_i64(pool + 8 * (start + lowest_bit(bits))) & ROW_BITS) >> 1
             bits &= bits - 1
-            fetch_row(column_row(plan + PACKED, row), padded)
-            store_i32(rest + 4 * count, row)
             count += 1
-    for position in range(count):
-        offer_result(plan, scratch, load_i32(rest + 4 * position), keep, dead, skip_row)
-    return count
+            if not is_out(plan, row, dead, skip_row, kept, slots, first_slot):
+                fetch_row(column_row(plan + PACKED, row), padded)
+                store_i32(rest + 4 * found, row)
+                found += 1
+    for position in range(found):
+        row = load_i32(rest + 4 * position)
+        offer_result(scratch, compare(plan, scratch, row), row, keep)
+    return count, found
+
+
+@device
+def begin_walk(plan: int, scratch: int, entry: int, size: int, keep: int, skip_row: int) -> int:
+    """Empty the lists and put the entry into the pool; returns the number of rows seen."""
+    pool, seen, visited = load_i64(scratch + POOL) + GUARD, load_i64(scratch + SEEN), load_i64(scratch + VISITED)
+    clear_keys(pool, size)
+    clear_keys(load_i64(scratch + RESULTS) + GUARD, keep)
+    store_i64(pool, entry << 1)
+    store_i32(seen, entry)
+    set_bit(visited, entry)
+    if skip_row < 0:
+        return 1
+    store_i32(seen + 4, skip_row)
+    set_bit(visited, skip_row)
+    return 2
+
+
+@device
+def widen_pool(scratch: int, size: int, wanted: int) -> int:
+    """Room for `wanted` rows, and for `size` at least; returns how much there is."""
+    pool = load_i64(scratch + POOL) + GUARD
+    while size < wanted:
+        for place in range(size, size + 8):
+            store_i64(pool + 8 * place, NO_KEY)
+        size += 8
+    return size
 
 
 @device
 def walk_packed(
-    plan: int, scratch: int, entry: int, ef: int, keep: int, dead: int, skip_row: int, step: float, offset: float
-) -> int:
-    """Best-first search from `entry`; the best `keep` rows by code distance go to RESULTS. Returns rows compared.
+    plan: int,
+    scratch: int,
+    entry: int,
+    ef: int,
+    widen: int,
+    widest: int,
+    keep: int,
+    dead: int,
+    skip_row: int,
+    kept: int,
+    slots: int,
+    first_slot: int,
+    share: int,
+    step: float,
+    offset: float,
+) -> tuple[int, int, int, int, int]:
+    """Best-first search from `entry`; the best `keep` answers by code distance go to RESULTS.
 
-    A tombstone that is expanded makes room for another row, up to POOL_MAX; `skip_row` is not even walked through.
+    Every WIDEN_UNIT expanded rows that are no answers (see `is_out`) let `widen` more be
+    expanded, in a pool of up to `widest`;
+    `skip_row` is not even walked through. Returns (rows compared, answers among them, rows expanded, room, is far), the
+    last being 1 where it ended early for want of kept rows, as `filtered.walk` does.
     """
-    pool, seen = load_i64(scratch + POOL) + GUARD, load_i64(scratch + SEEN)
-    widest = load_i64(scratch + POOL_MAX) & ~7
-    clear_keys(pool, widest)
-    clear_keys(load_i64(scratch + RESULTS) + GUARD, keep)
-    store_i64(pool, entry << 1)
-    store_i32(seen, entry)
-    set_bit(load_i64(scratch + VISITED), entry)
-    count, hops, wanted = 1, 0, ef
-    if skip_row >= 0:
-        store_i32(seen + 4, skip_row)
-        set_bit(load_i64(scratch + VISITED), skip_row)
-        count = 2
-    size = round_up(ef)
+    pool = load_i64(scratch + POOL) + GUARD
+    size = widen_pool(scratch, 0, ef)
+    count = begin_walk(plan, scratch, entry, size, keep, skip_row)
+    hops, found, wanted, is_far = 0, 0, ef, 0
     row, second, third = take_row(plan, pool, size, 1), -1, -1
     while row >= 0:
-        expand = expanded_of(wanted)
         if second < 0:
-            second = take_row(plan, pool, size, expand)
+            second = take_row(plan, pool, size, expanded_of(wanted))
         if second >= 0:
-            third = take_row(plan, pool, size, expand)
+            third = take_row(plan, pool, size, expanded_of(wanted))
         hops += 1
-        distance = offer_result(plan, scratch, row, keep, dead, skip_row)
+        distance = compare(plan, scratch, row)
+        if is_out(plan, row, dead, skip_row, kept, slots, first_slot):
+            wanted = min(ef + 4 * (hops - found) * widen // (3 * WIDEN_UNIT), widest)
+            size = widen_pool(scratch, size, wanted)
+        else:
+            found += 1
+            offer_result(scratch, distance, row, keep)
         count = offer_neighbours(plan, scratch, row, distance, size, count, step, offset)
-        if is_excluded(row, dead, skip_row):
-            wanted = min(wanted + 1, widest)
-            size = min(round_up(wanted), widest)
+        if (hops - found) * share >= FAR_EXPECTED * SHARE_UNIT and found * SHARE_UNIT * FAR_RATIO < share * hops:
+            is_far = 1
+            break
         row, second, third = second, third, -1
         if row < 0:
             row = take_row(plan, pool, size, expanded_of(wanted))
     clear_visited(scratch, count)
-    return hops + compare_rest(plan, scratch, size, keep, dead, skip_row)
+    rest, more = compare_rest(plan, scratch, size, keep, dead, skip_row, kept, slots, first_slot)
+    return hops + rest, found + more, hops, wanted, is_far
 
 
 @device
@@ -224,7 +300,11 @@ def search_packed(
             norm = prepare_query(plan, queries + 4 * dim * index, query)
             encode_query(plan, query, norm, codes)
             step, offset = make_tables(plan, scratch)
-            scored += walk_packed(plan, scratch, descend(plan, codes), ef, rerank, dead, skip_row, step, offset)
+            entry, widest = descend(plan, codes), load_i64(scratch + POOL_MAX)
+            compared, _, _, _, _ = walk_packed(
+                plan, scratch, entry, ef, WIDEN_UNIT, widest, rerank, dead, skip_row, 0, 0, -1, 0, step, offset
+            )
+            scored += compared
             size = results_to_pool(scratch, rerank)
             kept = rank_pool(plan, scratch, size, limit, rerank, dead, skip_row)
             place = 4 * limit * index

@@ -42,10 +42,10 @@ from vecdb.kernels.layout import GROUP, GROUP_BYTES, PADDED, QUERY_CODES, ROTATE
 from vecdb.kernels.native import SHUFFLE_VARIABLE
 from vecdb.kernels.rotation import rotate
 
-SUM_MAX = 65_535
-STEPS_MAX = 255
+GREATEST_SUM = 65_535
+MOST_STEPS = 255
 
-ESTIMATE_MAX = 2_147_483_392.0
+GREATEST_ESTIMATE = 2_147_483_392.0
 """The largest float32 below 2^31."""
 
 LANES = 16
@@ -142,7 +142,7 @@ def _estimate(
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         codes, tables, size, added, weights, bound, out, base, step, offset = args
         floats, ints = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
-        zero, top = ir.Constant(floats, [0.0] * LANES), ir.Constant(floats, [ESTIMATE_MAX] * LANES)
+        zero, top = ir.Constant(floats, [0.0] * LANES), ir.Constant(floats, [GREATEST_ESTIMATE] * LANES)
         limit = spread(builder, builder.trunc(bound, I32), ints)
         below = I64(0)
         for part, total in enumerate(_sums(builder, codes, tables, size)):
@@ -229,7 +229,7 @@ def make_tables(plan: int, scratch: int) -> tuple[float, float]:
         size = span(values + 4 * GROUP * group)
         total += size
         largest = max(largest, size)
-    factor = np.float32(float(min(STEPS_MAX, SUM_MAX // groups)) / float(largest))
+    factor = np.float32(float(min(MOST_STEPS, GREATEST_SUM // groups)) / float(largest))
     for group in range(groups):
         fill_table(values + 4 * GROUP * group, tables + GROUP_BYTES * group, factor)
     return 2.0 / np.float64(factor), -float(total)

@@ -90,6 +90,13 @@ def set_bit(bits: int, row: int) -> None:
 
 
 @device
+def clear_bit(bits: int, row: int) -> None:
+    """Clear bit `row` of a bitset."""
+    place = bits + (row >> 3)
+    store_u8(place, load_u8(place) & ~(1 << (row & 7)))
+
+
+@device
 def is_excluded(row: int, dead: int, skip_row: int) -> int:
     """1 for tombstones (bit set in the bitset at `dead`, 0 for none) and for `skip_row`."""
     if row == skip_row:

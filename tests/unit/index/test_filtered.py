@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from tests import oracle
-from tests.unit.index.test_search import ROWS, as_bits, make_segment, random_rows
+from tests.unit.index.test_search import ROWS, as_bits, layout, make_segment, random_rows
 from vecdb.index import scratch
 from vecdb.index.filtered import Kept, Reach, scan_rows, search_kept
 from vecdb.index.search import BatchHits
@@ -18,6 +18,7 @@ from vecdb.index.segment import Segment
 from vecdb.kernels.column import aligned_zeros
 from vecdb.types import Metric
 
+__all__ = ["layout"]  # the fixture by which every test runs on both layouts
 METRICS: list[Metric] = ["cosine", "dot", "l2"]
 SHARES = [1.0, 0.5, 0.1, 0.02]
 FENCE = 4096

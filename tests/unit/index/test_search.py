@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests import oracle
 from vecdb.index.build import build_graph, row_levels
 from vecdb.index.calibrate import mean_recall, measure_curve
+from vecdb.index.packing import with_packed_rows
 from vecdb.index.quantize import Quantizer, encode_rows, fit_quantizer, inverse_norms, padded_dim, saturated_share
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.index.search import (
@@ -29,13 +31,26 @@ METRICS: list[Metric] = ["cosine", "dot", "l2"]
 ROWS = 1500
 
 
+LAYOUT = {"packed": False}
+
+
+@pytest.fixture(params=["compact", "packed"], autouse=True)
+def layout(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test runs on segments of both layouts."""
+    LAYOUT["packed"] = request.param == "packed"
+    yield
+    LAYOUT["packed"] = False
+
+
 def make_segment(vectors: npt.NDArray[Any], metric: Metric, slots: npt.NDArray[np.uint32] | None = None) -> Segment:
-    """A built segment over the rows."""
+    """A built segment over the rows, in the layout that is being tested."""
+    m = 16 if LAYOUT["packed"] else 8
     quantizer = fit_quantizer(vectors, metric)
     codes = encode_rows(quantizer, vectors)
-    levels = row_levels(np.arange(len(vectors), dtype=np.uint32), 8)
-    graph = build_graph(codes, levels, m=8, ef_construction=80, augmented=quantizer.augmented)
-    return segment_from_arrays(vectors, graph, metric, slots=slots, quantizer=quantizer, codes=codes)
+    levels = row_levels(np.arange(len(vectors), dtype=np.uint32), m)
+    graph = build_graph(codes, levels, m=m, ef_construction=80, augmented=quantizer.augmented)
+    segment = segment_from_arrays(vectors, graph, metric, slots=slots, quantizer=quantizer, codes=codes)
+    return with_packed_rows(segment, codes, graph.links) if LAYOUT["packed"] else segment
 
 
 def random_rows(rng: np.random.Generator, rows: int = ROWS, dim: int = 40) -> npt.NDArray[np.float32]:
@@ -168,14 +183,16 @@ def test_chunked_unaligned_columns_answer_like_flat_ones(offset: int, rng: np.ra
     vectors = random_rows(rng)
     flat = make_segment(vectors, "cosine")
     graph_arrays = {name: _owned(getattr(flat, name)) for name in ("codes", "links", "slots", "inverse_norms")}
+    packed = None if flat.packed is None else chunked(_owned(flat.packed), 8, offset)
     split = Segment(
         rows=flat.rows, dim=flat.dim, metric=flat.metric, dtype=flat.dtype, quantizer=flat.quantizer,
         vectors=chunked(vectors, 64, offset),
         inverse_norms=chunked(graph_arrays["inverse_norms"], 128, offset),
-        codes=chunked(graph_arrays["codes"], 32, offset),
-        links=chunked(graph_arrays["links"], 16, offset),
+        codes=packed or chunked(graph_arrays["codes"], 32, offset),
+        links=packed.shifted(flat.quantizer.padded) if packed else chunked(graph_arrays["links"], 16, offset),
         upper_rows=flat.upper_rows, upper_down=flat.upper_down, upper_links=flat.upper_links,
         level_starts=flat.level_starts, entry=flat.entry, slots=chunked(graph_arrays["slots"], 256, offset),
+        packed=packed,
     )  # fmt: skip
     queries = random_rows(rng, 20)
     for left, right in zip(

@@ -15,7 +15,7 @@ from tests.unit.kernels.test_graph_kernels import METRICS, as_lists, query_codes
 from vecdb.index.build import build_graph, row_levels
 from vecdb.index.graph import Graph
 from vecdb.index.hashing import rotation_masks
-from vecdb.index.packing import pack_rows, packed_blocks
+from vecdb.index.packing import pack_rows, packed_blocks, with_packed_rows
 from vecdb.index.quantize import encode_rows, fit_quantizer
 from vecdb.index.scratch import ranked_rows, thread_scratch
 from vecdb.index.search import search_segment
@@ -42,8 +42,7 @@ def packed_segment(
     codes = encode_rows(quantizer, vectors)
     graph = build_graph(codes, row_levels(slots, m), m=m, ef_construction=40, augmented=quantizer.augmented)
     segment = segment_from_arrays(vectors, graph, metric, slots=slots, quantizer=quantizer, codes=codes)
-    column = Column.from_array(pack_rows(codes, graph.links, 0, ROWS))
-    return replace(segment, packed=column, codes=column, links=column.shifted(quantizer.padded)), graph, codes
+    return with_packed_rows(segment, codes, graph.links), graph, codes
 
 
 def parts(packed: npt.NDArray[np.uint8], padded: int, degree: int) -> tuple[npt.NDArray[Any], ...]:
@@ -185,7 +184,7 @@ def test_a_packed_search_equals_its_twin_hit_for_hit(metric: Metric, rng: np.ran
         start = graph.entry if upper is None else oracle.descend(upper, to_codes)
 
         def guess(row: int, base: list[int] = to_codes) -> list[int]:
-            return estimates_of(estimate, segment, row, float(base[row])).tolist()[: len(links[row])]
+            return [int(value) for value in estimates_of(estimate, segment, row, float(base[row]))[: len(links[row])]]
 
         for gone, bits in (([], None), (np.flatnonzero(excluded).tolist(), dead)):
             want = oracle.search_packed(links, guess, start, to_codes, to_rows, slots, 5, 12, ranked_rows(5), gone)
