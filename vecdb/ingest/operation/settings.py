@@ -38,6 +38,8 @@ PREFIX: Final = "VECDB_INGEST_"
 FILE_VARIABLE: Final = "VECDB_INGEST_CONFIG"
 API_KEY_VARIABLE: Final = "VECDB_API_KEY"
 REQUIRED: Final = ("sources", "to", "collection")
+SECRET_OPTIONS: Final = frozenset({"key", "api_key", "token", "password", "secret"})
+"""What users may take for options of a model, and would see in logs and process lists."""
 
 
 def setting(default: Any, kind: Kind, meaning: str, group: str = "") -> Any:
@@ -282,6 +284,12 @@ def _check(given: IngestSettings) -> None:
         )
     if (given.tls_cert is None) != (given.tls_key is None):
         raise InvalidConfigError("tls_cert and tls_key belong together: one is given without the other")
+    secret = next((name for name in given.model_option if name in SECRET_OPTIONS), None)
+    if secret is not None:
+        raise InvalidConfigError(
+            f"model_option has {secret}; keys are not given here, where others may read them: put it into OPENAI_API_KEY "
+            "or another variable, and name that one with --model-option key_env=NAME"
+        )
     address = None if given.metrics_listen is None else parse_address(given.metrics_listen, "metrics_listen")
     if address is not None and not address.is_local and not given.insecure:
         raise InvalidConfigError(
