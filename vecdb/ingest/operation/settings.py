@@ -287,8 +287,8 @@ def _check(given: IngestSettings) -> None:
     secret = next((name for name in given.model_option if name in SECRET_OPTIONS), None)
     if secret is not None:
         raise InvalidConfigError(
-            f"model_option has {secret}; keys are not given here, where others may read them: put it into OPENAI_API_KEY "
-            "or another variable, and name that one with --model-option key_env=NAME"
+            f"model_option has {secret}; keys are not given here, where others may read them: put it into "
+            "OPENAI_API_KEY or another variable, which --model-option key_env=NAME names"
         )
     address = None if given.metrics_listen is None else parse_address(given.metrics_listen, "metrics_listen")
     if address is not None and not address.is_local and not given.insecure:
