@@ -132,6 +132,6 @@ def test_the_key_of_a_server_comes_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [{"api_key_env": "NO_SUCH_VARIABLE"}, {"api_key_file": "/no/such/file"}])
-def test_a_key_that_is_not_where_it_was_said_to_be_is_an_error(given: dict[str, str]) -> None:
+def test_a_key_that_is_not_where_it_was_said_to_be_is_an_error(given: dict[str, Any]) -> None:
     with pytest.raises(VecDBError, match=next(iter(given))):
         _ = IngestSettings(**GIVEN, **given).connection
