@@ -7,8 +7,8 @@
 
     db = vecdb.connect("localhost:50051")    # the same, answered by `vecdb serve`
 
-Layers, top to bottom: `cli` > `server` | `client` > `engine` > `index` | `storage` > `kernels` > `wire` > `filters` >
-`checks` > `config` > `types`, `errors`.
+Layers, top to bottom: `cli` > `ingest` > `server` | `client` > `engine` > `index` | `storage` > `kernels` > `wire` >
+`checks` > `filters` > `types` > `fingerprint` > `config` | `errors`.
 Promises: importing this package loads neither numba, lmdb nor grpc; they come with the first `open`, the first search
 and the first `connect`.
 """
@@ -23,6 +23,7 @@ from vecdb.config import CLIENT_TIMEOUT_S as _TIMEOUT_S
 from vecdb.config import EngineConfig
 from vecdb.errors import VecDBError
 from vecdb.filters import F, Filter
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import (
     Aggregate,
     BatchResult,
@@ -67,6 +68,7 @@ __all__ = [
     "Filter",
     "Hit",
     "IndexInfo",
+    "ModelFingerprint",
     "Page",
     "RecallReport",
     "Record",

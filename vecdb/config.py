@@ -442,6 +442,9 @@ CLIENT_KEEPALIVE_S: Final = 30.0
 REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
 """Room left in a message for what is neither vectors, metadata nor ids."""
 
+MODEL_NAME_CHARS_MAX: Final = 512
+"""Longest provider, name, revision, prompt or location of an embedding model."""
+
 INGEST_PART_BYTES: Final = 4 * 1024 * 1024
 """Size of the batches that a bulk load is cut into: large enough for few commits, small enough to overlap with them."""
 

@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.fingerprint import ModelFingerprint
+
 RecordId: TypeAlias = str | int | uuid.UUID
 """A record's key: returned as the type it was given in."""
 
@@ -39,6 +41,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 VectorLike: TypeAlias = npt.ArrayLike
 """One vector (dim,) or a batch (n, dim); float32 C-contiguous arrays are taken without a copy."""
 
+Models: TypeAlias = ModelFingerprint | Mapping[str, ModelFingerprint]
+"""The model of the vectors of a call; by field, where it has vectors of several."""
+
 DEFAULT_FIELD = "default"
 """Name of the single unnamed field of a collection."""
 
@@ -47,7 +52,8 @@ DEFAULT_FIELD = "default"
 class Field:
     """A named vector of a collection.
 
-    `m` and `ef_construction` are HNSW's M and efConstruction; `dtype` is what is stored, the truth for scores.
+    `m` and `ef_construction` are HNSW's M and efConstruction; `dtype` is what is stored, the truth for scores. `model`
+    is the embedding model whose vectors these are: writes and queries that name another one are refused.
     """
 
     dim: int
@@ -56,6 +62,7 @@ class Field:
     m: int = 16
     ef_construction: int = 200
     builder: Builder = "vecdb"
+    model: ModelFingerprint | None = None
 
 
 @dataclass(frozen=True, slots=True)
