@@ -30,6 +30,7 @@ from vecdb.ingest.chunkers.config import (
 )
 from vecdb.ingest.operation import config as limits
 from vecdb.ingest.operation.places import Destination, Pipeline, absolute_source, read_destination, state_root
+from vecdb.ingest.pipeline import config as work
 from vecdb.ingest.sources.options import FORMATS
 from vecdb.server.values import Kind, choice, count, number_of_bytes, seconds, text, yes_or_no
 from vecdb.types import TLSConfig
@@ -152,24 +153,24 @@ class IngestSettings:
     dataset: str | None = setting(None, text(), "Data set of an HDF5 file.", SOURCES)
 
     state: str | None = setting(None, text(), "Directory of the journals and the cache of embeddings.", WORK)
-    readers: int = setting(limits.READERS_DEFAULT, count(1, limits.WORKERS_MAX), "Threads that read.", WORK)
+    readers: int = setting(work.READERS_DEFAULT, count(1, limits.WORKERS_MAX), "Threads that read.", WORK)
     embedders: int | None = setting(
         None, count(1, limits.WORKERS_MAX), "Calls of the model at once; default: as many as suit it.", WORK
     )
     queue_bytes: int = setting(
-        limits.QUEUE_BYTES_DEFAULT,
+        work.QUEUE_BYTES_DEFAULT,
         number_of_bytes(limits.QUEUE_BYTES_MIN, limits.QUEUE_BYTES_MAX),
         "Bytes that wait between the stages, for example 64MiB.",
         WORK,
     )
     cache_bytes: int = setting(
-        limits.CACHE_BYTES_DEFAULT,
+        work.CACHE_BYTES_DEFAULT,
         number_of_bytes(limits.CACHE_BYTES_MIN, limits.CACHE_BYTES_MAX),
         "Bytes of embeddings kept; the oldest go.",
         WORK,
     )
     retry_for_s: float = setting(
-        limits.RETRY_FOR_S, seconds(), "How long a provider or server that fails is asked again.", WORK
+        work.RETRY_FOR_S, seconds(), "How long a provider or server that fails is asked again.", WORK
     )
     reread: bool = setting(False, yes_or_no(), "Read sources that look unchanged too.", WORK)
     interval_s: float = setting(limits.INTERVAL_S, seconds(0.05), "watch: how often to look at the sources.", WORK)

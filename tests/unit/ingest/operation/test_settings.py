@@ -115,7 +115,7 @@ def test_every_option_of_a_source_is_a_setting_unless_it_belongs_to_one_source_a
 
 def test_the_options_of_sources_reach_them(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n")
-    given = IngestSettings(**GIVEN | {"sources": [str(tmp_path)]}, text_field="body", include=["*.jsonl"])
+    given = IngestSettings(**GIVEN | {"sources": [str(tmp_path)]}, text_field="body", include=("*.jsonl",))
     source: Any = open_source(given.sources[0], given.read_options)
     assert (source.options.text_field, source.options.include) == ("body", ("*.jsonl",))
 
