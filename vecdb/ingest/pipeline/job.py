@@ -5,8 +5,9 @@ Concurrency: values; what they hold is used by the threads of one run.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from vecdb.ingest.chunkers.choosing import ItemChunker
@@ -47,7 +48,7 @@ class Job:
     field: str = ""
     journal: Path
     cache: Path
-    chunker: ItemChunker = field(default_factory=ItemChunker)
-    work: Work = field(default_factory=Work)
+    chunker: ItemChunker = dataclasses.field(default_factory=ItemChunker)
+    work: Work = dataclasses.field(default_factory=Work)
     reread: bool = False
     keep_vanished: bool = False
