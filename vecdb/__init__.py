@@ -15,6 +15,7 @@ and the first `connect`.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from vecdb import errors
@@ -44,6 +45,7 @@ from vecdb.types import (
 if TYPE_CHECKING:
     import os
 
+    from vecdb import ingest
     from vecdb.client.async_database import AsyncCollection, AsyncDatabase
     from vecdb.client.database import RemoteCollection, RemoteDatabase
     from vecdb.engine.collection import Collection
@@ -83,6 +85,7 @@ __all__ = [
     "connect",
     "connect_async",
     "errors",
+    "ingest",
     "open",
 ]
 
@@ -195,6 +198,8 @@ def _incomplete(
 
 
 def __getattr__(name: str) -> object:
+    if name == "ingest":
+        return importlib.import_module("vecdb.ingest")  # the whole of it comes with the first use
     if name == "Database":
         from vecdb.engine.database import Database  # noqa: PLC0415 - see open
 

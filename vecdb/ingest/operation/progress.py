@@ -75,7 +75,7 @@ def finished(counts: Counts) -> int:
 
 
 class Progress:
-    """Watches one run; an Observer."""
+    """Watches one run, or one after the other; an Observer."""
 
     def __init__(
         self, total: Callable[[], int | None] = lambda: None, clock: Callable[[], float] = time.monotonic
@@ -125,6 +125,11 @@ class Progress:
             )
 
     def _count(self, counts: Counts) -> None:
+        if counts.items < self._counts.items:  # the next round of a watch
+            self._started = self._clock()
+            self._samples.clear()
+            self._samples.append((self._started, 0, 0))
+            self._counts = Counts()
         if counts.stored > self._counts.stored and not self._trouble.startswith("stopping"):
             self._trouble = ""  # it goes on
         self._counts = counts

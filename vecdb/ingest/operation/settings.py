@@ -14,7 +14,7 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -223,8 +223,21 @@ def settings() -> dict[str, Field[Any]]:
     return {entry.name: entry for entry in fields(IngestSettings)}
 
 
-def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> IngestSettings:
-    """Put settings together. `flags` holds only what was given; `file` defaults to VECDB_INGEST_CONFIG."""
+def flag_of(name: str) -> str:
+    """How a setting is spelled on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def load_settings(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: Path | None = None,
+    spell: Callable[[str], str] = flag_of,
+) -> IngestSettings:
+    """Put settings together. `flags` holds only what was given; `file` defaults to VECDB_INGEST_CONFIG.
+
+    `spell` says what the caller calls a setting, for messages.
+    """
     named = file or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
     values: dict[str, Any] = {}
     if named is not None:
@@ -235,7 +248,7 @@ def load_settings(flags: Mapping[str, Any], environment: Mapping[str, str], file
             name = variable.removeprefix(PREFIX).lower()
             values[name] = checked(name, value, variable)
     for name, value in flags.items():
-        values[name] = checked(name, value, f"--{name.replace('_', '-')}")
+        values[name] = checked(name, value, spell(name))
     for name in REQUIRED:
         if not values.get(name):
             raise InvalidConfigError(_missing(name))
