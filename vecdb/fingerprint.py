@@ -1,7 +1,8 @@
 """Says which model made a vector, and refuses to mix the vectors of two.
 
-A field of a collection may store the fingerprint of its model (`types.Field.model`); the engine compares it with the one
-that a write or a query names, and whoever has a model at hand by `require_same_model`. Caches key what they keep by `ModelFingerprint.digest`.
+A field of a collection may store the fingerprint of its model (`types.Field.model`); the engine compares it with the
+one that a write or a query names, and whoever has a model at hand by `require_same_model`. Caches key what they keep
+by `ModelFingerprint.digest`.
 Promises: two fingerprints are equal exactly when their vectors may be compared; `location`, where the model was found,
 is no part of that. What `to_dict` gives, `from_dict` takes back, and it holds no secret.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, get_args
 
+from vecdb.checks.models import check_declared_model
 from vecdb.config import (
     DIM_MAX,
     EF_CONSTRUCTION_MAX,
@@ -42,7 +43,9 @@ def check_name(kind: str, name: object) -> str:
 def declared_fields(fields: Mapping[str, Field] | None, single: Field | None) -> dict[str, Field]:
     """Combine the two ways to declare: `fields={...}` or the arguments of one unnamed field."""
     if fields is not None and single is not None:
-        raise InvalidRequestError("give either dim= for one unnamed field or fields={name: Field(...)}, not both")
+        raise InvalidRequestError(
+            "give either dim= or model= for one unnamed field or fields={name: Field(...)}, not both"
+        )
     if single is not None:
         return {DEFAULT_FIELD: single}
     if fields is not None and not isinstance(fields, Mapping):
@@ -78,10 +81,11 @@ def check_declaration(name: str, fields: Mapping[str, Field]) -> None:
             collection=name,
         )
     for field_name, field in fields.items():
-        _check_field(field_name, field)
+        check_field(field_name, field)
 
 
-def _check_field(name: str, field: object) -> None:
+def check_field(name: str, field: object) -> None:
+    """Check the name and the declaration of a field."""
     check_name("field", name)
     if not isinstance(field, Field):
         raise InvalidRequestError(f"field {name!r} is {type(field).__name__}; declare it with vecdb.Field(dim=...)")
@@ -91,6 +95,7 @@ def _check_field(name: str, field: object) -> None:
     _check_choice(name, "metric", field.metric, METRICS)
     _check_choice(name, "dtype", field.dtype, DTYPES)
     _check_choice(name, "builder", field.builder, BUILDERS)
+    check_declared_model(name, field)
 
 
 def _check_range(field: str, option: str, value: object, low: int, high: int) -> None:

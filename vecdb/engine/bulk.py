@@ -14,6 +14,7 @@ from vecdb.engine.writing import RecordWrites
 if TYPE_CHECKING:
     from vecdb.engine.commit import RecordOperation
     from vecdb.engine.database import Database
+    from vecdb.engine.schema import CollectionSchema
     from vecdb.errors import VecDBError
     from vecdb.types import WriteResult
 
@@ -25,7 +26,12 @@ class BulkWrites(RecordWrites["RecordOperation"]):
         """CollectionNotFoundError names the collections that exist; ReadOnlyError where nothing can be written."""
         database.check_writable()
         self._database = database
-        self._schema = database.schema_of(name)
+        self._name, self._number = name, database.schema_of(name).number
+
+    @property
+    def _schema(self) -> CollectionSchema:
+        with self._database.reading() as view:
+            return view.collection(self._number, self._name).schema
 
     def _submit(self, operation: RecordOperation) -> RecordOperation:
         return operation

@@ -126,4 +126,5 @@ def _has_vector(commit: Commit, schema: CollectionSchema, name: str, slot: int) 
     if commit.txn.get(Table.TAIL, keys.tail_key(schema.number, number, slot)) is not None:
         return True
     view = commit.view.collections.get(schema.number)
-    return view is not None and bool(view.fields[number].vectors_of(np.array([slot], dtype=np.uint32))[0][0])
+    known = None if view is None else view.numbered(number)
+    return known is not None and bool(known.vectors_of(np.array([slot], dtype=np.uint32))[0][0])
