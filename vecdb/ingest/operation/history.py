@@ -150,3 +150,19 @@ def _nothing(wanted: Wanted) -> NotFoundError:
     return NotFoundError(
         f"nothing has been ingested yet as far as {str(root)!r} knows; --state names another directory"
     )
+
+
+def failure_to_dict(identity: PipelineIdentity, failure: Failure) -> dict[str, Any]:
+    """One failure, JSON-like, with the pipeline that it is of."""
+    return {
+        "to": identity.destination,
+        "collection": identity.collection,
+        "field": identity.field,
+        "id": failure.id,
+        "part": failure.part,
+        "position": failure.position,
+        "reason": failure.reason,
+        "message": failure.message,
+        "attempts": failure.attempts,
+        "time": failure.time,
+    }

@@ -19,7 +19,6 @@ from typing import Final
 from vecdb.checks.addresses import UNIX, Address, parse_address
 from vecdb.errors import InvalidConfigError
 from vecdb.ingest.operation.config import STATE_NAME_CHARS
-from vecdb.ingest.sources.spec import OPTIONS, SCHEME, STANDARD_INPUT
 
 PATH_SCHEMES: Final = frozenset({"file", "sqlite", "vecdb"})
 """Schemes behind which a path stands; what stands behind `vecdb:` may be an address instead."""
@@ -98,6 +97,8 @@ def state_root(given: str | None, environment: Mapping[str, str] = os.environ) -
 
 def absolute_source(spec: str) -> str:
     """The source with its path made absolute; what has no path stays as it is."""
+    from vecdb.ingest.sources.spec import OPTIONS, SCHEME, STANDARD_INPUT  # noqa: PLC0415 - brings all readers with it
+
     found = OPTIONS.search(spec)
     place, options = (spec, "") if found is None else (spec[: found.start()], spec[found.start() :])
     if not place or place == STANDARD_INPUT or "\0" in place:

@@ -17,11 +17,10 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from vecdb.checks.addresses import parse_address
+from vecdb.checks.addresses import Address, parse_address
 from vecdb.errors import InvalidConfigError
-from vecdb.ingest.chunkers.choosing import CHUNKERS
 from vecdb.ingest.chunkers.config import (
     CHUNK_TOKENS_DEFAULT,
     CHUNK_TOKENS_MAX,
@@ -93,6 +92,17 @@ def options() -> Kind:
     return read
 
 
+def chunker_name() -> Kind:
+    """A name of a chunker."""
+
+    def read(value: Any, origin: str) -> str:
+        from vecdb.ingest.chunkers.choosing import CHUNKERS  # noqa: PLC0415 - the command line need not load them
+
+        return cast(str, choice(*CHUNKERS)(value, origin))
+
+    return read
+
+
 SOURCES: Final = "Sources"
 CHUNKS: Final = "Chunks"
 MODEL: Final = "Model"
@@ -128,7 +138,9 @@ class IngestSettings:
     )
     model_option: Mapping[str, Any] = setting(None, options(), "Option of the model, NAME=VALUE, repeatable.", MODEL)
 
-    chunker: str = setting("auto", choice(*CHUNKERS), f"How texts are cut: {', '.join(CHUNKERS)}.", CHUNKS)
+    chunker: str = setting(
+        "auto", chunker_name(), "How texts are cut: auto, none, tokens, sentences, recursive, markdown or code.", CHUNKS
+    )
     chunk_tokens: int = setting(
         CHUNK_TOKENS_DEFAULT, count(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Largest chunk, in tokens.", CHUNKS
     )
@@ -195,6 +207,11 @@ class IngestSettings:
         return read_destination(self.to)
 
     @property
+    def metrics_address(self) -> Address | None:
+        """`metrics_listen`, parsed."""
+        return None if self.metrics_listen is None else parse_address(self.metrics_listen, "metrics_listen")
+
+    @property
     def connection(self) -> dict[str, Any]:
         """What `vecdb.connect` takes beside the address; the API key is read now, and kept nowhere."""
         given = {"ca": None if self.tls == "true" else self.tls, "cert": self.tls_cert, "key": self.tls_key}
@@ -238,6 +255,20 @@ def load_settings(
 
     `spell` says what the caller calls a setting, for messages.
     """
+    values = gathered(flags, environment, file, spell)
+    for name in REQUIRED:
+        if not values.get(name):
+            raise InvalidConfigError(_missing(name))
+    return IngestSettings(**values)
+
+
+def gathered(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+    file: Path | None = None,
+    spell: Callable[[str], str] = flag_of,
+) -> dict[str, Any]:
+    """The settings that are given somewhere, each read and checked."""
     named = file or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
     values: dict[str, Any] = {}
     if named is not None:
@@ -249,10 +280,7 @@ def load_settings(
             values[name] = checked(name, value, variable)
     for name, value in flags.items():
         values[name] = checked(name, value, spell(name))
-    for name in REQUIRED:
-        if not values.get(name):
-            raise InvalidConfigError(_missing(name))
-    return IngestSettings(**values)
+    return values
 
 
 def checked(name: str, value: Any, origin: str) -> Any:
@@ -304,7 +332,7 @@ def _check(given: IngestSettings) -> None:
             f"model_option has {secret}; keys are not given here, where others may read them: put it into "
             "OPENAI_API_KEY or another variable, which --model-option key_env=NAME names"
         )
-    address = None if given.metrics_listen is None else parse_address(given.metrics_listen, "metrics_listen")
+    address = given.metrics_address
     if address is not None and not address.is_local and not given.insecure:
         raise InvalidConfigError(
             f"metrics_listen is {address}, which other machines can reach; use 127.0.0.1, or insist with --insecure"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vecdb.errors import InvalidConfigError, VecDBError
+from vecdb.ingest.chunkers.choosing import CHUNKERS
 from vecdb.ingest.operation.settings import IngestSettings, load_settings, settings
 from vecdb.ingest.sources.options import NAMES
 from vecdb.ingest.sources.spec import open_source
@@ -135,3 +136,7 @@ def test_the_key_of_a_server_comes_from_its_file(tmp_path: Path) -> None:
 def test_a_key_that_is_not_where_it_was_said_to_be_is_an_error(given: dict[str, Any]) -> None:
     with pytest.raises(VecDBError, match=next(iter(given))):
         _ = IngestSettings(**GIVEN, **given).connection
+
+
+def test_the_help_names_every_chunker() -> None:
+    assert not [name for name in CHUNKERS if name not in settings()["chunker"].metadata["help"]]
