@@ -24,7 +24,7 @@ from benchmarks.datasets.texts import write_texts
 from benchmarks.method.machine import available_cpus
 from benchmarks.method.process import WorkerError, WorkerProcess
 from benchmarks.suites.database import Progress, silent, spread
-from benchmarks.suites.ingest_process import COLLECTION, Ingestor, IngestorError, Pipeline, ingestor
+from benchmarks.suites.ingest_process import COLLECTION, WITH_METRICS, Ingestor, IngestorError, Pipeline, ingestor
 from benchmarks.suites.serve_processes import ServerError, vecdb_server
 
 PARTS: Final = ("speed", "resume")
@@ -127,8 +127,7 @@ def _whole_run(pipeline: Pipeline, texts: int) -> Ingestor:
 
 def _own_seconds(ended: Ingestor) -> float:
     """How long the run itself says that it took: without the start of Python and of what it imports."""
-    report = ended.lines()[-1]
-    return float(report["seconds"])
+    return float(ended.result()["seconds"])
 
 
 @contextmanager
@@ -163,8 +162,8 @@ def _resumed(options: IngestOptions, turn: int) -> dict[str, Any]:
             killed.until(lambda: stored() >= KILL_AT * texts)
             killed.kill()
         before = stored()
-        with ingestor(pipeline) as one:
-            embedded_s = one.until(lambda: _embedded(one) > 0)
+        with ingestor(pipeline, *WITH_METRICS) as one:
+            embedded_s = one.until(lambda: one.embedded() > 0)
             stored_s = one.until(lambda: stored() > before)
             seconds = one.finish()
         after = stored()
@@ -176,10 +175,5 @@ def _resumed(options: IngestOptions, turn: int) -> dict[str, Any]:
         "first_embedded_s": embedded_s,
         "first_stored_s": stored_s,
         "seconds": seconds,
-        "embedded": _embedded(one),
+        "embedded": one.result()["counts"]["embedded"],
     }
-
-
-def _embedded(one: Ingestor) -> int:
-    """Texts that a run has embedded so far, by what it prints."""
-    return max((line.get("embedded", line.get("counts", {}).get("embedded", 0)) for line in one.lines()), default=0)

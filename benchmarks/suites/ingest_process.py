@@ -6,11 +6,14 @@ Concurrency: one thread per ingestor.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +27,9 @@ POLL_S: Final = 0.02
 MEMORY_EVERY_S: Final = 0.1
 LAST_CHARS: Final = 500
 WITHIN_S: Final = 1_800.0
+WITH_METRICS: Final = ("--metrics-listen", "127.0.0.1:0")
+METRICS_PORT: Final = re.compile(r'"metrics_port":\s*(\d+)')
+EMBEDDED: Final = re.compile(r"^vecdb_ingest_chunks_embedded_total\S* (\S+)$", re.MULTILINE)
 
 
 class IngestorError(Exception):
@@ -42,13 +48,16 @@ class Pipeline:
     @property
     def command(self) -> list[str]:
         """As a user types it."""
-        words = ["ingest", "run", str(self.texts), "--to", self.address, "--collection", COLLECTION]
-        return [sys.executable, "-m", "vecdb", *words, "--model", self.model, "--state", str(self.state), "--json"]
+        words = ["ingest", "run", str(self.texts), "--to", self.address, "--collection", COLLECTION, "--json"]
+        return [sys.executable, "-m", "vecdb", *words, "--model", self.model, "--state", str(self.state)]
 
 
 @dataclass
 class Ingestor:
-    """A process that ingests. `memory` has (seconds since its start, MB resident, MB of its own) in order."""
+    """A process that ingests: its result goes to `output`, lines of progress and whatever else it says to `errors`.
+
+    `memory` has (seconds since its start, MB resident, MB of its own) in order.
+    """
 
     process: subprocess.Popen[bytes]
     output: Path
@@ -57,10 +66,19 @@ class Ingestor:
     memory: list[tuple[float, float, float]] = field(default_factory=list)
     seconds: float = 0.0
 
-    def lines(self) -> list[dict[str, Any]]:
-        """The JSON lines that it has printed whole."""
-        printed = self.output.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in printed if line.endswith("\n") and line.startswith("{")]
+    def result(self) -> dict[str, Any]:
+        """The report that it has printed at its end."""
+        found: dict[str, Any] = json.loads(self.output.read_text(encoding="utf-8"))
+        return found
+
+    def embedded(self) -> int:
+        """Texts embedded so far, by its page of metrics; 0 as long as there is none."""
+        said = self.errors.read_text(encoding="utf-8", errors="replace")
+        port, count = METRICS_PORT.search(said), None
+        if port is not None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics") as page:
+                count = EMBEDDED.search(page.read().decode("utf-8"))
+        return 0 if count is None else int(float(count[1]))
 
     def until(self, reached: Callable[[], bool]) -> float:
         """Wait for something; returns the seconds since the start. IngestorError if the process ended before."""
@@ -104,7 +122,7 @@ class Ingestor:
 
 
 @contextmanager
-def ingestor(pipeline: Pipeline) -> Iterator[Ingestor]:
+def ingestor(pipeline: Pipeline, *flags: str) -> Iterator[Ingestor]:
     """A process that ingests; ended with the block."""
     output, errors = pipeline.state.with_suffix(".out"), pipeline.state.with_suffix(".log")
     root = Path(__file__).resolve().parents[2]
@@ -112,7 +130,7 @@ def ingestor(pipeline: Pipeline) -> Iterator[Ingestor]:
     with output.open("wb") as out, errors.open("wb") as err:
         started = time.perf_counter()
         process = subprocess.Popen(
-            pipeline.command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, cwd=root
+            [*pipeline.command, *flags], stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, cwd=root
         )
     try:
         yield Ingestor(process, output, errors, started)

@@ -61,13 +61,31 @@ def test_an_ingestor_that_ends_before_what_is_waited_for_is_an_error(tmp_path: P
         one.until(lambda: False)
 
 
-def test_memory_is_watched_and_lines_are_read_while_it_runs(tmp_path: Path) -> None:
-    code = "import sys, time; print('{\"embedded\": 3}'); print('half', end='', flush=True); time.sleep(60)"
-    with ingestor(stub(tmp_path, code)) as one:
-        one.until(lambda: one.lines() == [{"embedded": 3}] and len(one.memory) > 1)
+def test_memory_is_watched_while_it_runs(tmp_path: Path) -> None:
+    with ingestor(stub(tmp_path, "import time; print(1, flush=True); time.sleep(60)")) as one:
+        one.until(lambda: one.output.stat().st_size > 0 and len(one.memory) > 1)
         one.kill()
     _, resident, own = one.memory[-1]
     assert resident > own > 0
+
+
+METRICS = """
+import http.server, sys, time
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'# TYPE\\nvecdb_ingest_chunks_embedded_total{collection="docs"} 3.0\\n')
+server = http.server.HTTPServer(("127.0.0.1", 0), Page)
+print('{"event": "started", "metrics_port": %d}' % server.server_port, file=sys.stderr, flush=True)
+server.serve_forever()
+"""
+
+
+def test_what_is_embedded_so_far_is_read_from_the_page_of_metrics(tmp_path: Path) -> None:
+    with ingestor(stub(tmp_path, METRICS)) as one:
+        one.until(lambda: one.embedded() == 3)
+        one.kill()
 
 
 def test_a_run_that_leaves_texts_out_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
