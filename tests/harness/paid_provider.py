@@ -11,6 +11,7 @@ Concurrency: a thread for each connection; the account is shared under a lock.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -114,6 +115,12 @@ class Provider:
 
     url: str
     account: Path
+    worker: Worker
+
+    def behave(self, plan: FaultPlan) -> None:
+        """Follow another plan from the next request on."""
+        self.worker.send(plan)
+        self.worker.expect("behaves")
 
     def requests(self) -> list[Request]:
         """All requests so far."""
@@ -129,14 +136,18 @@ def provider(folder: Path, plan: FaultPlan | None = None) -> Iterator[Provider]:
     """A service for one test, in its own process; the account lies in `folder` and goes on where it was."""
     account = folder / "account.jsonl"
     with Worker(serve, plan or FaultPlan(), account, log=folder / "provider.log") as worker:
-        yield Provider(f"http://127.0.0.1:{worker.expect('listens')}/v1", account)
+        yield Provider(f"http://127.0.0.1:{worker.expect('listens')}/v1", account, worker)
 
 
 def serve(pipe: Connection, plan: FaultPlan, account: Path) -> None:
     """The process."""
     server = _Server(("127.0.0.1", 0), plan, account)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     pipe.send(("listens", server.server_port))
-    server.serve_forever(poll_interval=0.05)
+    with contextlib.suppress(EOFError):
+        while True:
+            server.plan = pipe.recv()
+            pipe.send(("behaves", None))
 
 
 class _Server(ThreadingHTTPServer):
@@ -152,7 +163,7 @@ class _Server(ThreadingHTTPServer):
     def meet(self, texts: list[str]) -> tuple[str | None, float]:
         """Number a request, choose its fault and write its line."""
         with self._lock:
-            fault, wait = self.plan.met_by(self._next)
+            fault, wait = self.plan.met_by(self._next)  # `plan` is replaced by another thread, as a whole
             fault = next((met for word, met in POISONS.items() if any(word in text for text in texts)), fault)
             line = {"n": self._next, "at": time.monotonic(), "fault": fault, "texts": texts}
             os.write(self._account, json.dumps(line).encode() + b"\n")
