@@ -61,7 +61,7 @@ def batch(ids: list[Any], **options: Any) -> record_pb2.RecordBatch:
     """Packed records for "docs"."""
     message = record_pb2.RecordBatch()
     metadata = [metadata_of(number) for number in range(len(ids))]
-    put_batch(message, read_batch("docs", ["default"], ids, rows(len(ids)), metadata, **options))
+    put_batch(message, read_batch("default", ids, rows(len(ids)), metadata, **options))
     return message
 
 
