@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vecdb.ingest.api import failed, plan, retry, run, status, watch
+    from vecdb.ingest.api import failed, open_model, plan, retry, run, status, watch
 
-__all__ = ["failed", "plan", "retry", "run", "status", "watch"]
+__all__ = ["failed", "open_model", "plan", "retry", "run", "status", "watch"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The ingestor for Python: `vecdb.ingest.run`, `plan`, `retry`, `watch`, `status` and `failed`.
+"""The ingestor for Python: `vecdb.ingest.run`, `plan`, `retry`, `watch`, `status`, `failed` and `open_model`.
 
     report = vecdb.ingest.run(["docs/", "faq.jsonl"], to="data", collection="docs", chunk_tokens=128)
     print(report.counts.stored, report.failures)
@@ -19,8 +19,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypedDict, Unpack
 
+from vecdb.errors import InvalidRequestError
+from vecdb.fingerprint import ModelFingerprint
+from vecdb.ingest.embedders.opening import open_same
+from vecdb.ingest.embedders.protocol import Embedder
 from vecdb.ingest.operation import commands, history
 from vecdb.ingest.operation.history import PipelineStatus, Wanted
 from vecdb.ingest.operation.settings import IngestSettings, load_settings
@@ -34,6 +38,17 @@ if TYPE_CHECKING:
 
 Place: TypeAlias = str | os.PathLike[str]
 Sources: TypeAlias = Place | Sequence[Place]
+
+
+class HasModel(Protocol):
+    """A collection that may say which model its vectors are of."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    def model(self, field: str | None = None) -> ModelFingerprint | None:
+        """The model of a field."""
 
 
 class Options(TypedDict, total=False):
@@ -164,6 +179,20 @@ def failed(
 ) -> list[Failure]:
     """What is in quarantine in those pipelines: where, why, since when."""
     return [failure for _, failure in history.failed(_wanted(sources, to, collection, field, state))]
+
+
+def open_model(collection: HasModel, field: str | None = None, **options: Any) -> Embedder:
+    """The embedding model of a collection, embedded or remote, for queries: `model.embed([text], role="query")`.
+
+    `options` are those that no collection stores (`key_env`, `device` …). Close it when you are done.
+    InvalidRequestError when no model is stored; ModelMismatchError when what is found under its name is another one.
+    """
+    stored = collection.model(field)
+    if stored is None:
+        raise InvalidRequestError(
+            f"collection {collection.name!r} does not say which model its vectors are of; `vecdb ingest` stores that"
+        )
+    return open_same(stored, collection=collection.name, **options)
 
 
 def settings_of(sources: Sources, to: Place, collection: str, options: Mapping[str, Any]) -> IngestSettings:
