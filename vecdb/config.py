@@ -58,6 +58,7 @@ SEARCH_BATCH_MAX: Final = 100_000
 
 COLLECTIONS_MAX: Final = 1_000
 FIELDS_MAX: Final = 16
+FOLLOWS_MAX: Final = 8
 SLOTS_MAX: Final = 2**31 - 2
 """Most record versions of a collection: graph links are int32 rows, -1 means none."""
 

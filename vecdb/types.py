@@ -53,7 +53,9 @@ class Field:
     """A named vector of a collection.
 
     `m` and `ef_construction` are HNSW's M and efConstruction; `dtype` is what is stored, the truth for scores. `model`
-    is the embedding model whose vectors these are: writes and queries that name another one are refused.
+    is the embedding model whose vectors these are: writes and queries that name another one are refused. `follows` are
+    paths of the metadata that the vectors are made of: an update that changes one of them, and gives no new vector,
+    removes the old one, so that a vector here is never that of another text.
     """
 
     dim: int
@@ -63,6 +65,7 @@ class Field:
     ef_construction: int = 200
     builder: Builder = "vecdb"
     model: ModelFingerprint | None = None
+    follows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from vecdb.config import (
     DIM_MAX,
     EF_CONSTRUCTION_MAX,
     FIELDS_MAX,
+    FOLLOWS_MAX,
     M_MAX,
     M_MIN,
     METADATA_DEPTH_MAX,
@@ -84,9 +85,9 @@ def check_declaration(name: str, fields: Mapping[str, Field]) -> None:
         check_field(field_name, field)
 
 
-def check_field(name: str, field: object) -> None:
+def check_field(name: object, field: object) -> None:
     """Check the name and the declaration of a field."""
-    check_name("field", name)
+    name = check_name("field", name)
     if not isinstance(field, Field):
         raise InvalidRequestError(f"field {name!r} is {type(field).__name__}; declare it with vecdb.Field(dim=...)")
     _check_range(name, "dim", field.dim, 1, DIM_MAX)
@@ -96,6 +97,17 @@ def check_field(name: str, field: object) -> None:
     _check_choice(name, "dtype", field.dtype, DTYPES)
     _check_choice(name, "builder", field.builder, BUILDERS)
     check_declared_model(name, field)
+    _check_follows(name, field.follows)
+
+
+def _check_follows(field: str, paths: object) -> None:
+    if not isinstance(paths, tuple) or len(paths) > FOLLOWS_MAX:
+        raise InvalidRequestError(
+            f"field {field!r}: follows is {type(paths).__name__}; give a tuple of at most {FOLLOWS_MAX} paths",
+            field=field,
+        )
+    for path in paths:
+        parse_path(path)
 
 
 def _check_range(field: str, option: str, value: object, low: int, high: int) -> None:

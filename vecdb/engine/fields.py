@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 
 from vecdb.checks.declarations import check_field, check_name
 from vecdb.checks.models import check_declared_model, check_model
+from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.schema_operations import AddField, DropField, SetModel, SwitchField
+from vecdb.filters import require_filter
+from vecdb.kernels.native import load_kernels
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
     from vecdb.engine.schema import CollectionSchema
+    from vecdb.filters import FilterLike
     from vecdb.fingerprint import ModelFingerprint
     from vecdb.types import Field
 
@@ -39,6 +43,15 @@ class CollectionFields:
     def fields(self) -> dict[str, Field]:
         """Vector fields by name; a single unnamed field is called "default"."""
         return {field.name: field.public() for field in self._schema.fields}
+
+    @property
+    def main_field(self) -> str | None:
+        """The field that is meant where none is named: the only one that the collection was created with.
+
+        None when there are several such fields, one of which must be named.
+        """
+        main = self._schema.main
+        return None if main is None else main.name
 
     def model(self, field: str | None = None) -> ModelFingerprint | None:
         """The embedding model whose vectors a field holds, None when that was never said."""
@@ -70,12 +83,19 @@ class CollectionFields:
         """
         self._database.submit(DropField(self._schema, check_name("field", name)))
 
-    def switch_field(self, name: str, to: str, *, keep_as: str | None = None) -> None:
+    def switch_field(self, name: str, to: str, *, keep_as: str | None = None, unless: FilterLike | None = None) -> None:
         """Let `name` mean what `to` is now, its vectors and its model, in one commit.
 
         The field that was called `name` is then called `keep_as` (default: `to`, so that they swap names), and
         `switch_field(name, keep_as, keep_as=to)` takes it all back. Names keep their place: who names no field gets
         what the name means now. Records that have no vector in the new field are not found by it: fill it before.
+        `unless`: ConflictError, and nothing is switched, when any record matches that filter at that moment, as in
+        `unless=~F.has_vector(to)`. What `Field.follows` says stays with the names.
         """
-        names = [check_name("field", one) for one in (name, to, to if keep_as is None else keep_as)]
-        self._database.submit(SwitchField(self._schema, *names))
+        kept = check_name("field", to if keep_as is None else keep_as)
+        obstacle = None if unless is None else require_filter(unless)
+        if obstacle is not None:
+            load_kernels(self._database.config.progress)
+        # in a commit of its own: whether a record matches must not depend on who else writes at the moment
+        names = check_name("field", name), check_name("field", to), kept
+        self._database.submit(AllOrNothing([SwitchField(self._schema, *names, unless=obstacle)]))

@@ -124,6 +124,7 @@ class PutRecords:
 class UpdateRecord:
     """Update of one record: metadata keys given replace those stored; vectors given replace those of their field.
 
+    Vectors of a field that follows what changes in the metadata go, where none are given.
     `expires` is its new expiry; None: what its metadata says where that is written and decides, else the one it has.
     """
 
@@ -149,22 +150,24 @@ class UpdateRecord:
         return replace(self, vectors={number: vector.copy() for number, vector in self.vectors.items()})
 
     def apply(self, commit: Commit) -> int:
-        """Rewrite the record in place, or move it to a new slot when a vector changes."""
+        """Rewrite the record in place, or move it to a new slot when a vector changes or goes."""
         number = self.schema.number
         schema = commit.current(self.schema, self.vectors)
         state = commit.state(number, self.schema.name)
         old, stored, before = self._find(commit)
-        packed = encode_metadata({**stored, **(self.metadata or {})}, 0)
+        merged = {**stored, **(self.metadata or {})}
+        packed = encode_metadata(merged, 0)
         expires = self._expires(stored, before)
-        if not self.vectors:
+        outdated = schema.outdated(stored, merged)
+        kept = kept_vectors(commit, schema, old, self.vectors) if self.vectors or outdated else {}
+        if not self.vectors and outdated.isdisjoint(kept):
             put_records(commit.txn, number, old, [self.key], [packed], commit.version, [expires])
             commit.change(number).records.append((old, [packed]))
             commit.change(number).rewritten.append(old)
             if expires != before:
                 note_expiring(commit, number, old, np.array([expires], dtype=np.int64))
             return 1
-        kept = kept_vectors(commit, schema, old, self.vectors)
-        vectors = {field: rows for field, (_, rows) in kept.items()} | dict(self.vectors)
+        vectors = {field: rows for field, (_, rows) in kept.items() if field not in outdated} | dict(self.vectors)
         slots = new_slots(self.schema, state, 1)
         kill_slots(commit, schema, old)
         put_records(commit.txn, number, slots, [self.key], [packed], commit.version, [expires])

@@ -14,14 +14,16 @@ import msgspec
 
 from vecdb.checks.declarations import check_declaration, check_ttl_field, unknown_field
 from vecdb.errors import CollectionExistsError
+from vecdb.filters.paths import resolver
 from vecdb.fingerprint import ModelFingerprint, require_same_model
-from vecdb.types import Builder, Field, Metric, VectorDtype
+from vecdb.types import Builder, Field, Metadata, Metric, VectorDtype
 
 
 class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One vector field: its number (part of every key), name, the parameters of its index and the model it is for.
 
-    `added` says that the name was added after the collection was created, so it is never meant where none is said.
+    `added` says that the name was added after the collection was created, so it is never meant where none is said;
+    `follows` has the paths of the metadata that its vectors are made of, see `Field`. Both belong to the name.
     """
 
     number: int
@@ -34,6 +36,7 @@ class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     builder: Builder
     model: ModelFingerprint | None = None
     added: bool = False
+    follows: tuple[str, ...] = ()
 
     def public(self) -> Field:
         """Return the field as the caller declared it."""
@@ -45,6 +48,7 @@ class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
             ef_construction=self.ef_construction,
             builder=self.builder,
             model=self.model,
+            follows=self.follows,
         )
 
 
@@ -60,19 +64,31 @@ class CollectionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     ttl_field: str | None = None
 
     def field(self, name: str | None) -> FieldSchema:
-        """Look up a field; None means the only one, or the only one that the collection was created with."""
-        if name is None:
-            unsaid = self.fields if len(self.fields) == 1 else [one for one in self.fields if not one.added]
-            if len(unsaid) == 1:
-                return unsaid[0]
+        """Look up a field; None means the main one."""
+        if name is None and (main := self.main) is not None:
+            return main
         for candidate in self.fields:
             if candidate.name == name:
                 return candidate
         raise unknown_field(self.name, [candidate.name for candidate in self.fields], name)
 
+    @property
+    def main(self) -> FieldSchema | None:
+        """The only field, or the only one that the collection was created with; None when there are several such."""
+        meant = self.fields if len(self.fields) == 1 else [field for field in self.fields if not field.added]
+        return meant[0] if len(meant) == 1 else None
+
     def numbered(self, number: int) -> FieldSchema | None:
         """The field of a number, None when it was dropped."""
         return next((field for field in self.fields if field.number == number), None)
+
+    def outdated(self, before: Metadata, after: Metadata) -> set[int]:
+        """Numbers of the fields whose vectors are made of what differs between the two."""
+        return {
+            field.number
+            for field in self.fields
+            if any(resolver(path)(before) != resolver(path)(after) for path in field.follows)
+        }
 
     def with_fields(self, fields: tuple[FieldSchema, ...]) -> CollectionSchema:
         """The collection with other fields."""
@@ -122,4 +138,5 @@ def field_schema(number: int, name: str, field: Field, *, added: bool = False) -
         builder=field.builder,
         model=field.model,
         added=added,
+        follows=field.follows,
     )

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from vecdb.config import COLLECTIONS_MAX, FIELDS_MAX, SLOTS_MAX
+from vecdb.engine.filtered_writes import matching_keys
 from vecdb.engine.schema import CollectionSchema, FieldSchema, field_schema
 from vecdb.engine.state import CollectionState, FieldState, collection_key
 from vecdb.errors import (
     AlreadyExistsError,
     CollectionExistsError,
+    ConflictError,
     InvalidRequestError,
     LimitExceededError,
 )
@@ -29,6 +31,7 @@ from vecdb.types import Field
 
 if TYPE_CHECKING:
     from vecdb.engine.commit import Commit
+    from vecdb.filters import Filter
 
 FIELD_NUMBERS: Final = 2**16
 """Numbers that a key has room for; those of dropped fields are not used again."""
@@ -154,12 +157,16 @@ class DropField:
 
 @dataclass(frozen=True, slots=True)
 class SwitchField:
-    """Gives the name of one field to another, and the first a name to be found, and switched back, under."""
+    """Gives the name of one field to another, and the first a name to be found, and switched back, under.
+
+    Unless a record matches `unless`, as the records are when the names change: hence it needs a commit of its own.
+    """
 
     schema: CollectionSchema
     name: str
     to: str
     keep_as: str
+    unless: Filter | None = None
 
     def apply(self, commit: Commit) -> int:
         """Exchange the names, and what belongs to a name; vectors and models stay with their fields."""
@@ -174,9 +181,18 @@ class SwitchField:
                 collection=schema.name,
                 field=self.keep_as,
             )
+        found = 0 if self.unless is None else len(matching_keys(commit, schema, self.unless))
+        if found:
+            raise ConflictError(
+                f"field {self.name!r} of collection {schema.name!r} was not switched to {self.to!r}: {found} record(s) "
+                "match what must not be there; see to them and try again",
+                collection=schema.name,
+                field=self.name,
+                count=found,
+            )
         moved = {
-            before.number: msgspec.structs.replace(after, name=before.name, added=before.added),
-            after.number: msgspec.structs.replace(before, name=self.keep_as, added=after.added),
+            before.number: msgspec.structs.replace(after, name=before.name, added=before.added, follows=before.follows),
+            after.number: msgspec.structs.replace(before, name=self.keep_as, added=after.added, follows=after.follows),
         }
         # Each in the other's place, so that fields stay listed in the order of the names.
         _store(commit, schema.with_fields(tuple(moved.get(field.number, field) for field in schema.fields)))
