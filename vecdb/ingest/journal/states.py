@@ -79,8 +79,7 @@ class ItemWrite:
 class PartWrite:
     """A part that is done with: everything in it was delivered, and what vanished from it was deleted.
 
-    `fingerprint` is that of its PartEnd; None: it is read again next time. Failures without an id that earlier runs
-    had in this part are forgotten: the run just ended has met them again, or they are gone.
+    `fingerprint` is that of its PartEnd; None: it is read again next time.
     """
 
     key: str
@@ -120,7 +119,8 @@ class JournalChanges:
 
     Before records go to the destination their items are `intended`; when it has acknowledged them, `stored`. Between
     the two a crash leaves both the old and the new ids in `ItemState.chunks`, so that no record is forgotten.
-    `stored` and `removed` also end the failure of their item. `counters` are added to those of the run: the one thing
+    They are carried out in the order of the fields; `stored` and `removed` also end the failure of their item. An item
+    that `failed` keeps what was stored of it. `counters` are added to those of the run: the one thing
     here that counts twice when it is done twice. `position` is the newest seq acknowledged by the destination.
     """
 
