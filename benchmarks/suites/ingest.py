@@ -1,9 +1,10 @@
 """The `ingest` suite: texts into a server, beside embedding them and writing their vectors alone.
 
 Ingestor and server are processes as users start them (`vecdb ingest run`, `vecdb serve`), on all CPUs there are; so are
-the two halves alone. They take turns, repetition by repetition, each with a new database, and ratios are of medians of
-the same run. After each first run the same command runs again: with nothing changed, and with a new time on the file,
-so that it must be read. Then a run is killed on its way, and the next one is timed until it goes on.
+the two halves alone, and the model also on one CPU. They take turns, repetition by repetition, each with a new
+database, and ratios are of medians of the same run. After each first run the same command runs again: with nothing
+changed, and with a new time on the file, so that it must be read. Then a run is killed on its way, and the next one is
+timed until it goes on.
 
 Promises: a run counts only if all texts are in the collection; a part that fails is in the report with the reason.
 Concurrency: one thread.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,19 +80,21 @@ def run(options: IngestOptions) -> dict[str, Any]:
 
 def _speed(options: IngestOptions) -> dict[str, Any]:
     """Texts per second of the halves and of the whole; seconds of the runs after it."""
-    texts, cpus = len(options.records), len(available_cpus())
-    rates: dict[str, list[float]] = {"embedder": [], "stream": [], "end_to_end": []}
+    texts, cpus = len(options.records), sorted(available_cpus())
+    rates: dict[str, list[float]] = {"embedder_one_cpu": [], "embedder": [], "stream": [], "end_to_end": []}
     again: dict[str, list[float]] = {"first": [], "untouched": [], "touched": []}
     work: dict[str, list[float]] = {name: [] for name in again}
     memory: list[list[tuple[float, float, float]]] = []
     for turn in range(options.repeats):
-        with WorkerProcess([sys.executable, "-m", "benchmarks.suites.ingest_worker"], cpus) as halves:
-            asked = {"texts": str(options.texts), "vectors": str(options.vectors), "model": options.model}
-            embedded = halves.ask({"do": "embed", **asked}, ANSWER_WITHIN_S)
+        with _halves(1) as half:
+            alone = half("embed", _asked(options) | {"cpus": cpus[:1]})
+            rates["embedder_one_cpu"].append(texts / alone["seconds"])
+        with _halves(len(cpus)) as half:
+            embedded = half("embed", _asked(options) | {"cpus": cpus})
             rates["embedder"].append(texts / embedded["seconds"])
             with vecdb_server(None, options.scratch / f"stream-{turn}") as server:
-                request = {"do": "stream", "address": server.address, "collection": COLLECTION, **asked}
-                streamed = halves.ask(request, ANSWER_WITHIN_S)
+                where = {"address": server.address, "collection": COLLECTION}
+                streamed = half("stream", _asked(options) | where)
             rates["stream"].append(streamed["texts"] / streamed["seconds"])
         with _new_pipeline(options, f"whole-{turn}") as pipeline:
             for name, taken in again.items():
@@ -113,6 +116,17 @@ def _speed(options: IngestOptions) -> dict[str, Any]:
         "work_seconds": {name: spread(values) for name, values in work.items()},
         "memory": memory,
     }
+
+
+@contextmanager
+def _halves(threads: int) -> Iterator[Callable[[str, Mapping[str, Any]], dict[str, Any]]]:
+    """A process that embeds or writes, whose libraries may start so many threads."""
+    with WorkerProcess([sys.executable, "-m", "benchmarks.suites.ingest_worker"], threads) as process:
+        yield lambda what, request: process.ask({"do": what, **request}, ANSWER_WITHIN_S)
+
+
+def _asked(options: IngestOptions) -> dict[str, Any]:
+    return {"texts": str(options.texts), "vectors": str(options.vectors), "model": options.model}
 
 
 def _whole_run(pipeline: Pipeline, texts: int) -> Ingestor:

@@ -3,7 +3,7 @@
     python -m benchmarks.suites.ingest_worker
 
 Promises: only embedding or writing is timed; texts are read, models loaded and batches put together before. The model
-is called as the ingestor calls it: in batches of its own size, from as many threads as it likes.
+is called as the ingestor calls it, in batches of its own size: on all CPUs from as many threads as it likes, or on one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import vecdb
 from benchmarks.datasets.texts import read_texts
 from benchmarks.method.answering import serve
+from benchmarks.method.machine import available_cpus, pin
 from vecdb.ingest.embedders.opening import open_embedder
 
 STREAM_ROWS: Final = 1_000
@@ -26,18 +27,23 @@ WARM_UP_TEXTS: Final = 500
 
 
 def embed(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Embed all texts of a file; `vectors` is where the rows go."""
+    """Embed all texts of a file on these CPUs; `vectors` is where the rows go."""
     texts = [record["text"] for record in read_texts(Path(request["texts"]))]
     model = open_embedder(request["model"])
     size = model.limits.batch_texts
     batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-    with ThreadPoolExecutor(model.limits.parallel) as threads:
-        list(threads.map(model.embed, [texts[:WARM_UP_TEXTS]] * model.limits.parallel))
+    cpus = set(request["cpus"])
+    callers = min(model.limits.parallel, len(cpus))
+    everything = available_cpus()
+    pin(cpus)  # the threads that are started here and by the tokenizer inherit it
+    with ThreadPoolExecutor(callers) as threads:
+        list(threads.map(model.embed, [texts[:WARM_UP_TEXTS]] * callers))
         begin = time.perf_counter()
         rows = list(threads.map(model.embed, batches))
         seconds = time.perf_counter() - begin
+    pin(everything)
     np.save(request["vectors"], np.concatenate(rows))
-    return {"seconds": seconds, "texts": len(texts), "dim": model.fingerprint.dim, "threads": model.limits.parallel}
+    return {"seconds": seconds, "texts": len(texts), "dim": model.fingerprint.dim, "threads": callers}
 
 
 def stream(request: Mapping[str, Any]) -> dict[str, Any]:
