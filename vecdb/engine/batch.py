@@ -41,9 +41,7 @@ def read_batch(
     if vectors is None and is_records(ids):
         if_version = option_of(ids, "if_version", if_version)
         expires_at = option_of(ids, "expires_at", expires_at)
-        names = [field.name for field in schema.fields]
-        ids, vectors, metadata = columns_of(ids, names, lambda name: schema.field(name).name)
-        vectors = {name: column for name, column in vectors.items() if any(row is not None for row in column)}
+        ids, vectors, metadata = columns_of(ids, lambda name: schema.field(name).name)
     _check_count(schema, ids)
     listed, keys = check_ids(ids)
     if mode == "insert" and if_version is not None:

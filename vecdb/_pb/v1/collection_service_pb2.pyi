@@ -1,4 +1,5 @@
 from vecdb._pb.v1 import collection_pb2 as _collection_pb2
+from vecdb._pb.v1 import filter_pb2 as _filter_pb2
 from vecdb._pb.v1 import model_pb2 as _model_pb2
 from vecdb._pb.v1 import progress_pb2 as _progress_pb2
 from google.protobuf.internal import containers as _containers
@@ -116,18 +117,20 @@ class DropFieldResponse(_message.Message):
     def __init__(self, collection: _Optional[_Union[_collection_pb2.Collection, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class SwitchFieldRequest(_message.Message):
-    __slots__ = ("collection", "name", "to", "keep_as", "request_id")
+    __slots__ = ("collection", "name", "to", "keep_as", "unless", "request_id")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     KEEP_AS_FIELD_NUMBER: _ClassVar[int]
+    UNLESS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     collection: str
     name: str
     to: str
     keep_as: str
+    unless: _filter_pb2.Filter
     request_id: str
-    def __init__(self, collection: _Optional[str] = ..., name: _Optional[str] = ..., to: _Optional[str] = ..., keep_as: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., name: _Optional[str] = ..., to: _Optional[str] = ..., keep_as: _Optional[str] = ..., unless: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SwitchFieldResponse(_message.Message):
     __slots__ = ("collection", "seq")
