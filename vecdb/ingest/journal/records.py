@@ -50,6 +50,7 @@ _NUMBERED: Final = 1
 _LISTED: Final = 2
 
 _INT: Final = 1
+_STR: Final = 2
 _UUID: Final = 3
 
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError)
@@ -90,7 +91,7 @@ class Counters:
 def item_key(item_id: RecordId) -> bytes:
     """The text of an id, which is the key of items, intended and (after "i") failures. InvalidIdError for no id."""
     key = id_key(item_id)
-    return key[1:] if key[0] == 2 else str(item_id).encode()
+    return key[1:] if key[0] == _STR else str(item_id).encode()
 
 
 def part_key(name: str) -> bytes:
@@ -142,7 +143,7 @@ def item_head(payload: Bytes) -> Head:
 
 def id_type(item_id: RecordId) -> int:
     """1 for int, 2 for str, 3 for UUID."""
-    return 2 if isinstance(item_id, str) else _UUID if isinstance(item_id, uuid.UUID) else _INT
+    return _STR if isinstance(item_id, str) else _UUID if isinstance(item_id, uuid.UUID) else _INT
 
 
 def content_hash_of(payload: Bytes, head: Head) -> bytes:

@@ -64,7 +64,7 @@ class ChangeWriter:
         rows = []
         for (key, item), old in zip(items.items(), self._read(JournalTable.INTENDED, list(items)), strict=True):
             chunks = item.chunks if old is None else _union(_state(key, old).chunks, item.chunks)
-            rows.append((key, self._encoded(replace(item, content_hash=b"", chunks=chunks), 0)))
+            rows.append((key, self._encoded(item, self._part_number(item.part), 0, b"", chunks)))
         put_sealed(self._transaction, JournalTable.INTENDED, rows)
 
     def _store(self, given: Sequence[ItemWrite]) -> None:
@@ -84,7 +84,7 @@ class ChangeWriter:
                 self._parts[part].items += 1
                 if head is not None:
                     self._leave(head)
-            rows.append((key, self._encoded(item, number)))
+            rows.append((key, self._encoded(item, part, number, item.content_hash, item.chunks)))
         put_sealed(self._transaction, JournalTable.ITEMS, rows)
         put_sealed(self._transaction, JournalTable.MEMBERS, members)
 
@@ -92,10 +92,11 @@ class ChangeWriter:
         self.counters.next_item += 1
         return self.counters.next_item - 1
 
-    def _encoded(self, item: ItemWrite, number: int) -> bytes:
-        part, kind, hash_bytes = self._part_number(item.part), records.id_type(item.id), len(item.content_hash)
-        head = Head(kind, part, self.counters.epoch, number, item.version, hash_bytes)
-        return records.encode_item(item.id, head, item.content_hash, item.chunks)
+    def _encoded(
+        self, item: ItemWrite, part: int, number: int, content_hash: bytes, chunks: tuple[RecordId, ...]
+    ) -> bytes:
+        head = Head(records.id_type(item.id), part, self.counters.epoch, number, item.version, len(content_hash))
+        return records.encode_item(item.id, head, content_hash, chunks)
 
     def _remove(self, ids: Iterable[RecordId]) -> None:
         for item_id in ids:
