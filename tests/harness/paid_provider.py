@@ -49,10 +49,14 @@ POISONS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultPlan:
-    """How the service behaves. `share` is the part of all requests that meets a fault, by its name."""
+    """How the service behaves. `share` is the part of all requests that meets a fault, by its name.
+
+    Without `poison` it takes texts that it did not take before.
+    """
 
     seed: int = 0
     share: Mapping[str, float] = field(default_factory=dict)
+    poison: bool = True
     retry_after_s: float = 0.02
     hang_s: float = 30.0
     answer_s: tuple[float, float] = (0.0, 0.0)
@@ -164,7 +168,8 @@ class _Server(ThreadingHTTPServer):
         """Number a request, choose its fault and write its line."""
         with self._lock:
             fault, wait = self.plan.met_by(self._next)  # `plan` is replaced by another thread, as a whole
-            fault = next((met for word, met in POISONS.items() if any(word in text for text in texts)), fault)
+            if self.plan.poison:
+                fault = next((met for word, met in POISONS.items() if any(word in text for text in texts)), fault)
             line = {"n": self._next, "at": time.monotonic(), "fault": fault, "texts": texts}
             os.write(self._account, json.dumps(line).encode() + b"\n")
             self._next += 1
