@@ -32,7 +32,6 @@ METAVARS: Final = {"bool": None, "int": "NUMBER", "float": "SECONDS", "Mapping":
 
 SHOWN: Final = ("auto", "bar", "json", "none")
 WATCH_ONLY: Final = frozenset({"interval_s", "debounce_s"})
-NOT_FOR_PLANS: Final = WATCH_ONLY | {"metrics_listen", "retry_for_s", "reread"}
 IDENTIFYING: Final = ("to", "collection", "field", "state")
 WHERE_STATE_LIES: Final = """State: what was read and stored is remembered in a journal for each pipeline (destination,
 collection, field and sources), and embeddings in one cache for all, so that nothing is embedded or paid twice. Both lie
@@ -249,15 +248,11 @@ def _declare() -> None:
     )
     progress = _keyword("progress", Annotated[str, shown], "auto")
     only = typer.Option("--only", metavar="ID", help="Only this item; may be given several times.", show_default=False)
-    _give_options(plan, [name for name in names if name not in NOT_FOR_PLANS], progress)
-    _give_options(run, [name for name in names if name not in WATCH_ONLY], progress)
+    once = [name for name in names if name not in WATCH_ONLY]
+    for command in (plan, run):  # the same for both, so that a plan is what its run would do
+        _give_options(command, once, progress)
     _give_options(watch, names, progress)
-    _give_options(
-        retry,
-        [name for name in names if name not in WATCH_ONLY],
-        _keyword("only", Annotated[list[str] | None, only], None),
-        progress,
-    )
+    _give_options(retry, once, _keyword("only", Annotated[list[str] | None, only], None), progress)
     for command in (status, failed):
         _give_options(command, [name for name in names if name in IDENTIFYING])
     for command in (plan, run, watch, status, failed, retry):
