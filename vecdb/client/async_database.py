@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
+from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
 from vecdb.client.fields import CollectionFields
@@ -364,6 +365,11 @@ class AsyncDatabase:
     def seq(self) -> Coroutine[Any, Any, int]:
         """Number of the newest commit of the server: `await db.seq`."""
         return self._run(upkeep.seq(self._caller))
+
+    @property
+    def uuid(self) -> Coroutine[Any, Any, UUID]:
+        """Identity of the server's database: `await db.uuid`."""
+        return self._run(upkeep.identity(self._caller))
 
     def with_timeout(self, timeout_s: float) -> AsyncDatabase:
         """The same connection, with another limit for every call, in seconds."""

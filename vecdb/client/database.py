@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
+from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
 from vecdb.client.fields import CollectionFields
@@ -357,6 +358,11 @@ class RemoteDatabase:
     def seq(self) -> int:
         """Number of the newest commit of the server."""
         return self._run(upkeep.seq(self._caller))
+
+    @property
+    def uuid(self) -> UUID:
+        """Identity of the server's database, which copies and backups of it share."""
+        return self._run(upkeep.identity(self._caller))
 
     def with_timeout(self, timeout_s: float) -> RemoteDatabase:
         """The same connection, with another limit for every call, in seconds."""

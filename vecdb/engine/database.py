@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 from vecdb.checks.declarations import check_name, declared_fields
 from vecdb.checks.models import single_field
@@ -162,6 +163,11 @@ class Database:
         with self.reading() as view:
             return view.seq
 
+    @property
+    def uuid(self) -> UUID:
+        """Identity of the database, which copies and backups of it share."""
+        return self._environment.uuid
+
     # --- collections -----------------------------------------------------------------------------------------------
 
     def create_collection(
@@ -297,10 +303,7 @@ class Database:
     # --- upkeep ----------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Load the search kernels now (the first start on a machine compiles them), so that no search waits for them.
-
-        Cheap when called again. KernelError when they cannot be built on this machine.
-        """
+        """Load the search kernels now, so that no search waits for them to be compiled. Errors: KernelError."""
         with self._using():
             load_kernels(self.config.progress)
 
