@@ -185,5 +185,3 @@ def _without(piece: list[int], asked: list[int]) -> list[list[int]]:
         return []
     left = set(asked)
     return [[place for place in piece if place not in left]]
-
-

@@ -63,7 +63,7 @@ class Calls:
         self._room = threading.Semaphore(most)
         self._open = Call()
         self.ready: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        self.sent = 0
+        self.sent = self._finished = 0
 
     def find(self, keys: Sequence[bytes], given: Callable[[int], Given]) -> list[NDArray[np.float32] | Place]:
         """For each key a row of the cache, or the call that will have it; `given` tells what is to be embedded."""
@@ -83,6 +83,12 @@ class Calls:
                 found[place] = self._place(keys[place], text, cost)
         return found  # type: ignore[return-value]  # none is None any more
 
+    @property
+    def is_idle(self) -> bool:
+        """True when no call is under way or waits."""
+        with self._lock:
+            return self.sent == self._finished
+
     def flush(self) -> None:
         """Send the call that is being filled, if there is anything in it."""
         if self._open.given:
@@ -97,6 +103,7 @@ class Calls:
         with self._lock:
             for key in call.keys:
                 self._pending.pop(key, None)
+            self._finished += 1
         self._room.release()
         call.done.set()
 
@@ -107,9 +114,7 @@ class Calls:
         cost = min(tokens, self._limits.text_tokens)
         call = self._open
         if call.given and (
-            len(call.given) >= self._limits.batch_texts
-            or call.cost + cost > self._limits.batch_tokens
-            or isinstance(call.given[0], str) is not isinstance(given, str)
+            call.cost + cost > self._limits.batch_tokens or isinstance(call.given[0], str) is not isinstance(given, str)
         ):
             self.flush()
             call = self._open
@@ -120,6 +125,8 @@ class Calls:
         call.cost += cost
         with self._lock:
             self._pending[key] = place
+        if len(call.given) >= self._limits.batch_texts:
+            self.flush()
         return place
 
 

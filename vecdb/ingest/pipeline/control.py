@@ -51,6 +51,11 @@ class Control:
         if self._aborted.is_set():
             raise Halted
 
+    def check_stopping(self) -> None:
+        """Raise Halted when the run is over or to stop."""
+        if self._aborted.is_set() or self._stop.is_set():
+            raise Halted
+
     def pause(self, seconds: float) -> None:
         """Sleep; Halted as soon as the run is over or to stop."""
         end = time.monotonic() + seconds

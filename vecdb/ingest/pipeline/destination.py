@@ -49,8 +49,15 @@ class Prepared:
     seq: int
 
 
-Supply = Callable[[float | None], Swap | None]
-"""The next swap, waiting for it at most so many seconds (None: as long as it takes); None when there is none yet."""
+class Supply(Protocol):
+    """Where a destination takes swaps from."""
+
+    @property
+    def is_ended(self) -> bool:
+        """True when no more will come."""
+
+    def take(self, timeout_s: float) -> Swap | None:
+        """The next swap, waiting for it so long at most; None when there is none yet, or none any more."""
 
 
 class Destination(Protocol):
@@ -58,16 +65,19 @@ class Destination(Protocol):
 
     @property
     def uuid(self) -> str:
-        """Identity of the database: another one is empty as far as a journal is concerned."""
+        """Identity of the database, once it is prepared: another one is empty as far as a journal is concerned."""
 
     def model(self) -> ModelFingerprint | None:
         """The model that the field's vectors are of; None where none is stored, or there is no collection yet."""
+
+    def exists(self) -> bool:
+        """Whether there is such a collection. Nothing is made."""
 
     def prepare(self, fingerprint: ModelFingerprint) -> Prepared:
         """Make the collection, or check that its vectors are of this model (ModelMismatchError)."""
 
     def deliver(self, supply: Supply, acknowledged: Callable[[Acknowledged], None]) -> None:
-        """Store what `supply` gives until it raises StopIteration, and tell of each in order once it is stored.
+        """Store what `supply` gives until it is ended, and tell of each once it is stored.
 
         Errors end the delivery; what was not acknowledged until then may be stored or not.
         """

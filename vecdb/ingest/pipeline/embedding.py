@@ -10,7 +10,7 @@ import threading
 
 from vecdb.ingest.pipeline.asking import Asking
 from vecdb.ingest.pipeline.calls import Calls
-from vecdb.ingest.pipeline.control import Control, Halted
+from vecdb.ingest.pipeline.control import Control
 
 
 class Embedding:
@@ -34,9 +34,7 @@ class Embedding:
     def _work(self) -> None:
         while (call := self._calls.ready.get()) is not None:
             try:
-                if self._control.is_stopping:
-                    raise Halted
-                self._control.check()
+                self._control.check_stopping()
                 self._asking.fill(call)
             except BaseException as error:  # noqa: BLE001  whoever waits for the call raises it
                 call.error = error

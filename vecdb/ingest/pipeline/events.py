@@ -18,7 +18,8 @@ class Counts:
 
     `items` were read; each is one of `new`, `changed` or `unchanged`. `skipped` are those of parts that were not read,
     for nothing changed. `stored` and `deleted` are items whose change is acknowledged and journalled, `failed` those in
-    quarantine (with what no item could be made of). `tokens` were embedded, about; `cached` chunks cost nothing.
+    quarantine (with what no item could be made of), `left_out` images where the model embeds texts only. `tokens` were
+    embedded, about; `cached` chunks cost nothing.
     """
 
     items: int = 0
@@ -29,6 +30,7 @@ class Counts:
     stored: int = 0
     deleted: int = 0
     failed: int = 0
+    left_out: int = 0
     chunks_stored: int = 0
     chunks_deleted: int = 0
     embedded: int = 0

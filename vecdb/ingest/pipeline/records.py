@@ -45,7 +45,7 @@ def metadata_of_whole(item: Item, text: str | None) -> Metadata:
 def place_of(chunk: Chunk) -> dict[str, Any]:
     """Where a chunk comes from."""
     source_id = str(chunk.source_id) if isinstance(chunk.source_id, uuid.UUID) else chunk.source_id
-    place = {"id": source_id, "ordinal": chunk.ordinal, "start": chunk.start, "end": chunk.end}
+    place: dict[str, Any] = {"id": source_id, "ordinal": chunk.ordinal, "start": chunk.start, "end": chunk.end}
     if chunk.heading_path:
         place["headings"] = list(chunk.heading_path)
     if chunk.previous_id is not None:
