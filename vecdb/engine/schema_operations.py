@@ -174,6 +174,10 @@ class SwitchField:
         before, after = schema.field(self.name), schema.field(self.to)
         if before == after:
             raise InvalidRequestError(f"field {self.name!r} cannot be switched to itself", field=self.name)
+        if self.keep_as == self.name:
+            raise InvalidRequestError(
+                f"two fields would be called {self.name!r}; keep the old one as something else", field=self.name
+            )
         if any(field.name == self.keep_as for field in schema.fields if field not in {before, after}):
             raise AlreadyExistsError(
                 f"collection {schema.name!r} has a field {self.keep_as!r} already; choose another name to keep "
