@@ -31,6 +31,9 @@ class EmbeddedDestination:
         self._database: Database | None = None
         self._model: ModelFingerprint | None = None
 
+    def __str__(self) -> str:
+        return str(self._path)
+
     @property
     def uuid(self) -> str:
         return str(read_manifest(self._path).uuid)

@@ -26,6 +26,9 @@ class ServedDestination:
         self._database, self._place = database, place
         self._model: ModelFingerprint | None = None
 
+    def __str__(self) -> str:
+        return self._database.address
+
     @property
     def uuid(self) -> str:
         return str(self._database.uuid)
