@@ -94,7 +94,8 @@ class Load:
             self._taken += len(part)
             request = pb.IngestRequest()
             request.batch.number = self._numbers
-            put_batch(request.batch.records, part)
+            if part.ids or part.delete is None:
+                put_batch(request.batch.records, part)
             if part.delete is not None:
                 put_ids(request.batch.delete, part.delete)
             self._waiting.append(request)

@@ -115,7 +115,9 @@ class Load:
 
     def _operation(self, batch: pb.IngestBatch) -> RecordOperation:
         """What stores the records of a batch and, with them, deletes others."""
-        if self._mode == "insert":
+        if batch.HasField("delete") and not batch.HasField("records"):
+            put = self._writes.upsert([], [])
+        elif self._mode == "insert":
             put = self._writes.insert(**insert_arguments(batch.records))
         else:
             put = self._writes.upsert(**upsert_arguments(batch.records))
