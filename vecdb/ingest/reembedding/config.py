@@ -22,3 +22,19 @@ QUERY_CHARS_MAX: Final = 32_768
 
 EXAMPLES_SHOWN: Final = 5
 """Queries shown whose hits differ most: what a person looks at before switching."""
+
+PAGE_RECORDS: Final = 1_024
+"""Records that are read, embedded and written at a time: a few MiB of vectors, and one commit."""
+
+PAGES_AHEAD: Final = 2
+"""Pages that are embedded while the one before is written: enough to keep a model busy."""
+
+SWITCH_ROUNDS_MAX: Final = 1_000
+"""Attempts to be level at the moment of the switch. A round without news takes milliseconds, so only writers that
+leave no such pause keep a switch off, and they are told of after seconds rather than minutes."""
+
+LEVEL_ROUNDS_MAX: Final = 100
+"""Rounds in which records written meanwhile are caught up with, before it is said that writers are faster."""
+
+FOLLOW_PAUSE_S: Final = 1.0
+"""How often `--follow` looks for records that were written."""

@@ -1,3 +1,5 @@
+"""Comparing two fields: overlap, known pairs, samples."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

@@ -1,3 +1,5 @@
+"""Files of queries: their forms, and what is said of those that are wrong."""
+
 from __future__ import annotations
 
 import uuid
