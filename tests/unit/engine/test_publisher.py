@@ -28,7 +28,7 @@ IDS = 40
 SMALL = replace(CONFIG, tail_rows_index=6)  # so that most histories have segments
 
 KINDS = ["upsert"] * 4 + ["settle"] * 3 + ["delete", "move", "describe", "create", "drop", "optimize"]
-KINDS += ["index", "index", "unindex", "expire", "add", "unadd", "switch", "set", "set", "model"]
+KINDS += ["index", "index", "unindex", "expire", "add", "unadd", "switch", "switch", "set", "set", "model"]
 
 Step = tuple[str, str, int]
 
@@ -97,7 +97,7 @@ def test_writer_follower_and_fresh_load_see_the_same(history: list[Step], every:
         vecdb.open(directory + "/db", mode="r", config=CONFIG) as reader,
     ):
         for name in NAMES:
-            for kind in ("create", "upsert", "settle"):
+            for kind in ("create", "upsert", "add", "settle"):
                 do(db, (kind, name, 3))
         for number, step in enumerate(history):
             try:
