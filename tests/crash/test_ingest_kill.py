@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.harness.ingesting import EMBEDDERS, Place, end_of, place, stop
+from tests.harness.ingesting import EMBEDDERS, STOPPED, Place, end_of, place, stop
 from tests.harness.library import Library
 from tests.harness.paid_provider import FaultPlan, Request, provider, vector_of
 from tests.harness.payments import Payments, judge
@@ -30,7 +30,7 @@ LIFE_S: Final = 1.2
 """Longest life of what is going to be killed; a run takes about as long."""
 
 SERVER_SHARE, STOP_SHARE = 0.3, 0.15
-DONE, QUARANTINE, STOPPED = 0, 4, 143
+DONE, QUARANTINE = 0, 4
 FAULTS: Final = FaultPlan(
     share={
         "rate limit": 0.06,
@@ -90,9 +90,7 @@ def _round(where: Place, rng: random.Random, campaign: Campaign) -> None:
     drawn, life_s = rng.random(), rng.uniform(0, LIFE_S)
     with where.start() as worker:
         if drawn < STOP_SHARE:
-            worker.expect("begins")
-            time.sleep(life_s)
-            assert stop(worker) in {DONE, QUARANTINE, STOPPED}
+            assert stop(worker, life_s) in {DONE, QUARANTINE, STOPPED}
             campaign.stops += 1
         elif where.served and drawn < STOP_SHARE + SERVER_SHARE:
             time.sleep(life_s)

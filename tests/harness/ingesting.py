@@ -20,13 +20,12 @@ from typing import Any, Final
 import vecdb
 from tests.harness.library import CHUNK_OVERLAP, CHUNK_TOKENS, Library
 from tests.harness.paid_provider import DIM, Provider
-from tests.harness.process import Worker
+from tests.harness.process import Worker, WorkerDiedError
 
 COLLECTION: Final = "docs"
 EMBEDDERS: Final = 2
 BATCH_TEXTS: Final = 16
-SERVED_WITHIN_S: Final = 60.0
-POLL_S: Final = 0.02
+STOPPED: Final = 128 + signal.SIGTERM
 
 
 @dataclass
@@ -130,13 +129,18 @@ def end_of(worker: Worker) -> int:
     return code
 
 
-def stop(worker: Worker) -> int:
-    """SIGTERM an ingestor that has begun, and wait for its exit code."""
+def stop(worker: Worker, after_s: float) -> int:
+    """SIGTERM an ingestor some time after it has begun, and wait for its exit code, as a shell would tell it."""
     worker.expect("begins")
+    time.sleep(after_s)
     with contextlib.suppress(ProcessLookupError):
         os.kill(worker.pid, signal.SIGTERM)
     try:
         code: int = worker.expect("ended")
+    except WorkerDiedError as error:
+        if error.exitcode != -signal.SIGTERM:
+            raise
+        return STOPPED  # the signal came before it began to listen to signals, and so to work
     finally:
         worker.join()
     return code

@@ -18,6 +18,9 @@ from tests.harness.paid_provider import CHARGED, DIM, FaultPlan, Provider, provi
 from tests.harness.process import Worker
 
 ALL_DONE, NOT_FOUND, BAD_REQUEST, QUARANTINE, STAYED_AWAY = 0, 1, 2, 4, 5
+BATCH_TEXTS = 2
+"""Few, since what fails on and off is asked for a few times before each halving of its batch."""
+
 SOUND = {f"sound-{number}": f"a sound text, number {number}" for number in range(40)}
 LINES: dict[str, tuple[bytes, str]] = {
     "no json": (b'{"id": "a", "text": ', "JSON"),
@@ -42,12 +45,12 @@ LINES: dict[str, tuple[bytes, str]] = {
     "a text that the provider stumbles over": (b'{"id": "poison-4", "text": "poison-error"}', "50[023]"),
 }  # fmt: skip
 FILES: dict[str, tuple[str, bytes, str]] = {
-    "a text in another encoding": ("latin.txt", "caf\xe9 au lait".encode("latin-1"), "UTF-8"),
+    "a text in another encoding": ("latin.txt", "caf\xe9 au lait".encode("latin-1"), "utf-8"),
     "an empty document": ("empty.md", b"", "empty|blank|white space|no text"),
     "a PDF that is none": ("broken.pdf", b"%PDF-1.7 and nothing else", "PDF|pdf"),
     "a compressed file that ends early": ("rows.jsonl.gz", gzip.compress(b"\n" * 99)[:-9], "gz|compress|ends|damaged"),
     "a table without the columns": ("table.csv", b"name,words\na,b\n", "column|id"),
-    "bytes of a program": ("program.py", b"\x00\x01\x02\xff\xfe\x7fELF" * 40, "UTF-8|binary|text"),
+    "bytes of a program": ("program.py", b"\x00\x01\x02\xff\xfe\x7fELF" * 40, "utf-8|binary"),
 }  # fmt: skip
 
 
@@ -89,7 +92,7 @@ class Trial:
 
     def vecdb(self, command: str, *more: str) -> int:
         """Run the ingestor's command line in a process; what it prints is in `printed`."""
-        options = {"url": self.service.url, "dim": DIM, "batch_texts": 8, "timeout_s": 20}
+        options = {"url": self.service.url, "dim": DIM, "batch_texts": BATCH_TEXTS, "timeout_s": 20}
         model = [word for name, value in options.items() for word in ("--model-option", f"{name}={value}")]
         where = ["--to", str(self.base / "db"), "--collection", "docs", "--state", str(self.base / "state")]
         words = ["ingest", command, *where]
@@ -208,7 +211,8 @@ def test_a_failure_stays_reported_by_runs_in_which_nothing_changed(small: Trial)
 @pytest.mark.parametrize("fault", CHARGED)
 def test_a_provider_that_always_answers_wrongly_ends_the_run_and_nothing_is_stored(fault: str, tmp_path: Path) -> None:
     with provider(tmp_path, FaultPlan(share={fault: 1.0})) as service:
-        trial = Trial(tmp_path, service, {f"row-{number}": f"text {number}" for number in range(200)})
+        rows = {f"row-{number}": f"text {number}" for number in range(200)}
+        trial = Trial(tmp_path, service, rows, "--retry-for-s", "2")
     assert trial.code not in {ALL_DONE, BAD_REQUEST}
     assert ids_of(trial) == set()
     assert sum(len(request.texts) for request in service.requests()) < 2_000
