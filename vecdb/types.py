@@ -84,10 +84,10 @@ class Record:
 
     @property
     def vector(self) -> FloatArray | None:
-        """The only vector of a record with one field, else None."""
+        """The only vector of a record that has one; of one that has several, that of the field "default", if any."""
         if len(self.vectors) == 1:
             return next(iter(self.vectors.values()))
-        return None
+        return self.vectors.get(DEFAULT_FIELD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,24 +63,24 @@ class Pipeline:
         return self.root / "cache"
 
 
-def read_destination(text: str) -> Destination:
+def read_destination(text: str, origin: str = "to") -> Destination:
     """What `--to` means: `unix:/PATH` and HOST:PORT are servers, anything else, or what exists, is a directory."""
     if text.startswith(UNIX):
-        return Destination(address=parse_address(text, "to"))
+        return Destination(address=parse_address(text, origin))
     path = Path(text).expanduser()
     name, colon, port = text.rpartition(":")
     if colon and port.isascii() and port.isdigit() and "/" not in name and not path.exists():
-        address = parse_address(text, "to")
+        address = parse_address(text, origin)
         if address.port == 0:
-            raise InvalidConfigError(f"to is {text!r:.200}: port 0 is no port to connect to")
+            raise InvalidConfigError(f"{origin} is {text!r:.200}: port 0 is no port to connect to")
         return Destination(address=address)
     if "://" in text:
-        raise InvalidConfigError(f"to is {text!r:.200}: write HOST:PORT, unix:/PATH or the path of a directory")
+        raise InvalidConfigError(f"{origin} is {text!r:.200}: write HOST:PORT, unix:/PATH or the path of a directory")
     if text == ":memory:":
-        raise InvalidConfigError("to is ':memory:', which ends with the ingestor; write the path of a directory")
+        raise InvalidConfigError(f"{origin} is ':memory:', which ends with its process; write the path of a directory")
     if path.is_file():
         raise InvalidConfigError(
-            f"to is {text!r:.200}, which is a file; write the directory of a database or HOST:PORT"
+            f"{origin} is {text!r:.200}, which is a file; write the directory of a database or HOST:PORT"
         )
     return Destination(directory=Path(os.path.realpath(path)))
 
