@@ -1,8 +1,8 @@
 """Opens the journal of a job, and notices when the destination is not as the journal remembers it.
 
 Three things may have happened: the journal was begun with other settings (another chunker, another database at that
-address), the collection was made anew, or the database went back in time (a backup was restored) or lost records by
-other hands. In each case what is missing is stored again; what was embedded is in the cache and is not paid again.
+address), the collection was made anew, or the database went back in time (a backup was restored) or lost so many
+records by other hands that it has fewer than the journal has items. In each case what is missing is stored again; what was embedded is in the cache and is not paid again.
 Promises: a journal of another collection, field or set of sources is refused, not taken over.
 """
 
@@ -66,24 +66,15 @@ def _reconcile(journal: Journal, destination: Destination, prepared: Prepared, t
     if prepared.created:
         tally.tell(Reconciling(f"the collection was made anew; its {items:,} items are stored again"))
         journal.forget_contents()
-    elif prepared.seq < journal.position() or prepared.records < items_with_records(journal, prepared.records):
+    elif prepared.seq < journal.position() or prepared.records < items:
         lost = 0
         for states in in_pages(journal.items()):
             missing = list(_outdated(states, destination))
             if missing:
                 journal.forget_contents(missing)
                 lost += len(missing)
-        tally.tell(Reconciling(f"the database is older than the journal; {lost:,} items are stored again"))
-
-
-def items_with_records(journal: Journal, enough: int) -> int:
-    """How many records the journal knows of, counted until there are more than `enough`."""
-    count = 0
-    for state in journal.items():
-        count += len(state.chunks)
-        if count > enough:
-            break
-    return count
+        if lost:
+            tally.tell(Reconciling(f"the database has lost records since the last run: {lost:,} items are stored again"))
 
 
 def in_pages(states: Iterator[ItemState]) -> Iterator[list[ItemState]]:
