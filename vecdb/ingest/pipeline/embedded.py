@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vecdb.config import EngineConfig
-from vecdb.errors import DatabaseNotFoundError
+from vecdb.errors import DatabaseNotFoundError, FieldNotFoundError
 from vecdb.fingerprint import ModelFingerprint
-from vecdb.ingest.pipeline.collections import Place, model_of, prepared
+from vecdb.ingest.pipeline.collections import Place, prepared
 from vecdb.ingest.pipeline.config import STOP_POLL_S
 from vecdb.ingest.pipeline.destination import Acknowledged, Prepared, Supply, Swap
 from vecdb.storage.manifest import read_manifest
-from vecdb.types import Mode, RecordId
+from vecdb.types import RecordId
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
+    from vecdb.engine.schema import CollectionSchema
 
 
 class EmbeddedDestination:
@@ -39,23 +40,38 @@ class EmbeddedDestination:
         return str(read_manifest(self._path).uuid)
 
     def model(self) -> ModelFingerprint | None:
+        schema = self._schema()
         try:
-            with self._open("r", create=False) as database:
-                return model_of(database, self._place)
-        except DatabaseNotFoundError:
+            return None if schema is None else schema.field(self._place.field or None).model
+        except FieldNotFoundError:
             return None
 
     def exists(self) -> bool:
+        return self._schema() is not None
+
+    def _schema(self) -> CollectionSchema | None:
+        """How the collection is declared; None when there is none. Only that is read, and no row of it."""
+        from vecdb.engine.loading import load_schemas  # noqa: PLC0415  a server needs no engine
+        from vecdb.storage.environment import Environment  # noqa: PLC0415  as above
+
+        config = EngineConfig()
         try:
-            with self._open("r", create=False) as database:
-                return self._place.collection in database
+            environment = Environment.open_directory(
+                str(self._path), "r", map_bytes=config.map_bytes, durability="fsync", create=False
+            )
         except DatabaseNotFoundError:
-            return False
+            return None
+        try:
+            with environment.begin_read() as transaction:
+                found = load_schemas(transaction).values()
+        finally:
+            environment.close()
+        return next((schema for schema in found if schema.name == self._place.collection), None)
 
     def prepare(self, fingerprint: ModelFingerprint) -> Prepared:
         self._model = fingerprint
         if self._database is None:
-            self._database = self._open("rw", create=True)
+            self._database = self._open()
         return prepared(self._database, self._place, fingerprint)
 
     def deliver(self, supply: Supply, acknowledged: Callable[[Acknowledged], None]) -> None:
@@ -86,7 +102,7 @@ class EmbeddedDestination:
                 collection.delete(swap.deletes)
         return transaction.result.seq
 
-    def _open(self, mode: Mode, *, create: bool) -> Database:
+    def _open(self) -> Database:
         from vecdb.engine.database import Database  # noqa: PLC0415  a server needs no engine
 
-        return Database.open(self._path, mode, durability="fsync", create=create, config=EngineConfig())
+        return Database.open(self._path, "rw", durability="fsync", create=True, config=EngineConfig())

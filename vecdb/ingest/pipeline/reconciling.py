@@ -2,7 +2,8 @@
 
 Three things may have happened: the journal was begun with other settings (another chunker, another database at that
 address), the collection was made anew, or the database went back in time (a backup was restored) or lost so many
-records by other hands that it has fewer than the journal has items. In each case what is missing is stored again; what was embedded is in the cache and is not paid again.
+records by other hands that it has fewer than the journal has items. In each case what is missing is stored again; what
+was embedded is in the cache and is not paid again.
 Promises: a journal of another collection, field or set of sources is refused, not taken over.
 """
 
@@ -74,7 +75,9 @@ def _reconcile(journal: Journal, destination: Destination, prepared: Prepared, t
                 journal.forget_contents(missing)
                 lost += len(missing)
         if lost:
-            tally.tell(Reconciling(f"the database has lost records since the last run: {lost:,} items are stored again"))
+            tally.tell(
+                Reconciling(f"the database has lost records since the last run: {lost:,} items are stored again")
+            )
 
 
 def in_pages(states: Iterator[ItemState]) -> Iterator[list[ItemState]]:
