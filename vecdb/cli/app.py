@@ -103,10 +103,19 @@ def run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # the reader of the output is gone; a closed stdout would complain once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PIPE
+        return _without_reader()
+    except SystemExit as error:
+        # what typer makes of a broken pipe that a command runs into, as it does when output is not buffered
+        if isinstance(error.__context__, BrokenPipeError):
+            return _without_reader()
+        raise
     return code if isinstance(code, int) else 0
+
+
+def _without_reader() -> int:
+    """The reader of the output is gone; a closed stdout would complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_PIPE
 
 
 def print_version(asked: bool) -> None:

@@ -21,13 +21,14 @@ from vecdb.ingest.operation.metrics import Metrics, outcome_of
 from vecdb.ingest.operation.outlook import Outlook
 from vecdb.ingest.operation.progress import Progress, Several
 from vecdb.ingest.operation.settings import IngestSettings
-from vecdb.ingest.pipeline.events import Observer
+from vecdb.ingest.pipeline.events import Observer, Stopping
 from vecdb.ingest.pipeline.reports import RunReport
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 EXIT_SIGNAL: Final = 128
 SHOW_CURSOR: Final = "\x1b[?25h"
 STOPPING: Final = "stopping: what is under way is finished first; once more stops at once"
+"""Said at once, as the run itself says it only when it comes to look."""
 
 
 class Session:
@@ -105,8 +106,10 @@ class Session:
             os._exit(EXIT_SIGNAL + number)
         self.signal = number
         self.stop.set()
-        if self._lines is None:
-            os.write(2, f"\nvecdb: {STOPPING}\n".encode())
+        if self._show == "none":
+            os.write(2, f"vecdb: {STOPPING}\n".encode())
+        # in a thread of its own: the one that was interrupted here may hold what observers wait for
+        threading.Thread(target=self.observer.observe, args=(Stopping(),), daemon=True).start()
 
 
 def how_to_show(wanted: str) -> str:

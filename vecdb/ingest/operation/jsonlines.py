@@ -49,6 +49,9 @@ NAMES: Final[dict[type, str]] = {
     Reconciling: "reconciling",
 }
 
+MOST: Final = {"failed": FAILURES_SHOWN, "part": PARTS_LISTED, "stopping": 1}
+"""Lines that there may be of a kind."""
+
 
 class JsonLines:
     """An Observer that writes to a stream. A context manager: the end waits a while for the last lines."""
@@ -59,7 +62,7 @@ class JsonLines:
         self._interval_s = interval_s
         self._lines: deque[str] = deque(maxlen=LINES_WAITING)
         self._lost = 0
-        self._seen = {"failed": 0, "part": 0}
+        self._seen = dict.fromkeys(MOST, 0)
         self._change = threading.Condition()
         self._ended = False
         self._thread = threading.Thread(target=self._write_all, name="vecdb-lines", daemon=True)
@@ -80,7 +83,7 @@ class JsonLines:
         name = NAMES[type(event)]
         if name in self._seen:
             self._seen[name] += 1
-            if self._seen[name] > (FAILURES_SHOWN if name == "failed" else PARTS_LISTED):
+            if self._seen[name] > MOST[name]:
                 return
         self.write(name, **msgspec.to_builtins(event, enc_hook=str))
 
@@ -88,6 +91,8 @@ class JsonLines:
         """Write one line, as soon as its reader lets it be written."""
         line = _line(event, facts)
         with self._change:
+            if event == "ended":
+                self._seen = dict.fromkeys(MOST, 0)  # of the next round of a watch
             self._lost += len(self._lines) == self._lines.maxlen
             self._lines.append(line)
             self._change.notify()

@@ -103,7 +103,7 @@ class Progress:
                 case Reconciling(message):
                     self._trouble = message
                 case Stopping():
-                    self._trouble = "stopping: finishing what is under way"
+                    self._trouble = "stopping: what is under way is finished first; once more stops at once"
                 case BreakerClosed():
                     self._trouble = ""
                 case _:

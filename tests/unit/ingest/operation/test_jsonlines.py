@@ -69,8 +69,12 @@ def test_progress_is_told_again_and_again() -> None:
 
 
 def test_of_many_failures_only_the_first_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonlines, "FAILURES_SHOWN", 3)
+    monkeypatch.setitem(jsonlines.MOST, "failed", 3)
     assert len(_lines(*[FAILED] * 10)) == 3
+
+
+def test_stopping_is_said_once() -> None:
+    assert len(_lines(Stopping(), Stopping())) == 1
 
 
 def test_a_reader_who_is_gone_does_not_end_the_run() -> None:
