@@ -11,34 +11,27 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
-from dataclasses import Field, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from vecdb.cli.output import compact_json, print_json, print_line
+from vecdb.cli.setting_options import SHOWN, WHERE_SETTINGS_ARE, give_options, keyword, progress_option
 from vecdb.errors import InvalidRequestError
-from vecdb.ingest.operation.settings import IngestSettings, flag_of, gathered, load_settings, settings
+from vecdb.ingest.operation.settings import IngestSettings, gathered, load_settings, settings
 
 if TYPE_CHECKING:
     from vecdb.ingest.operation.history import Wanted
     from vecdb.ingest.pipeline.reports import RunReport
 
 EXIT_QUARANTINE: Final = 4
-METAVARS: Final = {"bool": None, "int": "NUMBER", "float": "SECONDS", "Mapping": "NAME=VALUE"}
-"""What stands for the value of an option, by the type of its setting."""
-
-SHOWN: Final = ("auto", "bar", "json", "none")
 WATCH_ONLY: Final = frozenset({"interval_s", "debounce_s"})
 IDENTIFYING: Final = ("to", "collection", "field", "state")
 WHERE_STATE_LIES: Final = """State: what was read and stored is remembered in a journal for each pipeline (destination,
 collection, field and sources), and embeddings in one cache for all, so that nothing is embedded or paid twice. Both lie
 in --state, by default $XDG_STATE_HOME/vecdb/ingest or ~/.local/state/vecdb/ingest. Removing that directory loses no
 record: the next run compares everything again."""
-WHERE_SETTINGS_ARE: Final = """Every option may also be given in the environment (VECDB_INGEST_CHUNK_TOKENS=128) or in a
-TOML file (chunk_tokens = 128); flags win over the environment, and that over the file."""
 EXIT_CODES: Final = """Exit codes: 0 all is in the collection; 1 a source or pipeline was not found; 2 the request is
 wrong; 3 the storage failed; 4 done, but something is in quarantine or was not readable; 5 the provider or server stayed
 away; 130 and 143 stopped by a signal."""
@@ -193,25 +186,6 @@ def _conclude(request: Request, report: RunReport, signalled: int | None) -> Non
 # --- options --------------------------------------------------------------------------------------------------------
 
 
-def _option(name: str, entry: Field[Any]) -> inspect.Parameter:
-    """The option of one setting: a switch for a bool, else a text that `load_settings` reads."""
-    flag = flag_of(name)
-    repeated = "tuple" in str(entry.type) or "Mapping" in str(entry.type)
-    if isinstance(entry.default, bool):
-        kind, words = bool, (f"{flag}/--no-{name.replace('_', '-')}",)
-    else:
-        kind, words = (list[str] if repeated else str), (flag,)  # type: ignore[assignment]
-    metavar = next((shown for word, shown in METAVARS.items() if word in str(entry.type)), "TEXT")
-    shown = isinstance(entry.default, int | float | str) and not isinstance(entry.default, bool) and entry.default != ""
-    meaning = f"{entry.metadata['help']}{f' [{entry.default}]' if shown else ''}"
-    option = typer.Option(*words, metavar=metavar, help=meaning, show_default=False)
-    return _keyword(name, Annotated[kind | None, option], None)
-
-
-def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
 def _sources() -> inspect.Parameter:
     meaning = (
         "Files, folders, globs, -, sqlite:FILE?query=…, vecdb:PLACE?collection=NAME, dbapi:MODULE:FUNCTION?query=…"
@@ -225,36 +199,17 @@ def _sources() -> inspect.Parameter:
     )
 
 
-def _give_options(command: Callable[..., None], names: list[str], *more: inspect.Parameter) -> None:
-    """Declare the options of a command, which typer reads from its signature."""
-    known = settings()
-    file = typer.Option("--config", metavar="FILE.toml", help="TOML file with settings.", show_default=False)
-    as_json = typer.Option("--json", help="Print the result as one JSON document, errors included.")
-    parameters = [
-        _sources(),
-        *(_option(name, known[name]) for name in names),
-        *more,
-        _keyword("config", Annotated[Path | None, file], None),
-        _keyword("as_json", Annotated[bool, as_json], False),
-    ]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-
-
 def _declare() -> None:
     names = [name for name in settings() if name != "sources"]
-    shown = typer.Option(
-        "--progress", metavar="|".join(SHOWN), help="On stderr; auto: a bar on terminals, else JSON lines."
-    )
-    progress = _keyword("progress", Annotated[str, shown], "auto")
+    progress = progress_option()
     only = typer.Option("--only", metavar="ID", help="Only this item; may be given several times.", show_default=False)
     once = [name for name in names if name not in WATCH_ONLY]
     for command in (plan, run):  # the same for both, so that a plan is what its run would do
-        _give_options(command, once, progress)
-    _give_options(watch, names, progress)
-    _give_options(retry, once, _keyword("only", Annotated[list[str] | None, only], None), progress)
+        give_options(command, _sources(), once, progress)
+    give_options(watch, _sources(), names, progress)
+    give_options(retry, _sources(), once, keyword("only", Annotated[list[str] | None, only], None), progress)
     for command in (status, failed):
-        _give_options(command, [name for name in names if name in IDENTIFYING])
+        give_options(command, _sources(), [name for name in names if name in IDENTIFYING])
     for command in (plan, run, watch, status, failed, retry):
         ingest_app.command(epilog=f"{WHERE_SETTINGS_ARE} {EXIT_CODES}")(command)
 
