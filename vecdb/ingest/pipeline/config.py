@@ -83,3 +83,6 @@ SAMPLE_S: Final = 1.0
 
 CHECKED_IDS: Final = 1_000
 """Records whose versions are asked for at once when a destination is compared with the journal."""
+
+PROBLEMS_TOLD: Final = 100
+"""Problems that a plan lists; it counts all."""

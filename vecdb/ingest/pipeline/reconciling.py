@@ -75,9 +75,7 @@ def _reconcile(journal: Journal, destination: Destination, prepared: Prepared, t
                 journal.forget_contents(missing)
                 lost += len(missing)
         if lost:
-            tally.tell(
-                Reconciling(f"the database has lost records since the last run: {lost:,} items are stored again")
-            )
+            tally.tell(Reconciling(f"the database has lost records since: {lost:,} items are stored again"))
 
 
 def in_pages(states: Iterator[ItemState]) -> Iterator[list[ItemState]]:
