@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,8 @@ def run_to_dict(run: RunRecord) -> dict[str, Any]:
     return {
         "number": run.number,
         "state": run.state,
-        "started": run.started,
-        "ended": run.ended,
+        "started": spell_moment(run.started),
+        "ended": None if run.ended is None else spell_moment(run.ended),
         "seconds": None if seconds is None else round(seconds, 3),
         "items_per_s": _rate(run.counters.get("items", 0), seconds),
         "tokens_per_s": _rate(run.counters.get("tokens", 0), seconds),
@@ -109,6 +110,11 @@ def run_to_dict(run: RunRecord) -> dict[str, Any]:
 def seconds_of(run: RunRecord) -> float | None:
     """How long a run took; None for one that has not ended, or whose end nobody saw."""
     return None if run.ended is None else max(0.0, run.ended - run.started)
+
+
+def spell_moment(seconds: float) -> str:
+    """A time since 1970 as ISO 8601, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _rate(count: int, seconds: float | None) -> float | None:
@@ -164,5 +170,5 @@ def failure_to_dict(identity: PipelineIdentity, failure: Failure) -> dict[str, A
         "reason": failure.reason,
         "message": failure.message,
         "attempts": failure.attempts,
-        "time": failure.time,
+        "time": spell_moment(failure.time),
     }
