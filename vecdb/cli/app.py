@@ -19,6 +19,7 @@ from vecdb.cli import inspect, query, serve, upkeep
 from vecdb.cli.ingest import ingest_app
 from vecdb.cli.keys import keys_app
 from vecdb.cli.output import print_json, print_line, printable
+from vecdb.cli.reembed import reembed_app
 from vecdb.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -80,6 +81,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(ingest_app)
+app.add_typer(reembed_app)
 app.add_typer(keys_app)
 
 

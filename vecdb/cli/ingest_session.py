@@ -34,14 +34,16 @@ STOPPING: Final = "stopping: what is under way is finished first; once more stop
 class Session:
     """One command of the ingestor while it works. `stop` is set by the first signal."""
 
-    def __init__(self, settings: IngestSettings, show: str, *, looks_ahead: bool = True) -> None:
-        """`show` is how progress is shown: bar, json or none."""
+    def __init__(
+        self, settings: IngestSettings, show: str, *, looks_ahead: bool = True, total: int | None = None
+    ) -> None:
+        """`show` is how progress is shown: bar, json or none; `total` the items there are, where that is known."""
         self.stop = threading.Event()
         self.signal: int | None = None
         self._settings = settings
         self._show = show
         self._outlook = Outlook(open_sources(settings)) if looks_ahead and show != "none" else None
-        self._progress = Progress(lambda: None if self._outlook is None else self._outlook.items)
+        self._progress = Progress(lambda: total if self._outlook is None else self._outlook.items)
         self._lines: JsonLines | None = None
         self._metrics: Metrics | None = None
         self._observers: list[Observer] = [self._progress]

@@ -106,8 +106,8 @@ def _require_level(filled: FillReport, *, allow_missing: bool) -> None:
         )
     problems = "; ".join(f"{record_id}: {problem}" for record_id, problem in filled.examples)
     raise InvalidRequestError(
-        f"nothing was switched: {filled.failed} record(s) could not be embedded and {filled.textless} have no text, so "
-        f"the new model would not find them ({problems}). Correct them, or insist with --allow-missing",
+        f"nothing was switched: {filled.failed} record(s) could not be embedded, {filled.textless} without a text, so "
+        f"they would not be found any more ({problems}). Correct them, or insist with --allow-missing",
         failed=filled.failed,
         textless=filled.textless,
     )

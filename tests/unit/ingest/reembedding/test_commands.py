@@ -223,7 +223,7 @@ def test_a_record_without_text_is_told_of_with_what_is_missing(tmp_path: Path) -
 def test_no_switch_happens_while_records_cannot_be_embedded_unless_that_is_allowed(tmp_path: Path) -> None:
     poisoned(tmp_path)
     commands.run(settings_for(tmp_path))
-    with pytest.raises(InvalidRequestError, match=r"1 record\(s\) could not be embedded .*--allow-missing"):
+    with pytest.raises(InvalidRequestError, match=r"1 record\(s\) could not be embedded.*--allow-missing"):
         commands.switch(settings_for(tmp_path))
     report = commands.switch(settings_for(tmp_path), allow_missing=True)
     assert report.missing == 1
