@@ -34,7 +34,7 @@ from vecdb.types import FloatArray
 TEXTS = Path(__file__).parent / "data" / "wordnet" / "records.jsonl.gz"
 COLLECTION = "wordnet"
 QUESTIONS = (
-    "a hot drink that keeps you awake",
+    "a small cup of strong coffee",
     "the sadness of being far away from home",
     "a storm that turns in a circle",
     "how plants make use of sunlight",

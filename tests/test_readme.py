@@ -129,7 +129,7 @@ def test_readme_ingests_documents_as_printed(
     assert "Ask the operators" in first
     assert "faq.jsonl:3" in first
     assert "Lunch is from noon to two." in second
-    assert "1 new" in second
+    assert "2 unchanged, 1 deleted, 0 failed" in second
     namespace: dict[str, Any] = {"vecdb": vecdb, "F": vecdb.F}
     for block in INGEST_BLOCKS:
         exec(compile(block, "README.md", "exec"), namespace)

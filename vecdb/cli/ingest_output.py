@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vecdb.ingest.pipeline.events import Counts
     from vecdb.ingest.pipeline.reports import PlanReport, RunReport
 
+SPEED_KNOWN = {"sample": "the speed of a sample", "last run": "the speed of the last run"}
 RUNS_SHOWN = 10
 """Runs in the table of `status`; the document of --json has all."""
 
@@ -23,21 +24,18 @@ def print_plan(settings: IngestSettings, report: PlanReport) -> None:
     """What a run would do."""
     made = ", which would be made" if report.creates_collection else ""
     print_line(f"{settings.destination}: collection {settings.collection}{made}, model {report.model}")
-    rows = [
-        ("new", report.new),
-        ("changed", report.changed),
-        ("unchanged", report.unchanged + report.skipped),
-        ("deleted", report.vanished),
-        ("failed", report.failed),
-    ]
-    print_tables(table("A run would find", ("", "items"), rows))
+    unchanged = report.unchanged + report.skipped
     print_line(
-        f"{count(report.to_embed, 'chunk')} to embed, about {count(report.tokens, 'token')}; "
-        f"{count(report.cached, 'chunk')} cost nothing, their embeddings are kept"
+        f"a run would find {report.new:,} new, {report.changed:,} changed, {unchanged:,} unchanged, "
+        f"{report.vanished:,} to delete, {report.failed:,} failed"
     )
-    if report.seconds is not None:
-        basis = f" ({report.rate_from})" if report.rate_from else ""
-        print_line(f"about {spell_time(report.seconds)}{basis}")
+    basis = SPEED_KNOWN.get(report.rate_from, report.rate_from)
+    lasting = "" if report.seconds is None else f", {spell_time(report.seconds)} of embedding by {basis}"
+    print_line(f"{count(report.to_embed, 'chunk')} to embed: about {count(report.tokens, 'token')}{lasting}")
+    if report.cached:
+        print_line(f"{count(report.cached, 'chunk')} cost nothing: their embeddings were kept")
+    if not report.complete:
+        print_line("some sources could not be listed in whole, so nothing that may be in them would be deleted")
     print_problems(report.problems, report.failed)
 
 

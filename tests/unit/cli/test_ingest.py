@@ -175,7 +175,8 @@ def test_a_plan_after_a_run_tells_new_from_changed_from_gone(desk: Desk) -> None
 def test_a_plan_is_readable(desk: Desk) -> None:
     text = desk.vecdb("plan").out
     assert "which would be made" in text
-    assert "3 chunks to embed" in text
+    assert "3 new, 0 changed, 0 unchanged, 0 to delete, 0 failed" in text
+    assert "3 chunks to embed: about " in text
 
 
 # --- failures -------------------------------------------------------------------------------------------------------
