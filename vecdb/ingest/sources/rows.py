@@ -169,8 +169,8 @@ def _needed(row: Row, name: str, role: str) -> Any:
 def _advice(names: Sequence[str], role: str) -> str:
     listed = ", ".join(repr(name)[:SHOWN_CHARS_MAX] for name in names[:LISTED_COLUMNS]) or "nothing"
     more = f" and {len(names) - LISTED_COLUMNS} more" if len(names) > LISTED_COLUMNS else ""
-    number = f", or {role}-field={ROW_ID} for numbers" if role == "id" else ""
-    return f"it has {listed}{more}: name the one with the {role} by {role}-field={number}"
+    number = f", or --{role}-field {ROW_ID} for numbers" if role == "id" else ""
+    return f"it has {listed}{more}: name the one with the {role} by --{role}-field{number}"
 
 
 def _row_id(row: Row, file: SourceFile, number: int) -> RecordId:
