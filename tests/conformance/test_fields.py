@@ -76,6 +76,10 @@ def test_the_only_field_is_the_main_one_whatever_its_name(db: DatabaseLike) -> N
     assert one.search([1.0, 0.0]).ids == ["a"]
 
 
+def test_a_declaration_that_is_repeated_meanwhile_is_still_the_same(db: DatabaseLike, filled: CollectionLike) -> None:
+    assert db.create_collection("docs", dim=DIM, exist_ok=True).count() == filled.count()
+
+
 def test_a_field_whose_name_is_taken_is_refused(filled: CollectionLike) -> None:
     with pytest.raises(AlreadyExistsError):
         filled.add_field("next", Field(dim=4, model=NEXT))

@@ -29,7 +29,8 @@ def single_field(dim: int | None, model: object, **options: Any) -> Field | None
     if dim is None and model is None:
         return None
     known = None if model is None else check_model(model)
-    return Field(dim=known.dim if dim is None and known is not None else dim, model=known, **options)  # type: ignore[arg-type]
+    size: Any = dim if dim is not None or known is None else known.dim  # what is no int is refused with the rest
+    return Field(dim=size, model=known, **options)
 
 
 def check_declared_model(field: str, declared: Field) -> None:

@@ -237,6 +237,14 @@ def test_a_catalog_that_lists_a_field_without_a_state_is_damage(tmp_path: Path) 
         vecdb.open(tmp_path / "db", config=CONFIG)
 
 
+def test_a_record_whose_only_vector_followed_a_text_is_no_damage(db: vecdb.Database) -> None:
+    made = db.create_collection("texts", fields={"default": Field(dim=DIM, follows=("text",))})
+    made.upsert(["a", "b"], rows(2), [{"text": "one"}, {"text": "two"}])
+    made.update("a", metadata={"text": "changed"})
+    assert made.search(rows(1)[0]).ids == ["b"]
+    assert db.verify().problems == ()
+
+
 def test_a_handle_of_a_dropped_field_is_told_which_there_are(filled: vecdb.Collection) -> None:
     filled.drop_field("next")
     with pytest.raises(FieldNotFoundError, match="'default'"):
