@@ -17,7 +17,7 @@ from vecdb.ingest.journal.comparing import Comparison, Verdict
 from vecdb.ingest.journal.journal import Journal
 from vecdb.ingest.journal.states import Failure, ItemWrite, PartWrite
 from vecdb.ingest.pipeline.calls import Calls, Given
-from vecdb.ingest.pipeline.config import GROUP_S
+from vecdb.ingest.pipeline.config import GROUP_CHUNKS, GROUP_CHUNKS_MIN, GROUP_S
 from vecdb.ingest.pipeline.control import Budget, Control
 from vecdb.ingest.pipeline.cutting import Cut, Cutter
 from vecdb.ingest.pipeline.events import PartEnded, SourceEnded
@@ -49,10 +49,13 @@ class Assembly:
         tally: Tally,
         *,
         choice: Choice = is_due,
+        call_texts: int = GROUP_CHUNKS,
     ) -> None:
         self._cutter, self._calls, self._journal, self._comparison = cutter, calls, journal, comparison
         self._budget, self._control, self._tally, self._choice = budget, control, tally, choice
-        self._group = Group()
+        # with a slow model each call is soon to be seen in the collection, and journalled
+        self._most = min(GROUP_CHUNKS, max(call_texts, GROUP_CHUNKS_MIN))
+        self._group = Group(self._most)
         self._calls_before = 0
         self.groups: queue.SimpleQueue[Group | None] = queue.SimpleQueue()
 
@@ -182,6 +185,8 @@ class Assembly:
         if end.state == "unchanged":
             known = self._journal.part(end.part)
             self._tally.add(parts=1, parts_unchanged=1, skipped=0 if known is None else known.items)
+            if known is not None and known.fingerprint != end.fingerprint:  # only touched: known by its new time now
+                self._group.changes.parts.append(PartWrite(end.part, end.fingerprint))
         else:
             self._tally.add(parts=1)
             if is_done:
@@ -205,7 +210,7 @@ class Assembly:
     def _close(self) -> None:
         self._calls_before = self._calls.sent
         if not self._group.is_empty:
-            group, self._group = self._group, Group()
+            group, self._group = self._group, Group(self._most)
             self.groups.put(group)
         else:
             self._group.begun = time.monotonic()

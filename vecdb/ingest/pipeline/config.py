@@ -36,9 +36,11 @@ NOTIFY_ITEMS: Final = 64
 """A reader wakes up whoever waits for its items after so many: each waking costs 10 µs, as much as reading one."""
 
 GROUP_CHUNKS: Final = 1_024
+GROUP_CHUNKS_MIN: Final = 32
 GROUP_BYTES: Final = 2 * 1024 * 1024
 GROUP_S: Final = 0.5
-"""What is delivered and journalled at once: as large as a batch of a load may be, as soon as a user wants to see it."""
+"""What is delivered and journalled at once: as large as a batch of a load may be, as soon as a user wants to see it,
+about as much as a call of the model embeds, but not so little that the disk is waited for all the time."""
 
 CALLS_WAITING: Final = 2
 """Calls of the model that wait, for each that is under way, so that none waits for the reading."""

@@ -1,6 +1,7 @@
 """Runs the calls of a model in threads, as many at once as suit it.
 
-Promises: a call is finished, whatever happens; one that was not begun when the run is asked to stop is given up.
+Promises: a call is finished, whatever happens; one that was not begun when the run is asked to stop, or when the model
+has failed for good, is given up.
 Concurrency: the threads begin with `start` and end with `close`.
 """
 
@@ -10,7 +11,7 @@ import threading
 
 from vecdb.ingest.pipeline.asking import Asking
 from vecdb.ingest.pipeline.calls import Calls
-from vecdb.ingest.pipeline.control import Control
+from vecdb.ingest.pipeline.control import Control, Halted
 
 
 class Embedding:
@@ -18,6 +19,7 @@ class Embedding:
 
     def __init__(self, asking: Asking, calls: Calls, control: Control, workers: int) -> None:
         self._asking, self._calls, self._control = asking, calls, control
+        self._failure: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"vecdb-embed-{number}", daemon=True) for number in range(workers)
         ]
@@ -35,8 +37,12 @@ class Embedding:
         while (call := self._calls.ready.get()) is not None:
             try:
                 self._control.check_stopping()
-                self._asking.fill(call)
-            except BaseException as error:  # noqa: BLE001  whoever waits for the call raises it
+                if self._failure is None:
+                    self._asking.fill(call)
+                else:
+                    call.error = self._failure
+            except Halted as error:
                 call.error = error
-            finally:
-                self._calls.finished(call)
+            except BaseException as error:  # noqa: BLE001  whoever waits for the call raises it
+                call.error = self._failure = error
+            self._calls.finished(call)

@@ -41,8 +41,12 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Items whose changes are delivered together, and what else the journal is to be told with them."""
+    """Items whose changes are delivered together, and what else the journal is to be told with them.
 
+    `most` is the number of chunks that it is full with.
+    """
+
+    most: int = GROUP_CHUNKS
     ids: list[RecordId] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     metadata: list[Metadata] = field(default_factory=list)
@@ -73,7 +77,7 @@ class Group:
     def is_full(self) -> bool:
         """True when it should be delivered before more is added."""
         count = len(self.ids) + len(self.entries) + len(self.vanished)
-        return count >= GROUP_CHUNKS or self.size >= GROUP_BYTES
+        return count >= self.most or self.size >= GROUP_BYTES
 
     @property
     def is_empty(self) -> bool:

@@ -127,6 +127,7 @@ class _Run:
             control,
             tally,
             choice=order.choice,
+            call_texts=limits.batch_texts,
         )
         self._delivery = Delivery(
             job.destination,
