@@ -87,9 +87,7 @@ def expected(pipeline: Pipeline) -> tuple[Rows, set[str]]:
     return rows, {path.name for path in pipeline.folder.glob("*.md")}
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
 def test_a_collection_ends_as_its_sources_say_and_nothing_is_paid_twice(steps: list[tuple[object, ...]]) -> None:
     root = Path(tempfile.mkdtemp())
@@ -117,7 +115,7 @@ def test_a_collection_ends_as_its_sources_say_and_nothing_is_paid_twice(steps: l
 
 
 def check_documents(pipeline: Pipeline, documents: set[str]) -> None:
-    """Each document's chunks are those of one version, all of them; without quarantine, of the version that is there."""
+    """Each document's chunks are all those of one version; of the one that is there, unless it is in quarantine."""
     chunks: dict[str, list[tuple[int, int, int, str]]] = {}
     for record in pipeline.records().values():
         place = record.metadata.get("_source")

@@ -88,9 +88,9 @@ class ItemFailed:
 
 @dataclass(frozen=True, slots=True)
 class Retrying:
-    """A provider or the destination failed for now, and is asked again after `wait_s`."""
+    """A provider, the destination or (to a watch) a source failed for now, and is asked again after `wait_s`."""
 
-    what: Literal["provider", "destination"]
+    what: Literal["provider", "destination", "source"]
     attempt: int
     wait_s: float
     message: str

@@ -231,7 +231,7 @@ def test_a_record_that_the_destination_refuses_is_found_and_the_rest_stored(
 def test_a_destination_that_refuses_everything_ends_the_run(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: embedded.EmbeddedDestination, swap: Swap) -> int:
+    def refuse(*_: object) -> int:
         raise InvalidVectorError("wrong")
 
     monkeypatch.setattr(embedded.EmbeddedDestination, "_store", refuse)
@@ -262,7 +262,7 @@ def test_a_destination_that_is_away_for_a_while_is_waited_for(
 def test_a_destination_that_stays_away_ends_the_run_and_nothing_is_paid_again(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(self: embedded.EmbeddedDestination, swap: Swap) -> int:
+    def away(*_: object) -> int:
         raise UnavailableError("gone")
 
     pipeline.write(ROWS)

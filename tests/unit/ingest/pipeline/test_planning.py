@@ -1,3 +1,5 @@
+"""What plans say, and that they only say it."""
+
 from __future__ import annotations
 
 from pathlib import Path

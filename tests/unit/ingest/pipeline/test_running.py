@@ -1,3 +1,5 @@
+"""What runs make of sources, and of what changed in them."""
+
 from __future__ import annotations
 
 import threading
@@ -12,6 +14,7 @@ from vecdb.ingest.chunkers.choosing import ItemChunker
 from vecdb.ingest.pipeline.events import PartEnded, Progressed, Reconciling, SourceEnded
 from vecdb.ingest.pipeline.job import Work
 from vecdb.ingest.pipeline.opening import choose_embedder, open_directory
+from vecdb.types import RecordId
 
 ROWS = {f"r{number}": f"text of row {number}" for number in range(30)}
 LONG = "\n\n".join(f"# Part {number}\n\n" + f"word{number} " * 20 for number in range(5))
@@ -149,11 +152,11 @@ def test_another_pipeline_with_the_same_cache_pays_nothing(pipeline: Pipeline) -
 
 @pytest.mark.parametrize("readers", [1, 4])
 def test_many_files_are_stored_whatever_the_number_of_readers(pipeline: Pipeline, readers: int) -> None:
-    expected: dict[object, str] = {}
+    expected: dict[RecordId, str] = {}
     for number in range(25):
         rows = {f"{number}-{row}": f"row {row} of file {number}" for row in range(number)}
         pipeline.write(rows, f"{number:02}.jsonl")
-        expected |= rows
+        expected.update(rows)
     pipeline.work = Work(cache_bytes=pipeline.work.cache_bytes, readers=readers, embedders=3)
     assert pipeline.run().succeeded
     assert pipeline.texts() == expected

@@ -120,13 +120,8 @@ def test_another_model_than_the_servers_is_refused(pipeline: Pipeline, tmp_path:
 
 
 def test_the_identity_of_a_database_is_the_same_through_every_front(tmp_path: Path) -> None:
-    with server(tmp_path) as address, vecdb.connect(address) as db:
-        with vecdb.open(str(tmp_path / "db"), mode="r") as reader:
-            assert db.uuid == reader.uuid
-    with vecdb.open(str(tmp_path / "other")) as other:
-        assert other.uuid != reader_uuid(tmp_path)
-
-
-def reader_uuid(folder: Path) -> object:
-    with vecdb.open(str(folder / "db"), mode="r") as reader:
-        return reader.uuid
+    with server(tmp_path) as address, vecdb.connect(address) as db, vecdb.open(str(tmp_path / "other")) as other:
+        reader = vecdb.open(str(tmp_path / "db"), mode="r")
+        assert db.uuid == reader.uuid
+        assert db.uuid != other.uuid
+        reader.close()
