@@ -95,7 +95,7 @@ def retry(**given: Any) -> None:
 def watch(**given: Any) -> None:
     """Run now, and again whenever the sources change, until Ctrl-C or SIGTERM (exit code 0)."""
     request = _request(given)
-    from vecdb.cli.ingest_output import changed_something, lines_of  # noqa: PLC0415 - see _session
+    from vecdb.cli.ingest_output import changed_something, print_round  # noqa: PLC0415 - see _session
     from vecdb.ingest.operation.watching import Watch  # noqa: PLC0415 - see _session
 
     with _session(request, looks_ahead=False) as session:
@@ -105,8 +105,7 @@ def watch(**given: Any) -> None:
             if request.as_json:
                 print_line(compact_json(report.to_dict()))
             elif first or changed_something(report.counts) or report.error is not None:
-                for line in lines_of(report):
-                    print_line(line)
+                print_round(report)
             first = False
 
 

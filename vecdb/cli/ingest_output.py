@@ -59,6 +59,15 @@ def print_report(settings: IngestSettings, report: RunReport) -> None:
         )
 
 
+def print_round(report: RunReport) -> None:
+    """What a round of a watch did, and when it was over."""
+    now = datetime.now().astimezone().strftime("%H:%M:%S")
+    for line in lines_of(report):
+        print_line(f"{now} {line}")
+    if report.error is not None:
+        print_line(f"{now} {report.error.message}")
+
+
 def lines_of(report: RunReport) -> Iterator[str]:
     """A run in words: what was found, what was written, how it ended."""
     counts = report.counts

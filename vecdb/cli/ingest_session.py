@@ -19,7 +19,7 @@ from vecdb.ingest.operation.commands import open_sources
 from vecdb.ingest.operation.jsonlines import JsonLines
 from vecdb.ingest.operation.metrics import Metrics, outcome_of
 from vecdb.ingest.operation.outlook import Outlook
-from vecdb.ingest.operation.progress import Progress, Several
+from vecdb.ingest.operation.progress import STOPPING, Progress, Several
 from vecdb.ingest.operation.settings import IngestSettings
 from vecdb.ingest.pipeline.events import Observer, Stopping
 from vecdb.ingest.pipeline.reports import RunReport
@@ -27,8 +27,6 @@ from vecdb.ingest.pipeline.reports import RunReport
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 EXIT_SIGNAL: Final = 128
 SHOW_CURSOR: Final = "\x1b[?25h"
-STOPPING: Final = "stopping: what is under way is finished first; once more stops at once"
-"""Said at once, as the run itself says it only when it comes to look."""
 
 
 class Session:
@@ -75,6 +73,7 @@ class Session:
 
     def run_ended(self, report: RunReport) -> None:
         """Tell metrics and log of a run that has ended."""
+        self._progress.rest()
         if self._metrics is not None:
             self._metrics.run_ended(report)
         if self._lines is not None:
@@ -110,7 +109,8 @@ class Session:
         self.stop.set()
         if self._show == "none":
             os.write(2, f"vecdb: {STOPPING}\n".encode())
-        # in a thread of its own: the one that was interrupted here may hold what observers wait for
+        # at once, as the run says it only when it comes to look; and in a thread of its own, since the one that was
+        # interrupted here may hold what observers wait for
         threading.Thread(target=self.observer.observe, args=(Stopping(),), daemon=True).start()
 
 

@@ -106,14 +106,20 @@ class JsonLines:
                 lines, ended = list(self._lines), self._ended
                 self._lines.clear()
             if not ended and time.monotonic() >= due:
-                lost = {"lost": self._lost} if self._lost else {}
-                lines.append(_line("progress", {**self._progress.snapshot().to_dict(), **lost}))
+                lines += self._told()
                 due = time.monotonic() + self._interval_s
             try:
                 self._stream.write("".join(lines))
                 self._stream.flush()
             except (OSError, ValueError):
                 return  # nobody reads them any more; the run goes on
+
+    def _told(self) -> list[str]:
+        """How far the run is; nothing where none is under way."""
+        snapshot = self._progress.snapshot()
+        if snapshot.is_resting:
+            return []
+        return [_line("progress", {**snapshot.to_dict(), **({"lost": self._lost} if self._lost else {})})]
 
 
 def _line(event: str, facts: dict[str, Any]) -> str:

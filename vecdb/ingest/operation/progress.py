@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from vecdb.ingest.operation.config import RATE_SAMPLES, RATE_WINDOW_S
 from vecdb.ingest.pipeline.events import (
@@ -26,6 +26,9 @@ from vecdb.ingest.pipeline.events import (
     RunEvent,
     Stopping,
 )
+
+STOPPING: Final = "stopping: what is under way is finished first; once more stops at once"
+RESTING: Final = "waiting for the sources to change; Ctrl-C ends the watch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,11 @@ class Snapshot:
     def done(self) -> int:
         """Items that need nothing more."""
         return finished(self.counts)
+
+    @property
+    def is_resting(self) -> bool:
+        """True between the rounds of a watch."""
+        return self.trouble == RESTING
 
     @property
     def eta_s(self) -> float | None:
@@ -103,11 +111,16 @@ class Progress:
                 case Reconciling(message):
                     self._trouble = message
                 case Stopping():
-                    self._trouble = "stopping: what is under way is finished first; once more stops at once"
+                    self._trouble = STOPPING
                 case BreakerClosed():
                     self._trouble = ""
                 case _:
                     pass
+
+    def rest(self) -> None:
+        """A run has ended, and another one may come: say so until it does."""
+        with self._lock:
+            self._trouble = RESTING
 
     def snapshot(self) -> Snapshot:
         """How far it is now."""
@@ -130,8 +143,9 @@ class Progress:
             self._samples.clear()
             self._samples.append((self._started, 0, 0))
             self._counts = Counts()
-        if counts.stored > self._counts.stored and not self._trouble.startswith("stopping"):
-            self._trouble = ""  # it goes on
+        goes_on = counts.stored > self._counts.stored and self._trouble != STOPPING
+        if goes_on or self._trouble == RESTING:
+            self._trouble = ""
         self._counts = counts
         self._samples.append((self._clock(), finished(counts), counts.tokens))
 

@@ -117,7 +117,7 @@ class IngestSettings:
     sources: tuple[str, ...] = setting(MISSING, several(), "What to read: files, folders, globs, - and more.")
     to: str = setting(MISSING, text(), "Directory of a database, or HOST:PORT or unix:/PATH of a server.", DESTINATION)
     collection: str = setting(MISSING, text(), "Collection to write to; it is made when there is none.", DESTINATION)
-    field: str | None = setting(None, text(), "Vector field to fill; needed when there are several.", DESTINATION)
+    field: str | None = setting(None, text(), "Vector field to fill; made when there is none.", DESTINATION)
     metric: str = setting("cosine", choice("cosine", "dot", "l2"), "Of a collection that is made.", DESTINATION)
     dtype: str = setting("float32", choice("float32", "float16"), "Of a collection that is made.", DESTINATION)
     keep_vanished: bool = setting(

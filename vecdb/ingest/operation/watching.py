@@ -179,5 +179,7 @@ def _fingerprint(part: Part) -> str | None:
         return "gone"  # between listing and looking
 
 
-def _what(error: VecDBError) -> Literal["provider", "destination"]:
+def _what(error: VecDBError) -> Literal["provider", "destination", "source"]:
+    if isinstance(error, SourceNotFoundError):
+        return "source"
     return "provider" if isinstance(error, ProviderUnavailableError) else "destination"

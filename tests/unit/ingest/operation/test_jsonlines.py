@@ -68,6 +68,14 @@ def test_progress_is_told_again_and_again() -> None:
     assert json.loads(stream.getvalue().splitlines()[0])["items_per_s"] == 0.0
 
 
+def test_between_the_rounds_of_a_watch_nothing_is_told() -> None:
+    progress = Progress()
+    lines = JsonLines(io.StringIO(), progress)
+    assert len(lines._told()) == 1
+    progress.rest()
+    assert lines._told() == []
+
+
 def test_of_many_failures_only_the_first_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(jsonlines.MOST, "failed", 3)
     assert len(_lines(*[FAILED] * 10)) == 3

@@ -145,3 +145,12 @@ def test_several_observers_are_told_in_order() -> None:
     event = ItemFailed("a", "part", "f:1", "R", "m")
     Several([Teller("one"), Teller("two")]).observe(event)
     assert told == [("one", event), ("two", event)]
+
+
+def test_between_the_rounds_of_a_watch_it_says_that_it_waits() -> None:
+    progress, clock = _watched()
+    _step(progress, clock, 1, items=5, stored=5)
+    progress.rest()
+    assert "waiting" in progress.snapshot().trouble
+    _step(progress, clock, 1, items=1)
+    assert progress.snapshot().trouble == ""
