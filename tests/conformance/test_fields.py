@@ -113,6 +113,7 @@ def test_vectors_are_set_beside_all_that_a_record_holds(filled: CollectionLike) 
     assert (record.metadata, record.version) == ({"n": 7}, result.seq)
     np.testing.assert_array_equal(record.vectors["default"], OLD[7])
     np.testing.assert_array_equal(record.vectors["next"], NEW[7])
+    np.testing.assert_array_equal(record.vector, OLD[7])
     assert filled.search(OLD[7], 1).ids == filled.search(NEW[7], 1, field="next").ids == ["r7"]
     assert filled.count() == 60
 

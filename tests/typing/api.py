@@ -58,6 +58,27 @@ def writing_together(db: vecdb.Database, vectors: FloatArray) -> None:
     assert_type(tx.result, vecdb.WriteResult)
 
 
+def changing_fields(docs: vecdb.Collection, remote: vecdb.RemoteCollection, vectors: FloatArray) -> None:
+    model = vecdb.ModelFingerprint(provider="builtin", name="m", dim=3)
+    docs.add_field("next", vecdb.Field(dim=3, model=model, follows=("text",)), exist_ok=True)
+    assert_type(docs.set_vectors(["a"], {"next": vectors}, if_version=[3], model={"next": model}), vecdb.WriteResult)
+    docs.switch_field("default", "next", keep_as="before", unless=~vecdb.F.has_vector("next"))
+    docs.drop_field("before")
+    docs.set_model(model)
+    assert_type(docs.model("default"), vecdb.ModelFingerprint | None)
+    assert_type(docs.main_field, str | None)
+    docs.search(vectors[0], model=model)
+    assert_type(remote.model(), vecdb.ModelFingerprint | None)
+    remote.add_field("next", vecdb.Field(dim=3))
+    remote.ingest([{"ids": ["a"], "vectors": vectors, "delete": ["b"]}])
+
+
+async def changing_fields_async(docs: vecdb.AsyncCollection, vectors: FloatArray) -> None:
+    await docs.add_field("next", vecdb.Field(dim=3))
+    assert_type(await docs.set_vectors(["a"], {"next": vectors}), vecdb.WriteResult)
+    assert_type(await docs.model(), vecdb.ModelFingerprint | None)
+
+
 def versions(record: vecdb.Record, docs: vecdb.Collection) -> None:
     assert_type(record.version, int)
     assert_type(record.expires_at, datetime | None)

@@ -73,6 +73,7 @@ class UpdateMatching(_WriteMatching):
 
 def matching_keys(commit: Commit, schema: CollectionSchema, wanted: Filter) -> list[bytes]:
     """Id keys of the records that match, as the operations before this one in the commit have left them."""
+    schema = commit.current(schema)
     view, state = commit.view.collections.get(schema.number), commit.state(schema.number, schema.name)
     slots = np.zeros(0, dtype=np.uint32) if view is None else matching(commit.view, view, wanted).slots()
     change = commit.changes.get(schema.number)

@@ -328,10 +328,11 @@ def kill_slots(commit: Commit, schema: CollectionSchema, slots: Slots) -> None:
     """Remove the records and tail rows of slots and note them for the tombstones."""
     if not len(slots):
         return
-    state = commit.states[schema.number]
+    # of the commit: a field may have been added since the operation was prepared
+    state, fields = commit.states[schema.number], commit.schemas[schema.number].fields
     for slot in slots.tolist():
         commit.txn.delete(Table.RECORDS, keys.record_key(schema.number, slot))
-        for declared in schema.fields:
+        for declared in fields:
             if slot >= state.fields[declared.number].indexed_upto:
                 commit.txn.delete(Table.TAIL, keys.tail_key(schema.number, declared.number, slot))
     commit.change(schema.number).killed.append(slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import vecdb
 from tests.unit.engine.filling import CONFIG, DIM, fill, rows, stored_keys
 from tests.unit.engine.test_compaction import during_a_job, indexer_of
 from vecdb.engine.bulk import BulkWrites
+from vecdb.engine.expired import RemoveExpired
 from vecdb.engine.schema import CollectionSchema
 from vecdb.errors import ConflictError, CorruptionError, FieldNotFoundError
 from vecdb.fingerprint import ModelFingerprint
@@ -78,6 +80,18 @@ def test_a_write_that_was_prepared_before_a_field_was_added_counts_it_in(
     assert found is not None
     assert set(found.vectors) == {"default", "next"}
     assert db.verify().problems == ()
+
+
+def test_the_removal_of_what_has_expired_counts_in_a_field_added_meanwhile(
+    db: vecdb.Database, docs: vecdb.Collection
+) -> None:
+    docs.upsert([1, 2], rows(2), expires_at=[datetime(2000, 1, 1, tzinfo=UTC), None])
+    prepared = RemoveExpired(docs._schema, np.arange(2, dtype=np.uint32))
+    docs.add_field("next", NEXT)
+    with db._environment.write() as txn:  # a row of a record that has expired, as one written before then has
+        txn.put_many(Table.TAIL, codec.encode_vectors([keys.tail_key(1, 1, 0)], rows(1)))
+    assert db.submit(prepared).count == 1
+    assert keys_of_field(db, 1) == []
 
 
 def test_what_is_prepared_after_a_switch_by_who_was_there_before_it_is_stored(
