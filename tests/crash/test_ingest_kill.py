@@ -19,15 +19,19 @@ from tests.harness.ingesting import EMBEDDERS, STOPPED, Place, end_of, place, st
 from tests.harness.library import Library
 from tests.harness.paid_provider import FaultPlan, Request, provider, vector_of
 from tests.harness.payments import Payments, judge
+from tests.harness.process import Worker
 from tests.harness.truth import differences
 from vecdb.ingest.pipeline.config import CONTROL_TEXT
 
 KILLS_SERVED, KILLS_EMBEDDED = 14, 6
 KILLS_SERVED_TORTURE, KILLS_EMBEDDED_TORTURE = 210, 90
-ROWS, PAGES = 160, 8
-EDITS: Final = (2, 6)
-LIFE_S: Final = 1.2
-"""Longest life of what is going to be killed; a run takes about as long."""
+ROWS, PAGES = 300, 10
+EDITS: Final = (8, 24)
+EARLY: Final = 0.2
+"""Share of the ingestors that are ended somewhere between their start and their first request."""
+
+EARLY_S, WORK_S = 0.6, 0.4
+"""Longest time until then, and from the first request to the end; a run works about as long."""
 
 SERVER_SHARE, STOP_SHARE = 0.3, 0.15
 DONE, QUARANTINE = 0, 4
@@ -43,7 +47,7 @@ FAULTS: Final = FaultPlan(
         "not a number": 0.03,
         "no json": 0.02,
     },
-    answer_s=(0.0, 0.03),
+    answer_s=(0.005, 0.06),
 )
 
 
@@ -53,6 +57,7 @@ class Campaign:
 
     rounds: int = 0
     kills: int = 0
+    at_work: int = 0
     servers: int = 0
     stops: int = 0
     records: int = 0
@@ -61,7 +66,8 @@ class Campaign:
     def __str__(self) -> str:
         return (
             f"{self.kills} kills ({self.servers} of the server) and {self.stops} stops in {self.rounds} rounds, "
-            f"{self.records} records at the end, 0 missing, twice or stale; {self.payments}"
+            f"{self.at_work} while texts were embedded; {self.records} records at the end, 0 missing, twice or stale; "
+            f"{self.payments}"
         )
 
 
@@ -87,21 +93,32 @@ def kill_repeatedly(base: Path, seed: int, kills: int, *, served: bool) -> Campa
 def _round(where: Place, rng: random.Random, campaign: Campaign) -> None:
     """Start an ingestor, and end its work, or its server's, at some moment."""
     campaign.rounds += 1
-    drawn, life_s = rng.random(), rng.uniform(0, LIFE_S)
+    drawn = rng.random()
     with where.start() as worker:
+        campaign.at_work += _let_it_work(where, worker, rng)
         if drawn < STOP_SHARE:
-            assert stop(worker, life_s) in {DONE, QUARANTINE, STOPPED}
+            assert stop(worker) in {DONE, QUARANTINE, STOPPED}
             campaign.stops += 1
         elif where.served and drawn < STOP_SHARE + SERVER_SHARE:
-            time.sleep(life_s)
             where.kill_server()
             time.sleep(rng.uniform(0, 0.3))
             where.serve()
             campaign.kills, campaign.servers = campaign.kills + 1, campaign.servers + 1
             assert end_of(worker) in {DONE, QUARANTINE}
         else:
-            time.sleep(life_s)
             campaign.kills += where.kill(worker)
+
+
+def _let_it_work(where: Place, worker: Worker, rng: random.Random) -> bool:
+    """Wait for a random moment of an ingestor's life; whether it had asked the provider by then and still lived."""
+    before = where.provider.asked_bytes()
+    if rng.random() < EARLY:
+        time.sleep(rng.uniform(0, EARLY_S))
+    else:
+        while worker.exitcode is None and where.provider.asked_bytes() == before:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, WORK_S))
+    return worker.exitcode is None and where.provider.asked_bytes() > before
 
 
 def finish(where: Place) -> None:

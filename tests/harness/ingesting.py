@@ -129,10 +129,9 @@ def end_of(worker: Worker) -> int:
     return code
 
 
-def stop(worker: Worker, after_s: float) -> int:
-    """SIGTERM an ingestor some time after it has begun, and wait for its exit code, as a shell would tell it."""
+def stop(worker: Worker) -> int:
+    """SIGTERM an ingestor that has begun, and wait for its exit code, as a shell would tell it."""
     worker.expect("begins")
-    time.sleep(after_s)
     with contextlib.suppress(ProcessLookupError):
         os.kill(worker.pid, signal.SIGTERM)
     try:

@@ -130,6 +130,10 @@ class Provider:
         """All requests so far."""
         return read_account(self.account)
 
+    def asked_bytes(self) -> int:
+        """Grows with every request."""
+        return self.account.stat().st_size
+
     def charged(self) -> int:
         """Texts charged so far."""
         return sum(len(request.texts) for request in self.requests() if request.is_charged)
