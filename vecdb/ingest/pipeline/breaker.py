@@ -14,7 +14,7 @@ import time
 
 from vecdb.errors import ProviderUnavailableError, VecDBError
 from vecdb.ingest.pipeline.config import BREAKER_FAILURES, RETRY_PAUSE_MAX_S, RETRY_PAUSE_S, STOP_POLL_S
-from vecdb.ingest.pipeline.control import Control, Halted
+from vecdb.ingest.pipeline.control import HALTED, Control, Halted
 from vecdb.ingest.pipeline.events import BreakerClosed, BreakerOpened
 from vecdb.ingest.pipeline.tally import Tally
 
@@ -47,7 +47,7 @@ class Breaker:
                     self._is_probed = self._opened_at is not None
                     return self._is_probed
                 if self._control.is_stopping:
-                    raise Halted
+                    raise Halted(HALTED)
                 self._changed.wait(min(STOP_POLL_S, max(self._not_before - now, 0.01)))
 
     def succeeded(self) -> None:

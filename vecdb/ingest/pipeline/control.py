@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Final
 
+from vecdb.errors import CancelledError
 from vecdb.ingest.pipeline.config import STOP_POLL_S
 
+Halted = CancelledError
+"""The run ends: what a thread does is of no use any more. It never leaves the pipeline."""
 
-class Halted(Exception):  # noqa: N818  no error: the way out of a thread whose work is not wanted any more
-    """The run ends: what this thread does is of no use any more. Never leaves the pipeline."""
+HALTED: Final = "the run ends"
 
 
 class Control:
@@ -49,19 +52,19 @@ class Control:
     def check(self) -> None:
         """Raise Halted when the run is over."""
         if self._aborted.is_set():
-            raise Halted
+            raise Halted(HALTED)
 
     def check_stopping(self) -> None:
         """Raise Halted when the run is over or to stop."""
         if self._aborted.is_set() or self._stop.is_set():
-            raise Halted
+            raise Halted(HALTED)
 
     def pause(self, seconds: float) -> None:
         """Sleep; Halted as soon as the run is over or to stop."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if self._aborted.wait(min(STOP_POLL_S, left)) or self._stop.is_set():
-                raise Halted
+                raise Halted(HALTED)
 
 
 class Budget:

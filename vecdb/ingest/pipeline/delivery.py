@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vecdb.errors import (
-    CancelledError,
     DeadlineExceededError,
     InvalidRequestError,
     MalformedRequestError,
@@ -38,7 +37,7 @@ from vecdb.ingest.pipeline.events import Retrying
 from vecdb.ingest.pipeline.groups import Group, Settled, failure_of, told
 from vecdb.ingest.pipeline.tally import Tally
 
-TRANSIENT = (UnavailableError, OverloadedError, DeadlineExceededError, CancelledError)
+TRANSIENT = (UnavailableError, OverloadedError, DeadlineExceededError)
 """Errors of a destination that go away by waiting."""
 
 ABOUT_ALL = (ModelMismatchError, MalformedRequestError, TransactionEndedError)

@@ -1,7 +1,8 @@
 """Delivers into a database in a directory, as its writer.
 
 The directory is opened for writing by `prepare` and not before: a plan, and a run that is refused, leave no trace.
-Promises and Concurrency: as `destination`. The background indexer works while records are delivered.
+Promises: as `destination`. The background indexer works while records are delivered.
+Concurrency: as `destination`.
 """
 
 from __future__ import annotations

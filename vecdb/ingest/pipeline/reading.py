@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from vecdb.errors import MissingExtraError, VecDBError
 from vecdb.ingest.pipeline.config import ITEM_BYTES, NOTIFY_ITEMS, READ_AHEAD_PARTS, READ_BYTES, READ_ITEMS, READ_POLL_S
-from vecdb.ingest.pipeline.control import Control, Halted
+from vecdb.ingest.pipeline.control import HALTED, Control, Halted
 from vecdb.ingest.sources.item import Event, Item, PartEnd, Position, Problem, SourceEnd
 from vecdb.ingest.sources.seen import SeenIds
 from vecdb.ingest.sources.source import Known, Part, Source, read_part
@@ -57,7 +57,7 @@ class Conduit:
                 self._changed.notify()
                 while self._added - self._taken > self._bytes_max and self._events:
                     if self._control.is_aborted or self._control.is_stopping:
-                        raise Halted
+                        raise Halted(HALTED)
                     self._changed.wait(READ_POLL_S)
 
     def end(self, error: BaseException | None = None) -> None:

@@ -1,7 +1,7 @@
 """Delivers to a server over its ingest stream: several swaps under way, each acknowledged by itself.
 
-Promises and Concurrency: as `destination`. A stream that breaks is taken up again by the client; what it gives up is
-for the caller.
+Promises: as `destination`. A stream that breaks is taken up again by the client; what it gives up is for the caller.
+Concurrency: as `destination`.
 """
 
 from __future__ import annotations
