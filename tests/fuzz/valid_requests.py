@@ -112,7 +112,7 @@ def _set_vectors(*, skip_changed: bool = False) -> Any:
 
 
 def _switch() -> Any:
-    request = _reading("SwitchField", collection="both", name="text", to="image")
+    request = _reading("SwitchField", collection="changing", name="a", to="b")
     put_filter(request.unless, F("never").exists())
     return request
 
@@ -176,14 +176,14 @@ def _collection_requests() -> dict[str, list[list[Any]]]:
         "ListCollections": [[_reading("ListCollections", page_size=2)]],
         "DeleteCollection": [[_reading("DeleteCollection", name="extra")]],
         "AddField": [
-            [_reading("AddField", collection="docs", field={"name": "added", "dim": 2, "model": MODEL}, exist_ok=True)],
+            [_reading("AddField", collection="changing", field={"name": "c", "dim": 2, "model": MODEL}, exist_ok=True)],
         ],
-        "DropField": [[_reading("DropField", collection="both", field="image")]],
+        "DropField": [[_reading("DropField", collection="changing", field="b")]],
         "SwitchField": [
-            [_reading("SwitchField", collection="both", name="text", to="image", keep_as="kept")],
+            [_reading("SwitchField", collection="changing", name="a", to="b", keep_as="kept")],
             [_switch()],
         ],
-        "SetModel": [[_reading("SetModel", collection="both", field="image", model={**MODEL, "dim": 3})]],
+        "SetModel": [[_reading("SetModel", collection="changing", field="a", model=MODEL)]],
         "CreateIndex": [
             [_reading("CreateIndex", collection="docs", path="tags[]", kind=1, exist_ok=True)],
             [_reading("CreateIndex", collection="docs", path="place", kind=7, no_wait=True, exist_ok=True)],
