@@ -3,7 +3,7 @@
 Promises: a text is in one call at most as long as that is under way, whichever items have it; what is in the cache is
 in none. A call is within the limits of its model.
 Invariants: `_pending` has the keys of calls that are not finished; a key leaves it only when its row is in the cache.
-Concurrency: one thread fills, any thread finishes calls.
+Concurrency: one thread fills, any thread finishes calls; a single get, set or pop of a dict needs no lock.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Calls:
 
     def find(self, keys: Sequence[bytes], given: Callable[[int], Given]) -> list[NDArray[np.float32] | Place]:
         """For each key a row of the cache, or the call that will have it; `given` tells what is to be embedded."""
-        with self._lock:  # before the cache is asked: what is finished in between is in the cache by then
-            found: list[NDArray[np.float32] | Place | None] = [self._pending.get(key) for key in keys]
+        # before the cache is asked: what is finished in between is in the cache by then
+        found: list[NDArray[np.float32] | Place | None] = list(map(self._pending.get, keys))
         open_places = [place for place, one in enumerate(found) if one is None]
         rows = self._cache.get_many(self._model, [keys[place] for place in open_places])
         missing = []
@@ -100,9 +100,9 @@ class Calls:
 
     def finished(self, call: Call) -> None:
         """A call has its rows, and they are in the cache."""
+        for key in call.keys:
+            self._pending.pop(key, None)
         with self._lock:
-            for key in call.keys:
-                self._pending.pop(key, None)
             self._finished += 1
         self._room.release()
         call.done.set()
@@ -123,8 +123,7 @@ class Calls:
         call.keys.append(key)
         call.tokens.append(tokens)
         call.cost += cost
-        with self._lock:
-            self._pending[key] = place
+        self._pending[key] = place
         if len(call.given) >= self._limits.batch_texts:
             self.flush()
         return place

@@ -7,21 +7,25 @@ Concurrency: any thread.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecdb.errors import InvalidDocumentError, LimitExceededError, VecDBError
 from vecdb.fingerprint import ModelFingerprint
-from vecdb.ingest.chunkers.choosing import ItemChunker
+from vecdb.ingest.chunkers.choosing import AUTO, ItemChunker
 from vecdb.ingest.embedders.checked import finished
 from vecdb.ingest.embedders.protocol import Embedder, ImageEmbedder
 from vecdb.ingest.journal.cache import image_key, text_key
 from vecdb.ingest.pipeline.calls import Given
 from vecdb.ingest.pipeline.config import CHUNK_BYTES_EXTRA, ITEM_BYTES, TRANSACTION_BYTES_MAX
-from vecdb.ingest.pipeline.records import metadata_of_chunks, metadata_of_whole
+from vecdb.ingest.pipeline.records import metadata_of_chunks, metadata_of_whole, with_text
 from vecdb.ingest.sources.item import Item
 from vecdb.types import FloatArray, Metadata, RecordId
+
+FILLING: Final = frozenset({AUTO, "tokens", "sentences", "recursive"})
+"""Chunkers that fill chunks with as many tokens as fit."""
 
 
 @dataclass(slots=True)
@@ -63,6 +67,11 @@ class Cutter:
             key = image_key(item.image.content_hash)
             return self._whole(Cut(item, [item.id], [metadata_of_whole(item, None)], [key], [item.image]))
         text = item.text or ""
+        whole = self._short_row(item, text)
+        if whole:
+            return self._whole(
+                Cut(item, [item.id], [with_text(item.metadata, whole, None)], [text_key(whole)], [whole])
+            )
         chunks = self._chunker.chunks(item.id, text, item.kind, language_of(item))
         texts: list[Given] = [chunk.text for chunk in chunks]
         cut = Cut(
@@ -77,6 +86,13 @@ class Cutter:
         if len(chunks) > 1:
             _check_transaction(len(chunks), stored + len(chunks) * (self._row_bytes + CHUNK_BYTES_EXTRA))
         return cut
+
+    def _short_row(self, item: Item, text: str) -> str:
+        """The text of a row that is one chunk at any rate, which the chunker would find out more slowly; else empty."""
+        if item.kind != "row" or self._chunker.chunker not in FILLING:
+            return ""
+        trimmed = text.strip()
+        return trimmed if len(trimmed) <= self._chunker.size.tokens else ""  # no token is shorter than a character
 
     def _whole(self, cut: Cut) -> Cut:
         cut.size = self._row_bytes + ITEM_BYTES + len(cut.item.text or "")

@@ -28,6 +28,8 @@ Placed: TypeAlias = tuple[Position, Row | VecDBError]
 """A row with its place, or what was wrong with it there."""
 
 UINT64_HIGH: Final = 2**64 - 1
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+"""Types of most values, which need no closer look."""
 LISTED_COLUMNS: Final = 12
 
 
@@ -121,8 +123,10 @@ def checked_vector(value: object) -> FloatArray:
 
 def plain_value(value: Any, key: str) -> Any:
     """A value of a table as metadata can hold it; dates become instants, decimals become floats."""
-    if value is None or isinstance(value, (bool, int, float, str, datetime)):
+    if type(value) in PLAIN or isinstance(value, (int, float, str, datetime)):
         return value
+    if type(value) is list:
+        return [one if type(one) in PLAIN else plain_value(one, key) for one in value]
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - metadata takes no zone as UTC
     if isinstance(value, Decimal):
