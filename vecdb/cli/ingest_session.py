@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import FrameType
 from typing import Final, Self
@@ -33,7 +34,12 @@ class Session:
     """One command of the ingestor while it works. `stop` is set by the first signal."""
 
     def __init__(
-        self, settings: IngestSettings, show: str, *, looks_ahead: bool = True, total: int | None = None
+        self,
+        settings: IngestSettings,
+        show: str,
+        *,
+        looks_ahead: bool = True,
+        total: Callable[[], int | None] = lambda: None,
     ) -> None:
         """`show` is how progress is shown: bar, json or none; `total` the items there are, where that is known."""
         self.stop = threading.Event()
@@ -41,7 +47,7 @@ class Session:
         self._settings = settings
         self._show = show
         self._outlook = Outlook(open_sources(settings)) if looks_ahead and show != "none" else None
-        self._progress = Progress(lambda: total if self._outlook is None else self._outlook.items)
+        self._progress = Progress(lambda: total() if self._outlook is None else self._outlook.items)
         self._lines: JsonLines | None = None
         self._metrics: Metrics | None = None
         self._observers: list[Observer] = [self._progress]

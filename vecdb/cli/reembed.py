@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -77,8 +78,11 @@ def run(**given: Any) -> None:
     from vecdb.ingest.reembedding import commands  # noqa: PLC0415 - see _request
 
     options = {name: bool(request.more.get(name)) for name in ("retry_failed", "follow")}
-    with _session(request, total=_total(request.settings)) as session:
-        report = commands.run(request.settings, observer=session.observer, stop=session.stop, **options)
+    due: list[int] = []
+    with _session(request, lambda: due[0] if due else None) as session:
+        report = commands.run(
+            request.settings, observer=session.observer, stop=session.stop, expected=due.append, **options
+        )
         session.run_ended(_as_run(report))
         switched = None
         if request.more.get("switch") and not session.stop.is_set():
@@ -161,7 +165,7 @@ def _turn(request: Request, name: str, done: str, **options: Any) -> None:
     from vecdb.ingest.reembedding import commands  # noqa: PLC0415 - see _request
 
     options["allow_missing"] = bool(request.more["allow_missing"])
-    with _session(request, total=_total(request.settings)) as session:
+    with _session(request) as session:
         act = getattr(commands, name)
         report: SwitchReport = act(request.settings, observer=session.observer, stop=session.stop, **options)
     if request.as_json:
@@ -195,15 +199,7 @@ def _as_run(report: FillReport) -> RunReport:
     )
 
 
-def _total(settings: IngestSettings) -> int | None:
-    """How many records will have to be embedded, about."""
-    from vecdb.ingest.reembedding import commands  # noqa: PLC0415 - see _request
-
-    found = commands.status(settings)
-    return found.records if found.stage == "idle" else found.due
-
-
-def _session(request: Request, *, total: int | None) -> Session:
+def _session(request: Request, total: Callable[[], int | None] = lambda: None) -> Session:
     from vecdb.cli.ingest_session import Session  # noqa: PLC0415 - see _request
 
     return Session(request.settings, request.show, looks_ahead=False, total=total)

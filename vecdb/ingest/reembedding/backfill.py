@@ -80,6 +80,8 @@ class Backfill:
         self._calls, self._journal, self._control, self._tally = calls, journal, control, tally
         self._retry_for_s = retry_for_s
         self._model = roles.required_shadow().model
+        # in memory: asking the journal for each record would take longer than all else that is done for it
+        self._failures = {failure.id: failure for failure in journal.failures()}
 
     def fill(self, *, retry_failed: bool = False) -> FillReport:
         """Rounds until nothing more can be done, or the run is to stop. Raises what ended it early."""
@@ -128,7 +130,7 @@ class Backfill:
         met.cut += page.cut
         records, keys = [], []
         for record in page.records:
-            key, failure = text_key(record.text), self._journal.failure(record.id)
+            key, failure = text_key(record.text), self._failures.get(record.id)
             if failure is not None and failure.content_hash == key and not retry_failed:
                 met.failed[record.id] = failure.message
                 continue
@@ -156,7 +158,7 @@ class Backfill:
                 vectors.append(found)
         if done:
             self._store(done, np.stack(vectors))
-            changes.cleared += [record.id for record in done if self._journal.failure(record.id) is not None]
+            changes.cleared += [record.id for record in done if self._failures.pop(record.id, None) is not None]
         if changes:
             self._journal.write(changes)
 
@@ -185,11 +187,11 @@ class Backfill:
         self._tally.add(stored=result.count, chunks_stored=result.count, changed=len(records) - result.count)
 
     def _failed(self, record: DueRecord, key: bytes, error: VecDBError) -> Failure:
-        known = self._journal.failure(record.id)
+        known = self._failures.get(record.id)
         position = f"record {record.id}"
         self._tally.add(failed=1)
         self._tally.tell(ItemFailed(record.id, self._roles.collection, position, error.reason, error.message))
-        return Failure(
+        failure = self._failures[record.id] = Failure(
             id=record.id,
             part=self._roles.collection,
             position=position,
@@ -199,6 +201,7 @@ class Backfill:
             content_hash=key,
             time=time.time(),
         )
+        return failure
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:
         """Ask the database, again for `retry_for_s` while it is away or has too much to do."""

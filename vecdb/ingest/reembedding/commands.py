@@ -46,18 +46,26 @@ def run(
     stop: threading.Event | None = None,
     retry_failed: bool = False,
     follow: bool = False,
+    expected: Callable[[int], None] | None = None,
 ) -> FillReport:
-    """Fill the field beside, which is added when there is none. `follow`: go on with what is written, until `stop`."""
+    """Fill the field beside, which is added when there is none. `follow`: go on with what is written, until `stop`.
+
+    `expected` is told once how many records are due.
+    """
     stop = stop or threading.Event()
     with opened(settings, "rw") as database, ExitStack() as stack:
         collection = database.collection(settings.collection)
         embedder = _embedder(settings, roles_of(collection, settings.field))
         stack.callback(embedder.close)
         roles = _begun(collection, settings, embedder.fingerprint)
+        if expected is not None:
+            expected(count_due(collection, roles))
         backfill = stack.enter_context(filling(settings, database, roles, embedder, observer, stop))
         report = backfill.fill(retry_failed=retry_failed)
         while follow and not stop.wait(FOLLOW_PAUSE_S):
             report = backfill.fill()
+        if report.level and settings.destination.directory is not None:
+            collection.wait_indexed()  # a server goes on with that by itself; here it would end with this process
         return report
 
 

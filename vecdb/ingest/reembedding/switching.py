@@ -55,6 +55,8 @@ def turned(collection: Any, field: str | None, turn: Turn, fill: Fill | None, *,
         if fill is not None:
             filled = fill()
             _require_level(filled, allow_missing=allow_missing)
+            if attempt == 1:
+                collection.wait_indexed()  # or searches would compare with every vector until that is done
         missing = count_due(collection, roles) if allow_missing else 0
         kept_as, unless = roles.name + turn.suffix, _obstacle(roles, filled)
         try:
