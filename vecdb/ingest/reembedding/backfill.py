@@ -79,13 +79,14 @@ class Backfill:
         self._collection, self._roles, self._paths = collection, roles, paths
         self._calls, self._journal, self._control, self._tally = calls, journal, control, tally
         self._retry_for_s = retry_for_s
+        self._begun = time.monotonic()
         self._model = roles.required_shadow().model
         # in memory: asking the journal for each record would take longer than all else that is done for it
         self._failures = {failure.id: failure for failure in journal.failures()}
 
     def fill(self, *, retry_failed: bool = False) -> FillReport:
         """Rounds until nothing more can be done, or the run is to stop. Raises what ended it early."""
-        begun, rounds, met = time.monotonic(), 0, _Round()
+        rounds, met = 0, _Round()
         while not self._control.is_stopping and rounds < LEVEL_ROUNDS_MAX:
             met, rounds = _Round(), rounds + 1
             try:
@@ -100,7 +101,7 @@ class Backfill:
             roles=self._roles,
             counts=self._tally.counts(),
             rounds=rounds,
-            seconds=time.monotonic() - begun,
+            seconds=time.monotonic() - self._begun,
             left=count_due(self._collection, self._roles),
             failed=len(met.failed),
             textless=len(met.textless),
