@@ -123,7 +123,7 @@ def test_vectors_of_another_shape_are_refused(cache: EmbeddingCache) -> None:
 
 def test_other_floats_are_stored_as_float32(cache: EmbeddingCache) -> None:
     keys, rows = vectors(["x", "y"])
-    cache.put_many(MODEL, keys, rows.astype(np.float64))  # type: ignore[arg-type]
+    cache.put_many(MODEL, keys, rows.astype(np.float64))
     assert held(cache, ["x", "y"]) == [True, True]
 
 
