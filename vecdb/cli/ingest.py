@@ -59,8 +59,9 @@ def plan(**given: Any) -> None:
     request = _request(given)
     from vecdb.cli.ingest_output import print_plan  # noqa: PLC0415 - see _session
     from vecdb.ingest.operation import commands  # noqa: PLC0415 - see _session
+    from vecdb.ingest.operation.progress import looked_at  # noqa: PLC0415 - see _session
 
-    with _session(request) as session:
+    with _session(request, done=looked_at) as session:
         report = commands.plan(request.settings, observer=session.observer, stop=session.stop)
     if request.as_json:
         print_json(report.to_dict())
@@ -159,11 +160,11 @@ def _told(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name != "config" and value not in (None, [], ())}
 
 
-def _session(request: Request, *, looks_ahead: bool = True) -> Any:
+def _session(request: Request, **options: Any) -> Any:
     """The surroundings of a run. Imported late, as all that works is: other commands are not to wait for it."""
     from vecdb.cli.ingest_session import Session  # noqa: PLC0415 - as said
 
-    return Session(request.settings, request.show, looks_ahead=looks_ahead)
+    return Session(request.settings, request.show, **options)
 
 
 def _conclude(request: Request, report: RunReport, signalled: int | None) -> None:

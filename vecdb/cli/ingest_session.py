@@ -20,9 +20,9 @@ from vecdb.ingest.operation.commands import open_sources
 from vecdb.ingest.operation.jsonlines import JsonLines
 from vecdb.ingest.operation.metrics import Metrics, outcome_of
 from vecdb.ingest.operation.outlook import Outlook
-from vecdb.ingest.operation.progress import STOPPING, Progress, Several
+from vecdb.ingest.operation.progress import STOPPING, Progress, Several, finished
 from vecdb.ingest.operation.settings import IngestSettings
-from vecdb.ingest.pipeline.events import Observer, Stopping
+from vecdb.ingest.pipeline.events import Counts, Observer, Stopping
 from vecdb.ingest.pipeline.reports import RunReport
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -40,14 +40,18 @@ class Session:
         *,
         looks_ahead: bool = True,
         total: Callable[[], int | None] = lambda: None,
+        done: Callable[[Counts], int] = finished,
     ) -> None:
-        """`show` is how progress is shown: bar, json or none; `total` the items there are, where that is known."""
+        """`show` is how progress is shown: bar, json or none.
+
+        `total` is the number of items, where that is known; `done` says which are done with.
+        """
         self.stop = threading.Event()
         self.signal: int | None = None
         self._settings = settings
         self._show = show
         self._outlook = Outlook(open_sources(settings)) if looks_ahead and show != "none" else None
-        self._progress = Progress(lambda: total() if self._outlook is None else self._outlook.items)
+        self._progress = Progress(lambda: total() if self._outlook is None else self._outlook.items, done=done)
         self._lines: JsonLines | None = None
         self._metrics: Metrics | None = None
         self._observers: list[Observer] = [self._progress]

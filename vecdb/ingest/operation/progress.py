@@ -39,17 +39,13 @@ class Snapshot:
     """
 
     counts: Counts
+    done: int
     seconds: float
     items_per_s: float
     tokens_per_s: float
     total: int | None
     trouble: str
     last_failure: ItemFailed | None
-
-    @property
-    def done(self) -> int:
-        """Items that need nothing more."""
-        return finished(self.counts)
 
     @property
     def is_resting(self) -> bool:
@@ -78,17 +74,26 @@ class Snapshot:
 
 
 def finished(counts: Counts) -> int:
-    """Items of which nothing is left to do: stored, found unchanged, or given up."""
+    """Items of which nothing is left to do for a run: stored, found unchanged, or given up."""
     return counts.skipped + counts.unchanged + counts.stored + counts.failed
+
+
+def looked_at(counts: Counts) -> int:
+    """Items of which nothing is left to do for a plan: read, or in a part that is unchanged."""
+    return counts.skipped + counts.items
 
 
 class Progress:
     """Watches one run, or one after the other; an Observer."""
 
     def __init__(
-        self, total: Callable[[], int | None] = lambda: None, clock: Callable[[], float] = time.monotonic
+        self,
+        total: Callable[[], int | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        done: Callable[[Counts], int] = finished,
     ) -> None:
         self._total = total
+        self._done = done
         self._clock = clock
         self._started = clock()
         self._lock = threading.Lock()
@@ -129,6 +134,7 @@ class Progress:
             items, tokens = self._rates(now)
             return Snapshot(
                 counts=self._counts,
+                done=self._done(self._counts),
                 seconds=now - self._started,
                 items_per_s=items,
                 tokens_per_s=tokens,
@@ -147,7 +153,7 @@ class Progress:
         if goes_on or self._trouble == RESTING:
             self._trouble = ""
         self._counts = counts
-        self._samples.append((self._clock(), finished(counts), counts.tokens))
+        self._samples.append((self._clock(), self._done(counts), counts.tokens))
 
     def _rates(self, now: float) -> tuple[float, float]:
         """Items and tokens a second, since the oldest sample within the window."""
@@ -159,7 +165,7 @@ class Progress:
         passed = now - then
         if passed <= 0:
             return 0.0, 0.0
-        return (finished(self._counts) - items) / passed, (self._counts.tokens - tokens) / passed
+        return (self._done(self._counts) - items) / passed, (self._counts.tokens - tokens) / passed
 
 
 class Several:

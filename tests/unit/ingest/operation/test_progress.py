@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vecdb.ingest.operation.config import RATE_WINDOW_S
-from vecdb.ingest.operation.progress import Progress, Several
+from vecdb.ingest.operation.progress import Progress, Several, looked_at
 from vecdb.ingest.pipeline.events import (
     BreakerClosed,
     BreakerOpened,
@@ -59,6 +59,12 @@ def test_the_rate_is_that_of_the_last_seconds_and_not_of_the_whole_run() -> None
 def test_items_that_are_skipped_unchanged_or_failed_are_done() -> None:
     progress, clock = _watched()
     _step(progress, clock, 1, items=9, skipped=1, unchanged=2, stored=3, failed=4)
+    assert progress.snapshot().done == 10
+
+
+def test_for_a_plan_what_is_read_is_done() -> None:
+    progress = Progress(done=looked_at)
+    progress.observe(Progressed(Counts(items=9, new=9, skipped=1)))
     assert progress.snapshot().done == 10
 
 
