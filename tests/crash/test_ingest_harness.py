@@ -94,33 +94,34 @@ def test_the_account_goes_on_after_the_service_was_killed(tmp_path: Path) -> Non
 # --- payments ---------------------------------------------------------------------------------------------------------
 
 
-def paid(number: int, *texts: str, fault: str | None = None) -> Request:
-    return Request(number, float(number), fault, texts)
+def paid(number: int, caller: str, *texts: str, fault: str | None = None) -> Request:
+    return Request(number, caller, fault, texts)
 
 
 def test_what_is_paid_once_is_in_order() -> None:
-    found = judge([paid(0, "a", "b"), paid(1, "c")], [0.5], parallel=1)
+    found = judge([paid(0, "A", "a", "b"), paid(1, "B", "c")], {"A"}, parallel=1)
     assert (found.texts, found.charged, found.again, found.unexcused) == (3, 3, 0, [])
 
 
 def test_what_is_paid_twice_in_one_life_is_found() -> None:
-    assert judge([paid(0, "a"), paid(1, "a")], [5.0], parallel=4).unexcused
-    assert judge([paid(0, "a", "a")], [], parallel=4).unexcused
+    assert judge([paid(0, "A", "a"), paid(1, "A", "a")], {"A"}, parallel=4).unexcused
+    assert judge([paid(0, "A", "a", "a")], {"A"}, parallel=4).unexcused
 
 
 def test_a_batch_in_flight_at_a_kill_may_be_paid_again_and_no_more_than_one_for_each_connection() -> None:
-    requests = [paid(0, "a"), paid(1, "b"), paid(2, "a"), paid(3, "b")]
-    assert judge(requests, [1.5], parallel=2).unexcused == []
-    assert len(judge(requests, [1.5], parallel=1).unexcused) == 1
+    requests = [paid(0, "A", "a"), paid(1, "A", "b"), paid(2, "B", "a"), paid(3, "B", "b")]
+    assert judge(requests, {"A"}, parallel=2).unexcused == []
+    assert len(judge(requests, {"A"}, parallel=1).unexcused) == 1
 
 
-def test_a_kill_excuses_only_what_was_paid_before_it() -> None:
-    assert judge([paid(1, "a"), paid(2, "a")], [0.5], parallel=1).unexcused
-    assert judge([paid(1, "a"), paid(2, "a"), paid(4, "a")], [1.5], parallel=1).unexcused
+def test_only_a_life_that_was_killed_excuses_what_is_paid_again() -> None:
+    assert judge([paid(0, "A", "a"), paid(1, "B", "a")], {"B"}, parallel=1).unexcused
+    assert judge([paid(0, "A", "a"), paid(1, "B", "a"), paid(2, "C", "a")], {"A"}, parallel=1).unexcused
 
 
 def test_replies_that_were_spoilt_or_never_charged_are_not_paid_twice() -> None:
-    found = judge([paid(0, "a", fault="cut off"), paid(1, "a", fault="rate limit"), paid(2, "a")], [], parallel=1)
+    requests = [paid(0, "A", "a", fault="cut off"), paid(1, "A", "a", fault="rate limit"), paid(2, "A", "a")]
+    found = judge(requests, set(), parallel=1)
     assert (found.unexcused, found.charged, found.spoilt) == ([], 2, 1)
 
 

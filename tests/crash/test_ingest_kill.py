@@ -84,7 +84,7 @@ def kill_repeatedly(base: Path, seed: int, kills: int, *, served: bool) -> Campa
         service.behave(FaultPlan())
         finish(where)
         campaign.records = len(library.expected())
-        campaign.payments = judge(ours(service.requests()), where.kills, parallel=EMBEDDERS)
+        campaign.payments = judge(ours(service.requests()), where.killed, parallel=EMBEDDERS)
         assert campaign.payments.unexcused == []
         _expect_rest(where)
     return campaign

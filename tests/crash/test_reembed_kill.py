@@ -53,7 +53,8 @@ class Scene:
     rng: random.Random
     served: bool
     server: Worker | None = None
-    kills: list[float] = field(default_factory=list)
+    lives: int = 0
+    killed: set[str] = field(default_factory=set)
     servers_killed: int = 0
     asked: int = 0
     killed_at_work: int = 0
@@ -73,7 +74,13 @@ class Scene:
 
     def start(self, *command: str) -> Worker:
         """A process at work."""
-        return Worker(command_line, self.words(*command), log=self.base / "reembed.log")
+        self.lives += 1
+        return Worker(command_line, self.words(*command), self.life, log=self.base / "reembed.log")
+
+    @property
+    def life(self) -> str:
+        """The API key of the last process that was started."""
+        return f"life-{self.lives}"
 
     def end(self, *command: str) -> int:
         """A process from its start to its end; returns its exit code."""
@@ -147,12 +154,12 @@ def kill_repeatedly(base: Path, seed: int, kills: int, *, served: bool) -> str:
             done += _round(where)
         where.service.behave(FaultPlan())
         assert where.end("run", "--model", "openai:paid", "--retry-failed") == 0
-        payments = judge(ours(where.service.requests()), where.kills, parallel=EMBEDDERS)
+        payments = judge(ours(where.service.requests()), where.killed, parallel=EMBEDDERS)
         assert payments.unexcused == []
         with _writing(where) if served else contextlib.nullcontext():
             assert where.end("switch") == 0
-        kills = f"{done} kills, {where.killed_at_work} while it embedded, {where.servers_killed} of the server"
-        return f"{kills}; {_expect_true(where)} records, 0 missing or stale; {payments}"
+        told = f"{done} kills, {where.killed_at_work} while it embedded, {where.servers_killed} of the server"
+        return f"{told}; {_expect_true(where)} records, 0 missing or stale; {payments}"
 
 
 def _round(where: Scene) -> bool:
@@ -175,7 +182,7 @@ def _round(where: Scene) -> bool:
             return True
         worked = worker.exitcode is None
         worker.kill()
-        where.kills += [time.monotonic()] if worked else []
+        where.killed |= {where.life} if worked else set()
         where.killed_at_work += worked and len(where.service.requests()) > where.asked
         where.asked = len(where.service.requests())
         return worked

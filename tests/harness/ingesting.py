@@ -1,7 +1,7 @@
 """Runs the ingestor and the server it writes to as processes that are killed, and sees what is left.
 
-Promises: a process runs the command line as a user's would; `Place.kills` has a moment for each ingestor that was
-killed at work. Concurrency: one thread.
+Promises: a process runs the command line as a user's would, with an API key of its own; `Place.killed` has those of
+ingestors that were killed at work. Concurrency: one thread.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -21,6 +20,7 @@ import vecdb
 from tests.harness.library import CHUNK_OVERLAP, CHUNK_TOKENS, Library
 from tests.harness.paid_provider import DIM, Provider
 from tests.harness.process import Worker, WorkerDiedError
+from vecdb.ingest.embedders.openai import KEY_ENV
 
 COLLECTION: Final = "docs"
 EMBEDDERS: Final = 2
@@ -37,7 +37,8 @@ class Place:
     provider: Provider
     served: bool
     server: Worker | None = None
-    kills: list[float] = field(default_factory=list)
+    lives: int = 0
+    killed: set[str] = field(default_factory=set)
     servers_killed: int = 0
 
     @property
@@ -49,6 +50,11 @@ class Place:
     def to(self) -> str:
         """What the ingestor is told."""
         return self.address if self.served else str(self.base / "db")
+
+    @property
+    def life(self) -> str:
+        """The API key of the last ingestor that was started."""
+        return f"life-{self.lives}"
 
     def words(self, command: str, *more: str) -> list[str]:
         """A command line of the ingestor."""
@@ -62,7 +68,8 @@ class Place:
 
     def start(self, command: str = "run", *more: str) -> Worker:
         """An ingestor at work."""
-        return Worker(command_line, self.words(command, *more), log=self.base / "ingestor.log")
+        self.lives += 1
+        return Worker(command_line, self.words(command, *more), self.life, log=self.base / "ingestor.log")
 
     def run(self, command: str = "run", *more: str) -> int:
         """An ingestor from its start to its end; returns its exit code."""
@@ -70,11 +77,11 @@ class Place:
             return end_of(worker)
 
     def kill(self, worker: Worker) -> bool:
-        """SIGKILL an ingestor; whether it was at work."""
+        """SIGKILL the last ingestor; whether it was at work."""
         worked = worker.exitcode is None
         worker.kill()
         if worked:
-            self.kills.append(time.monotonic())
+            self.killed.add(self.life)
         return worked
 
     def serve(self) -> None:
@@ -110,8 +117,9 @@ def place(base: Path, library: Library, provider: Provider, *, served: bool) -> 
             made.server.kill()
 
 
-def command_line(pipe: Connection, words: list[str]) -> None:
-    """The process: vecdb with these words."""
+def command_line(pipe: Connection, words: list[str], key: str = "") -> None:
+    """The process: vecdb with these words, and a key for the provider."""
+    os.environ[KEY_ENV] = key
     from vecdb.cli.app import run
 
     pipe.send(("begins", None))

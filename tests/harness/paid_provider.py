@@ -80,10 +80,10 @@ class FaultPlan:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A line of the account: `at` is of the monotonic clock, which all processes share."""
+    """A line of the account. `caller` is the API key that came with it, by which the lives of an ingestor are told."""
 
     number: int
-    at: float
+    caller: str
     fault: str | None
     texts: tuple[str, ...]
 
@@ -110,7 +110,7 @@ def read_account(path: Path) -> list[Request]:
     if not path.exists():
         return []
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Request(line["n"], line["at"], line["fault"], tuple(line["texts"])) for line in lines]
+    return [Request(line["n"], line["caller"], line["fault"], tuple(line["texts"])) for line in lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +168,13 @@ class _Server(ThreadingHTTPServer):
         self._next = len(read_account(account))
         self._account = os.open(account, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def meet(self, texts: list[str]) -> tuple[str | None, float]:
+    def meet(self, caller: str, texts: list[str]) -> tuple[str | None, float]:
         """Number a request, choose its fault and write its line."""
         with self._lock:
             fault, wait = self.plan.met_by(self._next)  # `plan` is replaced by another thread, as a whole
             if self.plan.poison:
                 fault = next((met for word, met in POISONS.items() if any(word in text for text in texts)), fault)
-            line = {"n": self._next, "at": time.monotonic(), "fault": fault, "texts": texts}
+            line = {"n": self._next, "caller": caller, "fault": fault, "texts": texts}
             os.write(self._account, json.dumps(line).encode() + b"\n")
             self._next += 1
         return fault, wait
@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         texts = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["input"]
-        fault, wait = self.server.meet(texts)
+        fault, wait = self.server.meet(self.headers.get("Authorization", "").removeprefix("Bearer "), texts)
         time.sleep(wait)
         if fault in {"hang up", "hang"}:
             time.sleep(self.server.plan.hang_s if fault == "hang" else 0)

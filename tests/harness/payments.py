@@ -6,9 +6,8 @@ of the life that it ended: one for each connection, whose reply the ingestor may
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from tests.harness.paid_provider import Request
@@ -35,24 +34,26 @@ class Payments:
         )
 
 
-def judge(requests: Iterable[Request], kills: Sequence[float], *, parallel: int) -> Payments:
-    """Go through an account; `kills` are moments at which the ingestor was dead and the next one not yet started."""
-    found, ends = Payments(), sorted(kills)
+def judge(requests: Iterable[Request], killed: Collection[str], *, parallel: int) -> Payments:
+    """Go through an account; `killed` are the callers whose life ended by a kill, at work."""
+    found = Payments()
     paid: dict[str, Request] = {}
-    repeated: defaultdict[int, set[int]] = defaultdict(set)
-    for request in sorted(requests, key=lambda one: one.at):
+    repeated: defaultdict[str, set[int]] = defaultdict(set)
+    for request in requests:
         found.charged += len(request.texts) * request.is_charged
         found.spoilt += len(request.texts) * (request.is_charged and not request.is_good)
         for text in request.texts if request.is_good else ():
             earlier = paid.get(text)
             if earlier is not None:
                 found.again += 1
-                life = bisect_right(ends, earlier.at)
-                killed = life < len(ends) and ends[life] < request.at
-                repeated[life].add(earlier.number)
-                if not killed or len(repeated[life]) > parallel:
-                    words = f"{text[:SHOWN_CHARS]!r} in requests {earlier.number} and {request.number}"
-                    found.unexcused.append(f"paid twice: {words}")
+                repeated[earlier.caller].add(earlier.number)
+                excused = earlier.caller in killed and request.caller != earlier.caller
+                if not excused or len(repeated[earlier.caller]) > parallel:
+                    found.unexcused.append(f"paid twice: {text[:SHOWN_CHARS]!r}, {_told(earlier)} and {_told(request)}")
             paid[text] = request
     found.texts = len(paid)
     return found
+
+
+def _told(request: Request) -> str:
+    return f"in request {request.number} by {request.caller}"
