@@ -5,6 +5,8 @@
     filling   the vectors of the old model            default-next: those of the new one, as far as there are any
     switched  the vectors of the new model            default-previous: those of the old one, kept for a rollback
 
+What makes a field one that is beside another is its name and that it follows a text: a field of the user that happens
+to be called so is never filled, switched to or dropped.
 Promises: whoever asks, from whatever machine, sees the same stage; no file beside the database is needed for it.
 """
 
@@ -61,21 +63,18 @@ class Roles:
 
 
 def roles_of(collection: Any, field: str | None) -> Roles:
-    """The roles of a collection's fields now. `field` may be left out where there is one to choose."""
+    """The roles of a collection's fields now. `field` may be left out where the collection has a main field."""
     fields: dict[str, Field] = collection.fields
-    name = _chosen(collection.name, fields, field)
-    following, previous = fields.get(name + NEXT), fields.get(name + PREVIOUS)
-    if following is not None:
-        return Roles(collection.name, name, "filling", fields[name], following)
-    if previous is not None:
-        return Roles(collection.name, name, "switched", fields[name], previous)
+    name = _chosen(collection.name, fields, collection.main_field if field is None else field)
+    if _is_shadow(name + NEXT, fields):
+        return Roles(collection.name, name, "filling", fields[name], fields[name + NEXT])
+    if _is_shadow(name + PREVIOUS, fields):
+        return Roles(collection.name, name, "switched", fields[name], fields[name + PREVIOUS])
     return Roles(collection.name, name, "idle", fields[name], None)
 
 
 def _chosen(collection: str, fields: dict[str, Field], field: str | None) -> str:
     own = [name for name in fields if not _is_shadow(name, fields)]
-    if field is None and len(own) == 1:
-        return own[0]
     if field is None:
         raise InvalidRequestError(
             f"collection {collection!r} has the fields {', '.join(own)}; say which with --field", collection=collection
@@ -90,4 +89,8 @@ def _chosen(collection: str, fields: dict[str, Field], field: str | None) -> str
 
 
 def _is_shadow(name: str, fields: dict[str, Field]) -> bool:
-    return any(name.endswith(suffix) and name.removesuffix(suffix) in fields for suffix in (NEXT, PREVIOUS))
+    return (
+        name in fields
+        and bool(fields[name].follows)
+        and any(name.endswith(suffix) and name.removesuffix(suffix) in fields for suffix in (NEXT, PREVIOUS))
+    )

@@ -12,7 +12,7 @@ import pytest
 import vecdb
 from tests.unit.ingest.reembedding import models
 from tests.unit.ingest.reembedding.models import NEW, OLD, Watcher, fill, make, settings_for, texts, wrong
-from vecdb.errors import InvalidNameError, InvalidRequestError, ModelMismatchError
+from vecdb.errors import AlreadyExistsError, InvalidNameError, InvalidRequestError, ModelMismatchError
 from vecdb.ingest.embedders.opening import open_embedder
 from vecdb.ingest.pipeline.events import ItemFailed
 from vecdb.ingest.reembedding import commands
@@ -162,6 +162,24 @@ def test_a_named_field_is_filled_and_others_are_left_alone(tmp_path: Path) -> No
         record = db.collection("docs").get(1, with_vectors=True)
         assert record is not None
         assert set(record.vectors) == {"image"}
+
+
+def test_without_a_name_the_main_field_is_meant_whatever_was_added(tmp_path: Path) -> None:
+    make(tmp_path, 3)
+    with vecdb.open(tmp_path / "db") as db:
+        db.collection("docs").add_field("image", vecdb.Field(dim=2))
+    assert commands.run(settings_for(tmp_path)).roles.name == "default"
+
+
+def test_a_field_of_the_user_that_is_called_like_one_beside_is_left_alone(tmp_path: Path) -> None:
+    make(tmp_path, 3)
+    with vecdb.open(tmp_path / "db") as db:
+        db.collection("docs").add_field("default-next", vecdb.Field(dim=12))
+    assert commands.status(settings_for(tmp_path)).stage == "idle"
+    with pytest.raises(InvalidRequestError, match="nothing is beside it"):
+        commands.cancel(settings_for(tmp_path))
+    with pytest.raises(AlreadyExistsError, match="default-next"):
+        commands.run(settings_for(tmp_path))
 
 
 def test_the_text_is_where_the_ingestor_or_the_user_keeps_it(tmp_path: Path, account: list[str]) -> None:
