@@ -12,6 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 import vecdb
+from vecdb.ingest.embedders.protocol import Embedder
+from vecdb.ingest.journal.states import Failure
+from vecdb.ingest.operation.history import PipelineStatus
+from vecdb.ingest.pipeline.reports import PlanReport, RunReport
 from vecdb.types import FieldStats, FloatArray, Metadata, RecordId
 
 
@@ -158,3 +162,15 @@ async def connecting_async() -> None:
         async with db.transaction() as tx:
             await (await tx.collection("docs")).delete("a")
         assert_type(tx.result, vecdb.WriteResult)
+
+
+def ingesting(db: vecdb.RemoteDatabase, folder: Path) -> None:
+    report = vecdb.ingest.run(folder, to="localhost:50051", collection="docs", chunk_tokens=128, include=["*.md"])
+    assert_type(report, RunReport)
+    assert_type(report.counts.stored, int)
+    assert_type(vecdb.ingest.plan(["a", folder], to=folder, collection="docs"), PlanReport)
+    assert_type(vecdb.ingest.retry("a", to=folder, collection="docs", only=["x", 1]), RunReport)
+    assert_type(vecdb.ingest.watch("a", to=folder, collection="docs"), Iterator[RunReport])
+    assert_type(vecdb.ingest.status(), list[PipelineStatus])
+    assert_type(vecdb.ingest.failed(collection="docs"), list[Failure])
+    assert_type(vecdb.ingest.open_model(db.collection("docs")), Embedder)
