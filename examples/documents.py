@@ -13,9 +13,9 @@ import vecdb
 from vecdb.ingest.pipeline.events import ItemFailed, RunEvent
 
 PAGES = {
-    "backups.md": "# Backups\n\nA copy of the data is made every night.\n\n## Restoring\n\nAsk the operators for it.\n",
-    "office.md": "# Office\n\nThe office is open from nine to five.\n\n## Keys\n\nLost keys are reported at the desk.\n",
-    "people.jsonl": '{"id": "leave", "text": "Holidays are asked for in the portal.", "topic": "people"}\n{"id": "odd"}\n',
+    "backups.md": "# Backups\n\nA copy of the data is made every night.\n\n## Restoring\n\nAsk the operators.\n",
+    "office.md": "# Office\n\nThe office is open from nine to five.\n\n## Keys\n\nLost keys: ask at the desk.\n",
+    "people.jsonl": '{"id": "leave", "text": "Holidays are asked for in the portal."}\n{"id": "odd"}\n',
 }
 
 
@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
     with vecdb.open(to, mode="r") as db:
         docs = db.collection("help")
         with contextlib.closing(vecdb.ingest.open_model(docs)) as model:
-            for question in ("when can I come by?", "I lost my key", "vacation"):
+            for question in ("opening hours", "I lost my key", "vacation"):
                 hit = docs.search(model.embed([question], role="query")[0], limit=1, model=model.fingerprint)[0]
                 text = (hit.metadata or {})["text"]
                 print(f"{question:<22}{hit.score:.2f}  {hit.id}: {' '.join(text.split())}")
