@@ -21,9 +21,10 @@ from typer.core import TyperGroup
 from vecdb.cli.ingest import EXIT_QUARANTINE
 from vecdb.cli.output import print_json
 from vecdb.cli.setting_options import SHOWN, give_options, keyword, progress_option
-from vecdb.errors import InvalidConfigError, InvalidRequestError
-from vecdb.ingest.operation.settings import IngestSettings, gathered
+from vecdb.errors import InvalidRequestError
+from vecdb.ingest.operation.settings import IngestSettings
 from vecdb.ingest.reembedding.config import COMPARE_K_DEFAULT, COMPARE_QUERIES_DEFAULT
+from vecdb.ingest.reembedding.settings import EMBEDDING, PLACED, read_settings
 
 if TYPE_CHECKING:
     from vecdb.cli.ingest_session import Session
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
     from vecdb.ingest.reembedding.roles import Roles
 
 DEFAULT: Final = "run"
-PLACED: Final = ("to", "field", "state", "api_key_env", "api_key_file", "tls", "tls_cert", "tls_key", "insecure")
-"""Settings that say which field of which collection; all commands take them."""
-
-EMBEDDING: Final = ("model", "model_option", "text_field", "embedders", "cache_bytes", "retry_for_s")
-NOT_FROM_FILES: Final = ("model", "model_option", "sources")
-
 HELP: Final = "Move a collection to another embedding model, beside the old one, and back."
 STEPS: Final = """Steps: run adds a field with the new model's vectors beside the old ones and fills it, while searches
 and writes go on; give it again to go on after a stop, or for what was written since. compare tells what both models
@@ -212,17 +207,8 @@ def _request(given: dict[str, Any]) -> Request:
     as_json, file, shown = given.pop("as_json"), given.pop("config"), given.pop("progress", "none")
     if shown not in SHOWN:
         raise InvalidRequestError(f"--progress is {shown!r:.40}; choose one of {', '.join(SHOWN)}")
-    told: dict[str, Any] = {}
-    for name in (*PLACED, *EMBEDDING, "collection"):
-        value = given.pop(name, None)
-        if value not in (None, [], ()):
-            told[name] = value
-    values = gathered(told, os.environ, file)
-    values = {name: value for name, value in values.items() if name in told or name not in NOT_FROM_FILES}
-    if not values.get("to"):
-        raise InvalidConfigError("to is missing: say where the collection is, as in --to data or --to localhost:50051")
-    values["sources"] = ("-",)  # none is read, but settings that are shared with the ingestor have some
-    return Request(IngestSettings(**values), as_json, how_to_show(shown), given)
+    told: dict[str, Any] = {name: given.pop(name) for name in (*PLACED, *EMBEDDING, "collection") if name in given}
+    return Request(read_settings(told, os.environ, file), as_json, how_to_show(shown), given)
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
