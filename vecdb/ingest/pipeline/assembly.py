@@ -8,9 +8,11 @@ Concurrency: one thread.
 from __future__ import annotations
 
 import queue
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from vecdb.errors import DuplicateIdError, VecDBError
 from vecdb.ingest.journal.comparing import Comparison, Verdict
@@ -24,9 +26,13 @@ from vecdb.ingest.pipeline.events import PartEnded, SourceEnded
 from vecdb.ingest.pipeline.groups import Group, Row, failure_of_item, told
 from vecdb.ingest.pipeline.tally import Tally
 from vecdb.ingest.sources.item import Event, Item, PartEnd, Problem, SourceEnd
+from vecdb.ingest.sources.seen import SeenIds
 from vecdb.types import RecordId
 
-Choice = Callable[[Verdict], bool]
+CHUNK_ID: Final = re.compile(r"#\d+$")
+"""How ids of chunks end; see `chunkers.chunk.chunk_id`."""
+
+Choice: TypeAlias = Callable[[Verdict], bool]
 """Whether an item is to be stored."""
 
 
@@ -57,6 +63,7 @@ class Assembly:
         self._most = min(GROUP_CHUNKS, max(call_texts, GROUP_CHUNKS_MIN))
         self._group = Group(self._most)
         self._calls_before = 0
+        self._chunk_ids = SeenIds()
         self.groups: queue.SimpleQueue[Group | None] = queue.SimpleQueue()
 
     def take(self, events: Sequence[Event]) -> None:
@@ -106,7 +113,9 @@ class Assembly:
         for verdict in verdicts:
             if self._choice(verdict):
                 try:
-                    cuts.append((verdict, self._cutter.cut(verdict.item)))
+                    cut = self._cutter.cut(verdict.item)
+                    self._check_chunk_ids(cut)
+                    cuts.append((verdict, cut))
                 except VecDBError as error:
                     self._failed(failure_of_item(verdict.item, error, attempts_of(verdict)))
             elif verdict.kind == "moved":
@@ -123,6 +132,17 @@ class Assembly:
         )
         if cuts:
             self._add(cuts)
+
+    def _check_chunk_ids(self, cut: Cut) -> None:
+        """DuplicateIdError where a record has the id of another item's: `a#0` may be a row, and a chunk of `a`."""
+        if len(cut.ids) == 1 and cut.ids[0] == cut.item.id and CHUNK_ID.search(str(cut.item.id)) is None:
+            return
+        for record_id in cut.ids:
+            if not self._chunk_ids.add(record_id):
+                raise DuplicateIdError(
+                    f"the id {str(record_id)!r:.80} of one of its records is that of another's; tell the two sources "
+                    "apart by prefix="
+                )
 
     def _moved(self, verdict: Verdict) -> None:
         """The same content in another part: what is stored of it stays."""

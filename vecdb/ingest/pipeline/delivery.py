@@ -195,6 +195,7 @@ class Delivery:
         gained, self._gained = self._gained, Counter()
         counts = {name: count + gained[name] for name, count in self._tally.counts().to_dict().items()}
         changes.counters.update({name: count - self._counted.get(name, 0) for name, count in counts.items()})
+        del changes.counters["bytes_queued"]  # of the moment
         changes.counters = +changes.counters
         self._journal.write(changes)
         self._counted, self._journalled_at = counts, time.monotonic()

@@ -64,6 +64,10 @@ class Destination(Protocol):
     """A field of a collection that is kept true to its sources."""
 
     @property
+    def collection(self) -> str:
+        """Name of the collection, for messages."""
+
+    @property
     def uuid(self) -> str:
         """Identity of the database, once it is prepared: another one is empty as far as a journal is concerned."""
 

@@ -37,6 +37,10 @@ class EmbeddedDestination:
         return str(self._path)
 
     @property
+    def collection(self) -> str:
+        return self._place.collection
+
+    @property
     def uuid(self) -> str:
         return str(read_manifest(self._path).uuid)
 

@@ -72,7 +72,7 @@ def choose_embedder(
         return open_embedder(model, **given)
     stored = destination.model()
     if stored is not None:
-        return open_same(stored, collection="the destination", **given)
+        return open_same(stored, collection=destination.collection, **given)
     with_vectors = next((source for source in sources if gives_vectors(source)), None)
     if with_vectors is None:
         return open_embedder(DEFAULT, **given)

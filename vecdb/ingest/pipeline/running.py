@@ -114,6 +114,7 @@ class _Run:
         model, limits, work = job.embedder.fingerprint, job.embedder.limits, job.work
         workers = work.embedders or limits.parallel
         budget = Budget(work.queue_bytes - work.queue_bytes // READERS_SHARE)
+        tally.queued = lambda: budget.used
         self._calls = Calls(model, limits, cache, control, most=workers * (1 + CALLS_WAITING))
         breaker = Breaker(work.retry_for_s, control, tally)
         self._asking = Asking(job.embedder, cache, breaker, control, tally)

@@ -30,6 +30,10 @@ class ServedDestination:
         return self._database.address
 
     @property
+    def collection(self) -> str:
+        return self._place.collection
+
+    @property
     def uuid(self) -> str:
         return str(self._database.uuid)
 

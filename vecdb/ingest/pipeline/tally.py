@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from vecdb.ingest.pipeline.config import PROGRESS_S
 from vecdb.ingest.pipeline.events import Counts, Observer, Progressed, RunEvent, Silent
 
 
 class Tally:
-    """The counts of a run by the names of Counts."""
+    """The counts of a run by the names of Counts; `queued` tells the bytes that are under way."""
 
     def __init__(self, observer: Observer | None = None) -> None:
         self._observer = observer or Silent()
@@ -24,6 +25,7 @@ class Tally:
         self._telling = threading.RLock()
         self._counts: Counter[str] = Counter()
         self._told = 0.0
+        self.queued: Callable[[], int] = int
 
     def add(self, **counts: int) -> None:
         """Count; tell of the progress when it is time."""
@@ -45,4 +47,4 @@ class Tally:
     def counts(self) -> Counts:
         """What was counted until now."""
         with self._lock:
-            return Counts(**self._counts)
+            return Counts(**self._counts, bytes_queued=self.queued())

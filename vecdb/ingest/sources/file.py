@@ -77,7 +77,8 @@ class SourceFile:
     def open(self) -> Iterator[BinaryIO]:
         """The content as a stream, unpacked."""
         if self.path is None:
-            yield sys.stdin.buffer
+            with _standard_input() as stream:
+                yield stream
             return
         with open_regular(self.path) as raw:
             if self.path.suffix.lower() == COMPRESSED:
@@ -93,6 +94,22 @@ class SourceFile:
         if len(data) > bytes_max:
             raise InvalidDocumentError(f"is larger than {bytes_max:,} bytes, the most for a file of its kind; split it")
         return data
+
+
+@contextmanager
+def _standard_input() -> Iterator[BinaryIO]:
+    """Standard input by a descriptor of its own.
+
+    A thread that still waits for a pipe when the interpreter ends holds the lock of its stream, and the interpreter
+    wants that of `sys.stdin` for its last breath.
+    """
+    try:
+        descriptor = os.dup(sys.stdin.fileno())
+    except (OSError, ValueError):  # something else was put in its place
+        yield sys.stdin.buffer
+        return
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
 
 
 def extension_of(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -333,3 +335,36 @@ def test_an_own_text_of_the_metadata_stays(pipeline: Pipeline) -> None:
         found = db.collection("docs").get("a")
     assert found is not None
     assert found.metadata == {"text": "own", "_source": {"text": "b"}}
+
+
+def test_a_row_with_the_id_of_a_chunk_does_not_take_its_place(pipeline: Pipeline) -> None:
+    pipeline.write_text(LONG, "a.md")
+    pipeline.write({"a.md#1": "a row", "b#1": "another"}, "b.jsonl")
+    report = pipeline.run()
+    assert report.failures == 1
+    records = pipeline.texts()
+    assert records["a.md#1"] != "a row"
+    assert records["b#1"] == "another"
+
+
+def test_what_comes_through_a_pipe_is_stored_though_the_pipe_stays_open() -> None:
+    """And a reader that still waits for it when the process ends does no harm."""
+    script = """
+import subprocess
+import sys
+import threading
+from vecdb.ingest.sources.item import Item
+from vecdb.ingest.sources.source import read_sources
+from vecdb.ingest.sources.spec import open_source
+came = threading.Event()
+def read():
+    for event in read_sources([open_source("-")]):
+        came.set()
+threading.Thread(target=read, daemon=True).start()
+assert came.wait(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b'{"id": "a", "text": "b"}\n')
+        process.stdin.flush()
+        assert process.wait(60) == 0
