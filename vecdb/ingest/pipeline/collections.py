@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.errors import FieldNotFoundError, ModelMismatchError
+from vecdb.errors import FieldNotFoundError, ModelMismatchError, PermissionDeniedError
 from vecdb.fingerprint import ModelFingerprint, require_same_model
 from vecdb.ingest.pipeline.destination import Prepared
 from vecdb.types import Field, Metric, VectorDtype
@@ -56,18 +56,28 @@ def prepared(database: Database | RemoteDatabase, place: Place, model: ModelFing
     """The collection, made or checked."""
     created = place.collection not in database
     if created:
-        fields = {place.field or "default": place.declared(model)}
-        if place.field:
-            database.create_collection(place.collection, fields=fields, exist_ok=True)
-        else:
-            database.create_collection(
-                place.collection, model.dim, metric=place.metric, dtype=place.dtype, model=model, exist_ok=True
-            )
+        try:
+            _make(database, place, model)
+        except PermissionDeniedError as error:
+            raise PermissionDeniedError(
+                f"there is no collection {place.collection!r} yet, and to make it takes a key of scope admin; with one of "
+                "scope write it can be ingested into once it is there",
+                collection=place.collection,
+            ) from error
     collection = database.collection(place.collection)
     if place.field and place.field not in collection.fields:
         collection.add_field(place.field, place.declared(model), exist_ok=True)
     _require_model(collection, place, model)
     return Prepared(created=created, records=len(collection), seq=database.seq)
+
+
+def _make(database: Database | RemoteDatabase, place: Place, model: ModelFingerprint) -> None:
+    if place.field:
+        database.create_collection(place.collection, fields={place.field: place.declared(model)}, exist_ok=True)
+    else:
+        database.create_collection(
+            place.collection, model.dim, metric=place.metric, dtype=place.dtype, model=model, exist_ok=True
+        )
 
 
 def _require_model(collection: Collection | RemoteCollection, place: Place, model: ModelFingerprint) -> None:
