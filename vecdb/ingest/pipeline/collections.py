@@ -60,8 +60,8 @@ def prepared(database: Database | RemoteDatabase, place: Place, model: ModelFing
             _make(database, place, model)
         except PermissionDeniedError as error:
             raise PermissionDeniedError(
-                f"there is no collection {place.collection!r} yet, and to make it takes a key of scope admin; with one of "
-                "scope write it can be ingested into once it is there",
+                f"there is no collection {place.collection!r} yet, and to make it takes a key of scope admin; "
+                "with one of scope write it can be ingested into once it is there",
                 collection=place.collection,
             ) from error
     collection = database.collection(place.collection)
