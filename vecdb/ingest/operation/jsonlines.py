@@ -85,7 +85,8 @@ class JsonLines:
             self._seen[name] += 1
             if self._seen[name] > MOST[name]:
                 return
-        self.write(name, **msgspec.to_builtins(event, enc_hook=str))
+        facts = msgspec.to_builtins(event, enc_hook=str)
+        self.write(name, **{key: round(fact, 3) if isinstance(fact, float) else fact for key, fact in facts.items()})
 
     def write(self, event: str, **facts: Any) -> None:
         """Write one line, as soon as its reader lets it be written."""

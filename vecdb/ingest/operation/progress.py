@@ -109,8 +109,8 @@ class Progress:
                     self._count(counts)
                 case ItemFailed():
                     self._last_failure = event
-                case Retrying(what, attempt, wait_s, message):
-                    self._trouble = f"{what} failed ({message}); attempt {attempt + 1} in {wait_s:.0f} s"
+                case Retrying(what, _, wait_s, message):
+                    self._trouble = f"{what} failed ({message}); it is tried again in {wait_s:.0f} s"
                 case BreakerOpened(failures, message):
                     self._trouble = f"the provider failed {failures} times in a row ({message}); it is given time"
                 case Reconciling(message):

@@ -93,7 +93,7 @@ def test_the_next_round_of_a_watch_begins_anew() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (Retrying("provider", 1, 4.0, "503"), "provider failed (503); attempt 2 in 4 s"),
+        (Retrying("provider", 1, 4.0, "503"), "provider failed (503); it is tried again in 4 s"),
         (BreakerOpened(5, "503"), "5 times in a row"),
         (Stopping(), "stopping"),
     ],
