@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from vecdb.cli.output import print_line, print_tables, table
 from vecdb.ingest.operation.settings import IngestSettings
+from vecdb.ingest.reembedding.config import HITS_SHOWN, TEXT_CHARS_SHOWN
 
 if TYPE_CHECKING:
     from vecdb.ingest.journal.states import Failure
     from vecdb.ingest.reembedding.comparison import ComparisonReport
     from vecdb.ingest.reembedding.reports import FillReport, StatusReport, SwitchReport
-
-IDS_SHOWN = 5
+    from vecdb.types import RecordId
 
 
 def print_status(settings: IngestSettings, report: StatusReport) -> None:
@@ -87,8 +87,12 @@ def print_comparison(collection: str, report: ComparisonReport) -> None:
     if report.pairs is not None and report.pairs.unknown:
         print_line(f"{report.pairs.unknown:,} pairs left out: no record with vectors of both models has their id")
     if report.examples:
-        shown = [(_short(one.query), one.overlap, _ids(one.old), _ids(one.new)) for one in report.examples]
-        print_tables(table("Least alike", ("query", "overlap", "old model", "new model"), shown))
+        print_line("least alike:")
+    for example in report.examples:
+        print_line(f"  overlap {example.overlap:.2f} of {_named(example.query, report)}")
+        for model, ids in (("old", example.old), ("new", example.new)):
+            for record_id in ids[:HITS_SHOWN]:
+                print_line(f"    {model}: {_named(record_id, report)}")
 
 
 def print_failures(failures: Iterable[Failure]) -> None:
@@ -109,11 +113,7 @@ def _records(count: int) -> str:
     return f"{count:,} record{'' if count == 1 else 's'}"
 
 
-def _short(query: object) -> str:
-    text = str(query)
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-def _ids(ids: tuple[object, ...]) -> str:
-    more = ", …" if len(ids) > IDS_SHOWN else ""
-    return ", ".join(map(str, ids[:IDS_SHOWN])) + more
+def _named(one: RecordId, report: ComparisonReport) -> str:
+    """A record by its id and text, or a query by its text."""
+    text = report.texts.get(one)
+    return f"{one!s:.{TEXT_CHARS_SHOWN}}" + (f"  {text}" if text else "")

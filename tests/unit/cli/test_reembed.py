@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def test_the_whole_way_and_back(words: list[str], capsys: pytest.CaptureFixture[
     assert "level: every record has vectors of both models" in out
     assert "next: vecdb reembed compare docs --to db --state state, or switch" in out
     assert run(["reembed", "compare", *words, "--k", "3", "--sample", "5"]) == 0
-    assert "overlap@3" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "overlap@3" in out
+    assert "least alike:\n  overlap 0." in out
+    assert re.search(r"    new: \d+  text \d+\n", out)
     assert run(["reembed", "switch", *words, "--progress", "none"]) == 0
     assert "switched: field default of docs holds the vectors of callable" in capsys.readouterr().out
     assert run(["reembed", "rollback", *words, "--progress", "none"]) == 0

@@ -27,7 +27,7 @@ from vecdb.ingest.operation.settings import IngestSettings
 from vecdb.ingest.pipeline.events import Observer
 from vecdb.ingest.pipeline.tally import Tally
 from vecdb.ingest.reembedding.backfill import Backfill
-from vecdb.ingest.reembedding.comparison import ComparisonReport, compare_queries, compare_stored
+from vecdb.ingest.reembedding.comparison import ComparisonReport, compare_queries, compare_stored, with_texts
 from vecdb.ingest.reembedding.config import COMPARE_K_DEFAULT, COMPARE_QUERIES_DEFAULT, FOLLOW_PAUSE_S
 from vecdb.ingest.reembedding.due import count_due, text_paths
 from vecdb.ingest.reembedding.places import identity, opened
@@ -106,15 +106,17 @@ def compare(
     with opened(settings, "r") as database, ExitStack() as stack:
         collection = database.collection(settings.collection)
         roles = roles_of(collection, settings.field)
-        roles.required_shadow()
         old, new = (roles.name, roles.model), (roles.shadow_name, roles.shadow_model)
         if roles.stage == "switched":
             old, new = new, old
+        paths = roles.required_shadow().follows
         if asked is None:
-            return compare_stored(collection, old[0], new[0], k=k, sample=sample, seed=seed)
+            report = compare_stored(collection, old[0], new[0], k=k, sample=sample, seed=seed)
+            return with_texts(report, collection, paths, asked_by_records=True)
         cache = stack.enter_context(open_cache(settings))
         sides = [(name, embedding_queries(settings, roles, model, cache, stack)) for name, model in (old, new)]
-        return compare_queries(collection, sides[0], sides[1], asked, k=k)
+        report = compare_queries(collection, sides[0], sides[1], asked, k=k)
+        return with_texts(report, collection, paths, asked_by_records=False)
 
 
 def switch(

@@ -8,20 +8,24 @@ models and not their indexes. The same seed gives the same sample. Nothing is wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from vecdb.errors import InvalidRequestError
+from vecdb.errors import InvalidRequestError, VecDBError
 from vecdb.filters import F, Filter
 from vecdb.ingest.reembedding.config import (
     COMPARE_BATCH,
     COMPARE_K_DEFAULT,
     COMPARE_QUERIES_DEFAULT,
     EXAMPLES_SHOWN,
+    HITS_SHOWN,
+    TEXT_CHARS_SHOWN,
 )
+from vecdb.ingest.reembedding.due import text_of
 from vecdb.ingest.reembedding.queries import Query
 from vecdb.types import FloatArray, RecordId
 
@@ -59,7 +63,10 @@ class PairFigures:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport:
-    """Old against new. `overlap`: the mean share of the best k that both find; `same_first`: of equal first hits."""
+    """Old against new. `overlap`: the mean share of the best k that both find; `same_first`: of equal first hits.
+
+    `texts` are those of the records that the examples show first, and of those that asked.
+    """
 
     k: int
     queries: int
@@ -70,6 +77,7 @@ class ComparisonReport:
     same_first: float
     pairs: PairFigures | None
     examples: tuple[Example, ...]
+    texts: Mapping[RecordId, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +104,9 @@ def compare_stored(
     chosen = sampled(collection, both, records, sample, seed)
     asked = _Asked([record.id for record in chosen], [], [])
     for part in _parts(chosen):
-        for field, found in ((old, asked.old), (new, asked.new)):
-            vectors = np.stack([record.vectors[field] for record in part])
-            hits = _search(collection, vectors, k + 1, field, both)
+        for name, found in ((old, asked.old), (new, asked.new)):
+            vectors = np.stack([record.vectors[name] for record in part])
+            hits = _search(collection, vectors, k + 1, name, both)
             found.extend([i for i in ids if i != record.id][:k] for ids, record in zip(hits, part, strict=True))
     return _report(asked, k, records, None)
 
@@ -116,9 +124,25 @@ def compare_queries(
     both = _both(old[0], new[0])
     asked = _Asked([query.text for query in queries], [], [])
     for part in _parts(queries):
-        for (field, embed), found in ((old, asked.old), (new, asked.new)):
-            found.extend(_search(collection, embed([query.text for query in part]), k, field, both))
+        for (name, embed), found in ((old, asked.old), (new, asked.new)):
+            found.extend(_search(collection, embed([query.text for query in part]), k, name, both))
     return _report(asked, k, records, _pairs(collection, queries, asked, both))
+
+
+def with_texts(
+    report: ComparisonReport, collection: Any, paths: Sequence[str], *, asked_by_records: bool
+) -> ComparisonReport:
+    """The report with the texts that tell a person what its examples are about; records without one are left out."""
+    wanted: dict[RecordId, None] = {}
+    for example in report.examples:
+        asking = [example.query] if asked_by_records else []
+        wanted.update(dict.fromkeys([*asking, *example.old[:HITS_SHOWN], *example.new[:HITS_SHOWN]]))
+    texts: dict[RecordId, str] = {}
+    for record in collection.get(list(wanted)) if wanted else []:
+        with suppress(VecDBError):
+            if record is not None:
+                texts[record.id] = text_of(record.metadata, paths)[:TEXT_CHARS_SHOWN]
+    return replace(report, texts=texts)
 
 
 def sampled(collection: Any, wanted: Filter, records: int, count: int, seed: int) -> list[Any]:

@@ -23,6 +23,10 @@ QUERY_CHARS_MAX: Final = 32_768
 EXAMPLES_SHOWN: Final = 5
 """Queries shown whose hits differ most: what a person looks at before switching."""
 
+HITS_SHOWN: Final = 3
+TEXT_CHARS_SHOWN: Final = 72
+"""First hits of such a query, and how much of their texts."""
+
 PAGE_RECORDS: Final = 1_024
 """Records that are read, embedded and written at a time: a few MiB of vectors, and one commit."""
 

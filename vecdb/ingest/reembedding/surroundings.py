@@ -30,7 +30,6 @@ from vecdb.ingest.pipeline.events import Observer
 from vecdb.ingest.pipeline.tally import Tally
 from vecdb.ingest.reembedding.backfill import Backfill
 from vecdb.ingest.reembedding.comparison import EmbedQueries
-from vecdb.ingest.reembedding.due import text_paths
 from vecdb.ingest.reembedding.places import identity, journal_directory
 from vecdb.ingest.reembedding.roles import Roles
 from vecdb.types import FloatArray
@@ -48,7 +47,7 @@ def filling(
     """What fills the field beside, as long as the context lasts."""
     control, tally = Control(stop), Tally(observer)
     workers = settings.embedders or embedder.limits.parallel
-    paths = roles.required_shadow().follows or text_paths(settings.text_field)
+    paths = roles.required_shadow().follows
     with ExitStack() as stack:
         directory = journal_directory(settings, roles)
         journal = stack.enter_context(Journal.adopt(directory, identity(settings, roles, database)))
