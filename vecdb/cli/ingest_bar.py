@@ -26,6 +26,10 @@ DRAW_S: Final = 0.15
 """Between two pictures: fast enough to look alive."""
 
 BAR_COLUMNS: Final = 24
+BAR_COLUMNS_NARROW: Final = 8
+WIDE_COLUMNS: Final = 100
+"""From here on there is room for a long bar beside all figures."""
+
 MINUTE: Final = 60
 
 
@@ -67,16 +71,18 @@ class Bar:
             self._console.print(Text(f"failed: {printable(str(self._failures.popleft()))}", style="red"))
             if self._failed > FAILURES_SHOWN and not self._failures:
                 self._console.print(Text("more failures are counted; vecdb ingest failed lists all", style="red"))
-        self._live.update(picture(self._progress.snapshot()), refresh=True)
+        self._live.update(picture(self._progress.snapshot(), self._console.width), refresh=True)
 
 
-def picture(snapshot: Snapshot) -> Table:
-    """The bar, and a line under it for what is in the way."""
+def picture(snapshot: Snapshot, columns: int = WIDE_COLUMNS) -> Table:
+    """The bar, and a line under it for what is in the way, for a terminal of so many columns."""
     line = Table.grid(padding=(0, 2))
     total = snapshot.total
     done = snapshot.done if total is None else min(snapshot.done, total)
-    bar = ProgressBar(total=total or None, completed=done, width=BAR_COLUMNS, pulse=not total)
-    line.add_row(bar, *(Text(word, style=style) for word, style in words_of(snapshot)))
+    width = BAR_COLUMNS if columns >= WIDE_COLUMNS else BAR_COLUMNS_NARROW
+    bar = ProgressBar(total=total or None, completed=done, width=width, pulse=not total)
+    words = Text("  ", no_wrap=True, overflow="ellipsis").join(Text(*word) for word in words_of(snapshot))
+    line.add_row(bar, words)
     both = Table.grid()
     both.add_row(line)
     if snapshot.trouble:

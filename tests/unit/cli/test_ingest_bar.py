@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from vecdb.cli.ingest_bar import Bar, picture, spell_seconds
@@ -33,6 +34,16 @@ def test_items_tokens_failures_and_the_time_left_are_shown() -> None:
 
 def test_without_a_known_end_there_is_no_time_left() -> None:
     assert "left" not in _screen(Progress())
+
+
+@pytest.mark.parametrize("columns", [20, 60, 80, 200])
+def test_the_bar_takes_one_line_on_any_terminal(columns: int) -> None:
+    progress = Progress(lambda: 1_000_000)
+    progress.observe(Progressed(Counts(items=400_000, stored=398_000, failed=2_000, tokens=5_000_000)))
+    console = Console(file=io.StringIO(), width=columns)
+    with console.capture() as captured:
+        console.print(picture(progress.snapshot(), columns))
+    assert len(captured.get().splitlines()) == 1
 
 
 def test_trouble_stands_below_the_bar_without_steering_the_terminal() -> None:
