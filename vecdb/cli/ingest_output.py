@@ -33,7 +33,7 @@ def print_plan(settings: IngestSettings, report: PlanReport) -> None:
     lasting = "" if report.seconds is None else f", {spell_time(report.seconds)} of embedding by {basis}"
     print_line(f"{count(report.to_embed, 'chunk')} to embed: about {count(report.tokens, 'token')}{lasting}")
     if report.cached:
-        print_line(f"{count(report.cached, 'chunk')} cost nothing: their embeddings were kept")
+        print_line(f"embeddings of {count(report.cached, 'chunk')} were kept from before and cost nothing")
     if not report.complete:
         print_line("some sources could not be listed in whole, so nothing that may be in them would be deleted")
     print_problems(report.problems, report.failed)
