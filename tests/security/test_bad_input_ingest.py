@@ -55,6 +55,7 @@ class Trial:
     """A folder that was ingested, and what was said of it. Without `rows`, all that is bad is among sound rows."""
 
     batch_texts = BATCH_TEXTS
+    dim: int | None = DIM
 
     def __init__(self, base: Path, service: Provider, rows: dict[str, str] | None = None, *flags: str) -> None:
         self.base, self.service, self.flags = base, service, flags
@@ -91,7 +92,8 @@ class Trial:
 
     def vecdb(self, command: str, *more: str) -> int:
         """Run the ingestor's command line in a process; what it prints is in `printed`."""
-        options = {"url": self.service.url, "dim": DIM, "batch_texts": self.batch_texts, "timeout_s": 20}
+        options = {"url": self.service.url, "batch_texts": self.batch_texts, "timeout_s": 20}
+        options |= {} if self.dim is None else {"dim": self.dim}
         model = [word for name, value in options.items() for word in ("--model-option", f"{name}={value}")]
         where = ["--to", str(self.base / "db"), "--collection", "docs", "--state", str(self.base / "state")]
         words = ["ingest", command, *where]
@@ -179,6 +181,17 @@ def test_a_row_that_was_mended_leaves_quarantine(small: Trial) -> None:
     assert small.vecdb("run") == ALL_DONE
     assert ids_of(small) == {"sound", "refused"}
     assert small.vecdb("failed", "--json") == ALL_DONE
+
+
+def test_a_collection_says_the_dimension_of_its_model_so_that_no_service_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trial, "dim", None)
+    with provider(tmp_path) as service:
+        trial = Trial(tmp_path, service, {"sound": "a sound text"})
+        asked = len(service.requests())
+        assert (trial.code, trial.vecdb("run")) == (ALL_DONE, ALL_DONE)
+        assert len(service.requests()) == asked
 
 
 def test_a_row_that_was_removed_leaves_quarantine(small: Trial) -> None:

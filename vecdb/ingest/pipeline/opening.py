@@ -22,6 +22,9 @@ from vecdb.ingest.sources.item import Item
 from vecdb.ingest.sources.source import Part, Source
 from vecdb.types import Metric, VectorDtype
 
+OPENAI: Final = "openai"
+"""The provider that has to be asked for the dimension of a model (see `embedders.openai`)."""
+
 OWN_VECTORS: Final = "precomputed:vectors"
 """The model of vectors that come with their records, where none is named."""
 
@@ -68,9 +71,12 @@ def choose_embedder(
 ) -> Embedder:
     """The model that is named, else the collection's own, else that of the vectors in the sources, else the builtin."""
     given = dict(options or {})
-    if model is not None:
-        return open_embedder(model, **given)
     stored = destination.model()
+    if model is not None:
+        if stored is not None and stored.provider == OPENAI and stored.spec == model and "dim" not in given:
+            # else the service would be asked, and paid, for a vector to see its dimension
+            given = {"dim": stored.dim, "full_dim": stored.full_dim} | given
+        return open_embedder(model, **given)
     if stored is not None:
         return open_same(stored, collection=destination.collection, **given)
     with_vectors = next((source for source in sources if gives_vectors(source)), None)
