@@ -100,7 +100,7 @@ class Library:
 
     # --- edits --------------------------------------------------------------------------------------------------------
 
-    def _add(self, count: int = 8) -> None:
+    def _add(self, count: int = 24) -> None:
         for _ in range(count):
             self._made += 1
             self.rows[self._rng.choice(list(self.rows))][f"row-{self._made}"] = Row(self._next(), 0)
