@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -33,8 +33,14 @@ from vecdb.ingest.pipeline.control import Control, Halted
 from vecdb.ingest.pipeline.events import ItemFailed, Retrying
 from vecdb.ingest.pipeline.groups import Row
 from vecdb.ingest.pipeline.tally import Tally
-from vecdb.ingest.reembedding.config import EXAMPLES_SHOWN, LEVEL_ROUNDS_MAX, PAGES_AHEAD
-from vecdb.ingest.reembedding.due import DuePage, DueRecord, count_due, due_page
+from vecdb.ingest.reembedding.config import (
+    BATCH_RECORDS_MIN,
+    BATCHES_AHEAD,
+    EXAMPLES_SHOWN,
+    LEVEL_ROUNDS_MAX,
+    PAGE_RECORDS,
+)
+from vecdb.ingest.reembedding.due import DueRecord, count_due, due_page
 from vecdb.ingest.reembedding.reports import FillReport
 from vecdb.ingest.reembedding.roles import Roles
 from vecdb.types import FloatArray, RecordId
@@ -54,7 +60,7 @@ class _Round:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Records of a page that are being embedded, with a row or the call that it comes from for each."""
+    """Some records that are being embedded, with a row or the call that it comes from for each."""
 
     records: list[DueRecord]
     keys: list[bytes]
@@ -62,7 +68,7 @@ class _Batch:
 
 
 class Backfill:
-    """What fills one field beside, as `roles` say."""
+    """What fills one field beside, as `roles` say. The model embeds `texts_at_once`, in all its calls together."""
 
     def __init__(
         self,
@@ -74,8 +80,10 @@ class Backfill:
         control: Control,
         tally: Tally,
         *,
+        texts_at_once: int,
         retry_for_s: float,
     ) -> None:
+        self._batch = min(max(texts_at_once, BATCH_RECORDS_MIN), PAGE_RECORDS)
         self._collection, self._roles, self._paths = collection, roles, paths
         self._calls, self._journal, self._control, self._tally = calls, journal, control, tally
         self._retry_for_s = retry_for_s
@@ -116,21 +124,22 @@ class Backfill:
         cursor: str | None = None
         while not self._control.is_stopping:
             page = self._patiently(partial(due_page, self._collection, self._roles, self._paths, cursor))
-            waiting.append(self._begin(page, met, retry_failed=retry_failed))
-            while len(waiting) > PAGES_AHEAD:
-                self._finish(waiting.popleft(), met)
+            met.textless.update((one.id, one.problem.message) for one in page.textless)
+            met.cut += page.cut
+            for start in range(0, len(page.records), self._batch):
+                waiting.append(self._begin(page.records[start : start + self._batch], met, retry_failed=retry_failed))
+                while len(waiting) > BATCHES_AHEAD:
+                    self._finish(waiting.popleft(), met)
             cursor = page.cursor
             if cursor is None:
                 break
         while waiting:
             self._finish(waiting.popleft(), met)
 
-    def _begin(self, page: DuePage, met: _Round, *, retry_failed: bool) -> _Batch:
-        """Ask for the rows of a page, but of those that failed before with the same text."""
-        met.textless.update((one.id, one.problem.message) for one in page.textless)
-        met.cut += page.cut
+    def _begin(self, due: Sequence[DueRecord], met: _Round, *, retry_failed: bool) -> _Batch:
+        """Ask for the rows of some records, but of those that failed before with the same text."""
         records, keys = [], []
-        for record in page.records:
+        for record in due:
             key, failure = text_key(record.text), self._failures.get(record.id)
             if failure is not None and failure.content_hash == key and not retry_failed:
                 met.failed[record.id] = failure.message

@@ -28,10 +28,13 @@ TEXT_CHARS_SHOWN: Final = 72
 """First hits of such a query, and how much of their texts."""
 
 PAGE_RECORDS: Final = 1_024
-"""Records that are read, embedded and written at a time: a few MiB of vectors, and one commit."""
+"""Records that are read at a time, and the most that are written in one commit: a few MiB of vectors."""
 
-PAGES_AHEAD: Final = 2
-"""Pages that are embedded while the one before is written: enough to keep a model busy."""
+BATCH_RECORDS_MIN: Final = 64
+"""Fewest that are written in one commit, for models that embed fewer at once: a sync for each text would be slow."""
+
+BATCHES_AHEAD: Final = 2
+"""Batches that are embedded while the one before is written: enough to keep a model busy."""
 
 SWITCH_ROUNDS_MAX: Final = 1_000
 """Attempts to be level at the moment of the switch. A round without news takes milliseconds, so only writers that

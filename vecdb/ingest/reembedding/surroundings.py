@@ -59,7 +59,17 @@ def filling(
         stack.callback(control.abort)
         journal.begin_run()
         collection = database.collection(roles.collection)
-        yield Backfill(collection, roles, paths, calls, journal, control, tally, retry_for_s=settings.retry_for_s)
+        yield Backfill(
+            collection,
+            roles,
+            paths,
+            calls,
+            journal,
+            control,
+            tally,
+            texts_at_once=workers * embedder.limits.batch_texts,
+            retry_for_s=settings.retry_for_s,
+        )
         journal.end_run("stopped" if control.is_stopping else "done")
 
 
