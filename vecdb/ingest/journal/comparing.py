@@ -78,6 +78,7 @@ class Comparison:
         self._seen, self._ended, self._unread = Marks(), Marks(), Marks()
         self._progress: dict[str, _Progress] = {}
         self._unsettled: list[PartEnd] = []
+        self._refused: set[str] = set()
         self._complete = True
         self._first_new = (0, 0)
         self._any_failures = False
@@ -114,6 +115,7 @@ class Comparison:
             if same:
                 return Verdict("unchanged", item)
         elif head.part in self._unread:
+            self._refused.add(item.part)
             return Verdict("duplicate", item, reader.state(key, payload))
         else:
             self._mark(reader, head, "")
@@ -133,20 +135,26 @@ class Comparison:
             return verdict
         return verdict._replace(kind="quarantined", failure=failure)
 
-    def problem(self, problem: Problem) -> None:
-        """What could not be read has not vanished, as far as it is known by its id."""
+    def problem(self, problem: Problem) -> Problem:
+        """What could not be read has not vanished, as far as it is known by its id.
+
+        The problem to write down: without an id that belongs to an item of a part that was skipped.
+        """
         if self._journal is None or problem.item_id is None:
-            return
+            return problem
         try:
             key = records.item_key(problem.item_id)
         except InvalidIdError:
-            return
+            return replace(problem, item_id=None)
         with self._journal.reading() as transaction, self._lock:
             payload = get_sealed(transaction, JournalTable.ITEMS, key)
             if payload is not None:
                 reader, head = StateReader(transaction), records.item_head(payload)
                 part = reader.part(head.part).key
+                if part != problem.part and head.part in self._unread:
+                    return replace(problem, item_id=None)
                 self._mark(reader, head, part if part == problem.part else "")
+        return problem
 
     def _mark(self, reader: StateReader, head: Head, part: str) -> None:
         """An item came; `part` is where it was expected, if it came there."""
@@ -161,26 +169,31 @@ class Comparison:
     def part_end(self, end: PartEnd) -> bool:
         """True when nothing vanished from the part: it is done with when what it gave is stored.
 
-        Of an "unchanged" part there is nothing to write.
+        Of an "unchanged" part there is nothing to write; what `finish` gives for a part comes with its own PartWrite.
         """
         if self._journal is None:
             return True
         with self._journal.reading() as transaction, self._lock:
             number = part_number(transaction, end.part)
             progress = self._progress.pop(end.part, None)
-            if number is None:
-                return True
-            self._ended.add(number)
-            if end.state == "unchanged":
-                self._unread.add(number)
+            if number is not None:
+                self._ended.add(number)
+                if end.state == "unchanged":
+                    self._unread.add(number)
             if end.state != "read":
                 return True
+            if end.part in self._refused:
+                # looked at again next time: the items that came first may be gone then
+                self._unsettled.append(replace(end, fingerprint=None))
+                return False
+            if number is None or number >= self._first_new[1]:
+                return True
             if progress is None:
-                progress = _Progress(StateReader(transaction).part(number).items if number < self._first_new[1] else 0)
-            settled = progress.came >= progress.expected
-            if not settled:
+                progress = _Progress(StateReader(transaction).part(number).items)
+            if progress.came < progress.expected:
                 self._unsettled.append(end)
-            return settled
+                return False
+            return True
 
     def source_end(self, end: SourceEnd) -> None:
         """A source was listed, in full or not."""

@@ -135,12 +135,14 @@ class JournalReader:
         """How much there is of everything, and who is writing."""
         runs = self.runs()
         with self.reading() as transaction:
+            counters = counters_of(transaction)
             return JournalSummary(
                 identity=self.identity,
                 items=transaction.count(JournalTable.ITEMS),
+                stored=counters.stored,
                 parts=transaction.count(JournalTable.PARTS),
                 failures=transaction.count(JournalTable.FAILURES),
-                position=counters_of(transaction).position,
+                position=counters.position,
                 last_run=runs[0] if runs else None,
                 writer=holder_of(self.directory),
             )

@@ -76,11 +76,12 @@ class Head(NamedTuple):
 
 @dataclass(slots=True)
 class Counters:
-    """The numbers that are given next, and what `position` and `forget_contents` remember."""
+    """The numbers that are given next, how many items have chunks, and what `position` and `forget_contents` keep."""
 
     next_item: int = 0
     next_part: int = 0
     next_run: int = 1
+    stored: int = 0
     epoch: int = 0
     position: int = 0
 
@@ -154,6 +155,11 @@ def content_hash_of(payload: Bytes, head: Head) -> bytes:
 def chunks_of(item_id: RecordId, payload: Bytes, head: Head) -> tuple[RecordId, ...]:
     """The ids of chunks in an item's record."""
     return _decode_chunks(item_id, bytes(payload[_ITEM.size + head.hash_bytes :]))
+
+
+def has_chunks(payload: Bytes, head: Head) -> bool:
+    """Whether anything is stored of an item, or may be."""
+    return bool(_CHUNKS.unpack_from(payload, _ITEM.size + head.hash_bytes)[1])
 
 
 def decode_id(key: bytes, head: Head) -> RecordId:

@@ -162,10 +162,14 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class JournalSummary:
-    """What `status` tells. `writer` has the pid, host and start of the process that is writing now, if one is."""
+    """What `status` tells. `items` are all that are known, `stored` those of them that have records.
+
+    `writer` has the pid, host and start of the process that is writing now, if one is.
+    """
 
     identity: PipelineIdentity
     items: int
+    stored: int
     parts: int
     failures: int
     position: int

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from vecdb.errors import CorruptionError
+from vecdb.errors import CorruptionError, InvalidIdError
 from vecdb.ingest.journal import records
 from vecdb.ingest.journal.config import VANISHED_BATCH
 from vecdb.ingest.journal.records import Counters, Head, PartRecord
@@ -84,6 +84,11 @@ class ChangeWriter:
                 self._parts[part].items += 1
                 if head is not None:
                     self._leave(head)
+                    # if it still has the item, which came elsewhere first, that must be known when it goes there
+                    self._parts[head.part].fingerprint = None
+            self.counters.stored += bool(item.chunks)
+            if head is not None and old is not None:
+                self.counters.stored -= records.has_chunks(old, head)
             rows.append((key, self._encoded(item, part, number, item.content_hash, item.chunks)))
         put_sealed(self._transaction, JournalTable.ITEMS, rows)
         put_sealed(self._transaction, JournalTable.MEMBERS, members)
@@ -103,13 +108,15 @@ class ChangeWriter:
             key = records.item_key(item_id)
             old = get_sealed(self._transaction, JournalTable.ITEMS, key)
             if old is not None:
-                self._leave(records.item_head(old))
+                head = records.item_head(old)
+                self._leave(head)
+                self.counters.stored -= records.has_chunks(old, head)
                 self._transaction.delete(JournalTable.ITEMS, key)
             self._transaction.delete(JournalTable.INTENDED, key)
             self._clear([key])
 
     def _leave(self, head: Head) -> None:
-        """Take an item out of the part that it was in."""
+        """Take an item out of the part that it was in, and load that part."""
         self._transaction.delete(JournalTable.MEMBERS, records.member_key(head.part, head.number))
         self._part(head.part).items -= 1
 
@@ -149,14 +156,17 @@ class ChangeWriter:
     def _fail(self, failures: Sequence[Failure]) -> None:
         rows = []
         for failure in failures:
-            dated = failure if failure.time else replace(failure, time=time.time())
-            if failure.id is None:
+            kept = failure if failure.time else replace(failure, time=time.time())
+            try:
+                item_key = None if failure.id is None else records.item_key(failure.id)
+            except InvalidIdError:  # which may be just what is wrong with it
+                item_key, kept = None, replace(kept, id=None)
+            if item_key is None:
                 key = records.problem_key(self._part_number(failure.part), failure)
             else:
-                item_key = records.item_key(failure.id)
                 self._list_failed(item_key, failure)
                 key = records.failure_key(item_key)
-            rows.append((key, records.encode_failure(dated, self._run)))
+            rows.append((key, records.encode_failure(kept, self._run)))
         put_sealed(self._transaction, JournalTable.FAILURES, dict(rows).items())
         self._any_failures = self._any_failures or bool(rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,42 @@ def test_an_id_of_a_part_that_was_skipped_belongs_to_that_part(journal: Journal)
     run = Comparison(journal)
     run.part_end(end("a", "unchanged"))
     assert kinds(run.items([item("x", part="b"), item("x", "other", part="b")])) == ["duplicate", "duplicate"]
+
+
+def test_a_part_with_an_id_that_came_too_late_is_looked_at_again(journal: Journal) -> None:
+    run_over(journal, {"a": [item("x")], "b": [item("y", part="b")]})
+    run = Comparison(journal)
+    run.part_end(end("a", "unchanged"))
+    run.items([item("y", part="b"), item("x", part="b"), item("x", part="new")])
+    assert not run.part_end(end("b"))
+    assert not run.part_end(end("new"))
+    run.source_end(SourceEnd("source", complete=True))
+    assert list(run.finish()) == [Vanished((), (PartWrite("b", None),)), Vanished((), (PartWrite("new", None),))]
+
+
+def test_a_problem_with_the_id_of_an_item_in_a_part_that_was_skipped_is_told_without_it(journal: Journal) -> None:
+    run_over(journal, {"a": [item("x")]})
+    run = Comparison(journal)
+    bad = Problem("b", Position("b", 1), "bad", item_id="x")
+    assert run.problem(bad) == bad
+    run.part_end(end("a", "unchanged"))
+    assert run.problem(bad) == replace(bad, item_id=None)
+    assert run.problem(replace(bad, item_id="y")).item_id == "y"
+
+
+def test_a_part_that_lost_an_item_to_another_is_read_again(journal: Journal) -> None:
+    """If it has the item still, that item must not be lost when the other part goes."""
+    run_over(journal, {"a": [item("x"), item("y")]})
+    run = Comparison(journal)
+    assert kinds(run.items([item("x", part="b")])) == ["moved"]
+    store(journal, item("x", part="b"))
+    run.part_end(end("b"))
+    journal.write(JournalChanges(parts=[PartWrite("b", "f")]))
+    run.part_end(end("a", "unchanged"))
+    assert vanished(run) == set()
+    assert journal.part_fingerprint("a") is None
+    assert kinds(run_over(journal, {"a": [item("x"), item("y")]})) == ["moved", "unchanged"]
+    assert [state.id for state in journal.items_of_part("a")] == ["x", "y"]
 
 
 def test_items_written_while_the_run_goes_on_have_not_vanished(journal: Journal) -> None:

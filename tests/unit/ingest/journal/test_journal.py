@@ -257,6 +257,31 @@ def test_problems_without_an_id_are_over_when_a_whole_run_does_not_meet_them(dir
         assert list(journal.failures()) == [problem(2)]
 
 
+def test_a_failure_whose_id_is_what_is_wrong_is_kept_without_it(directory: Path) -> None:
+    with opened(directory) as journal:
+        journal.write(JournalChanges(failed=[Failure(id=-1, part="a", position="a:1", reason="R", message="m")]))
+        assert [failure.id for failure in journal.failures()] == [None]
+        assert journal.summary().items == 0
+
+
+def test_the_summary_tells_items_that_have_records_from_those_that_do_not(directory: Path) -> None:
+    def counts() -> tuple[int, int]:
+        summary = journal.summary()
+        return summary.items, summary.stored
+
+    with opened(directory) as journal:
+        store(journal, item("x"), item("y"))
+        journal.write(JournalChanges(failed=[Failure(id="z", part="a", position="a:1", reason="R", message="m")]))
+        assert counts() == (3, 2)
+        store(journal, item("z"), item("x", "other"))
+        assert counts() == (3, 3)
+        journal.write(JournalChanges(stored=[written(item("y"), ())], removed=["x"]))
+        assert counts() == (2, 1)
+        journal.write(JournalChanges(intended=[written(item("y"), ["y#0"]), written(item("w"))]))
+    with opened(directory) as journal:
+        assert counts() == (3, 3)
+
+
 def test_text_that_is_no_utf8_can_be_told_of(directory: Path) -> None:
     failure = Failure(id="x", part="caf\udce9", position="caf\udce9:1", reason="R", message="\ud800", time=1.0)
     with opened(directory) as journal:

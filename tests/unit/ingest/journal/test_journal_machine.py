@@ -135,7 +135,9 @@ class JournalMachine(RuleBasedStateMachine):
             members = list(self.journal.items_of_part(part.key))
             assert part.items == len(members)
             assert {state.part for state in members} <= {part.key}
-        assert sum(part.items for part in self.journal.parts()) == self.journal.summary().items
+        summary = self.journal.summary()
+        assert sum(part.items for part in self.journal.parts()) == summary.items
+        assert sum(bool(state.chunks) for state in self.journal.items()) == summary.stored
 
     def _items_of(self, part: str) -> list[Item]:
         return [item(item_id, text, where) for item_id, (where, text) in self.source.items() if where == part]
