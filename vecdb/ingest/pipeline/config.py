@@ -61,6 +61,10 @@ POISON_STREAK: Final = 8
 
 CONTROL_TEXT: Final = "A text that every model can embed, number {number}."
 
+COLLECT_AFTER: Final = 50_000
+"""Objects made until Python looks for circles among them. Items and chunks make none, and are thousands at any time:
+looking at all of them after every 700 took a tenth of a run."""
+
 STOP_POLL_S: Final = 0.1
 """How often what waits looks whether the run is to stop."""
 

@@ -9,6 +9,7 @@ Concurrency: runs of different pipelines may go on at once, and share a cache.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from vecdb.ingest.pipeline.asking import Asking
 from vecdb.ingest.pipeline.assembly import Assembly, Choice, is_due, selected
 from vecdb.ingest.pipeline.breaker import Breaker
 from vecdb.ingest.pipeline.calls import Calls
-from vecdb.ingest.pipeline.config import CALLS_WAITING, READERS_SHARE
+from vecdb.ingest.pipeline.config import CALLS_WAITING, COLLECT_AFTER, READERS_SHARE
 from vecdb.ingest.pipeline.control import Budget, Control, Halted
 from vecdb.ingest.pipeline.cutting import Cutter
 from vecdb.ingest.pipeline.delivery import Delivery
@@ -145,6 +146,8 @@ class _Run:
     def carry_out(self) -> None:
         """Read, embed and deliver everything. What fails is in `outcome`; only defects are raised."""
         with ExitStack() as stack:
+            stack.callback(gc.set_threshold, *gc.get_threshold())
+            gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
             stack.callback(self._control.abort)
             embedding = Embedding(self._asking, self._calls, self._control, self._workers)
             stack.callback(embedding.close)

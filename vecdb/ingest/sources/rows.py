@@ -71,6 +71,8 @@ def row_item(row: Row, position: Position, file: SourceFile, number: int, ordina
 
 def checked_id(value: object, what: str = "its id") -> RecordId:
     """An id as vecdb takes it."""
+    if type(value) is str and 0 < len(value) <= ID_BYTES_MAX and value.isascii():
+        return value  # most are, and need no closer look
     if isinstance(value, (np.integer, np.str_)):
         value = value.item()
     if isinstance(value, uuid.UUID):
