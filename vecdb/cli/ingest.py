@@ -102,7 +102,7 @@ def watch(**given: Any) -> None:
     with _session(request, looks_ahead=False) as session:
         first = True
         for report in Watch(request.settings, session.observer, session.stop).rounds():
-            session.run_ended(report)
+            session.run_ended(report, watching=True)
             if request.as_json:
                 print_line(compact_json(report.to_dict()))
             elif first or changed_something(report.counts) or report.error is not None:

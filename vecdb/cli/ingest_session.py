@@ -81,9 +81,10 @@ class Session:
         """What a shell is told of a command that was ended by a signal."""
         return None if self.signal is None else EXIT_SIGNAL + self.signal
 
-    def run_ended(self, report: RunReport) -> None:
-        """Tell metrics and log of a run that has ended."""
-        self._progress.rest()
+    def run_ended(self, report: RunReport, *, watching: bool = False) -> None:
+        """Tell metrics and log of a run that has ended; when `watching`, another one may come."""
+        if watching:
+            self._progress.rest()
         if self._metrics is not None:
             self._metrics.run_ended(report)
         if self._lines is not None:
