@@ -49,7 +49,7 @@ def identity(settings: IngestSettings, roles: Roles, database: Any) -> PipelineI
     if model is None:
         raise InvalidRequestError(
             f"field {roles.shadow_name!r} of {roles.collection!r} does not say which model its vectors are of, so "
-            "nothing can be embedded for it",
+            "nothing can be embedded for it: tell it with set_model, or (a rollback) leave that out with --now",
             field=roles.shadow_name,
         )
     return PipelineIdentity(
