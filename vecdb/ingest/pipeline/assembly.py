@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 from vecdb.errors import DuplicateIdError, VecDBError
@@ -153,8 +154,11 @@ class Assembly:
 
     def _duplicate(self, verdict: Verdict) -> None:
         part = "" if verdict.known is None else verdict.known.part
-        error = DuplicateIdError(f"the id is that of an item in {part!r:.200}, which came first; that one stays")
-        self._failed(failure_of_item(verdict.item, error))
+        shown = (
+            f"the id {str(verdict.item.id)!r:.80} is that of an item in {part!r:.200}, which came first; that one stays"
+        )
+        # without its id: the journal would take the item for one of this part
+        self._failed(replace(failure_of_item(verdict.item, DuplicateIdError(shown)), id=None))
 
     def _add(self, cuts: Sequence[tuple[Verdict, Cut]]) -> None:
         self._reserve(sum(cut.size for _, cut in cuts))
@@ -183,7 +187,7 @@ class Assembly:
     # --- what else there is ------------------------------------------------------------------------------------------
 
     def _problem(self, problem: Problem) -> None:
-        self._comparison.problem(problem)
+        problem = self._comparison.problem(problem)
         self._failed(
             Failure(
                 id=problem.item_id,
@@ -205,7 +209,8 @@ class Assembly:
         if end.state == "unchanged":
             known = self._journal.part(end.part)
             self._tally.add(parts=1, parts_unchanged=1, skipped=0 if known is None else known.items)
-            if known is not None and known.fingerprint != end.fingerprint:  # only touched: known by its new time now
+            # only touched: known by its new time now
+            if is_done and known is not None and known.fingerprint != end.fingerprint:
                 self._group.changes.parts.append(PartWrite(end.part, end.fingerprint))
         else:
             self._tally.add(parts=1)

@@ -2,7 +2,8 @@
 
 Closed, calls go through. A failure makes the next call of anybody wait where the provider said for how long.
 BREAKER_FAILURES in a row open the breaker: then one caller at a time is admitted, to probe, after each pause. A success
-closes it. When nothing has succeeded for `give_up_s` since the first failure, ProviderUnavailableError ends the run.
+closes it. When nothing has succeeded for `give_up_s` since the first failure, or the provider wants to be left alone for
+longer than that, ProviderUnavailableError ends the run.
 Concurrency: any thread.
 """
 
@@ -67,15 +68,15 @@ class Breaker:
             now = time.monotonic()
             self._is_probed = False
             since = self._failing_since = now if self._failing_since is None else self._failing_since
-            if now - since >= self._give_up_s:
+            left = since + self._give_up_s - now
+            if left <= 0 or float(error.details.get("retry_after_s") or 0.0) > left:
                 raise gave_up(error, now - since)
             self._in_a_row += 1
             opens = self._opened_at is None and self._in_a_row >= BREAKER_FAILURES
             if opens:
                 self._opened_at = now
             wait = pause(self._in_a_row, error)
-            # never past the time to give up by much: the last attempt is made then
-            wait = min(wait, max(since + self._give_up_s - now, 0.0))
+            wait = min(wait, left)  # the last attempt is made when it is time to give up
             if self._opened_at is not None or "retry_after_s" in error.details:
                 self._not_before = max(self._not_before, now + wait)
             self._changed.notify_all()
@@ -102,8 +103,11 @@ def pause(failures: int, error: VecDBError) -> float:
 
 def gave_up(error: ProviderUnavailableError, after_s: float) -> ProviderUnavailableError:
     """The error that ends a run."""
+    asked = error.details.get("retry_after_s")
+    when = f"; it asks to be left alone for {asked:.0f} s" if asked else ""
     return ProviderUnavailableError(
-        f"the provider of embeddings has not answered for {after_s:.0f} s, the last time because: {error.message}. "
-        "Nothing is lost: what was embedded is kept, and the next run goes on from there; retry_for_s gives it longer",
+        f"the provider of embeddings has not answered for {after_s:.0f} s{when}, the last time because: "
+        f"{error.message}. Nothing is lost: what was embedded is kept, and the next run goes on from there; "
+        "retry_for_s gives it longer",
         **error.details,
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vecdb.config import EngineConfig
-from vecdb.errors import DatabaseNotFoundError, FieldNotFoundError
+from vecdb.errors import DatabaseLockedError, DatabaseNotFoundError, FieldNotFoundError
 from vecdb.fingerprint import ModelFingerprint
 from vecdb.ingest.pipeline.collections import Place, prepared
 from vecdb.ingest.pipeline.config import STOP_POLL_S
@@ -76,7 +76,12 @@ class EmbeddedDestination:
     def prepare(self, fingerprint: ModelFingerprint) -> Prepared:
         self._model = fingerprint
         if self._database is None:
-            self._database = self._open()
+            try:
+                self._database = self._open()
+            except DatabaseLockedError as error:
+                held = error.message.partition(";")[0]
+                advice = "wait for it, or if it is a server, ingest into that: --to HOST:PORT"
+                raise DatabaseLockedError(f"{held}; {advice}", **error.details) from error
         return prepared(self._database, self._place, fingerprint)
 
     def deliver(self, supply: Supply, acknowledged: Callable[[Acknowledged], None]) -> None:

@@ -61,7 +61,7 @@ def open_journal(job: Job, prepared: Prepared, tally: Tally) -> Journal:
 
 
 def _reconcile(journal: Journal, destination: Destination, prepared: Prepared, tally: Tally) -> None:
-    items = journal.summary().items
+    items = journal.summary().stored
     if not items:
         return
     if prepared.created:
