@@ -289,6 +289,7 @@ def test_a_directory_that_somebody_writes_is_locked_and_nothing_is_lost(desk: De
     with vecdb.open(desk.data):
         outcome = desk.vecdb("run", "--json")
     assert (outcome.code, outcome.document["error"]["reason"]) == (3, "DATABASE_LOCKED")
+    assert "--to HOST:PORT" in outcome.document["error"]["message"]
     assert desk.vecdb("run").code == 0
 
 
