@@ -2,8 +2,8 @@
 
 Closed, calls go through. A failure makes the next call of anybody wait where the provider said for how long.
 BREAKER_FAILURES in a row open the breaker: then one caller at a time is admitted, to probe, after each pause. A success
-closes it. When nothing has succeeded for `give_up_s` since the first failure, or the provider wants to be left alone for
-longer than that, ProviderUnavailableError ends the run.
+closes it. When nothing has succeeded for `give_up_s` since the first failure, or the provider wants to be left alone
+for longer than that, ProviderUnavailableError ends the run.
 Concurrency: any thread.
 """
 
