@@ -75,7 +75,7 @@ class Comparison:
     def __init__(self, journal: JournalReader | None) -> None:
         self._journal = journal
         self._lock = threading.Lock()
-        self._seen, self._ended, self._unread = Marks(), Marks(), Marks()
+        self._seen, self._ended, self._unread, self._robbed = Marks(), Marks(), Marks(), Marks()
         self._progress: dict[str, _Progress] = {}
         self._unsettled: list[PartEnd] = []
         self._refused: set[str] = set()
@@ -118,6 +118,7 @@ class Comparison:
             self._refused.add(item.part)
             return Verdict("duplicate", item, reader.state(key, payload))
         else:
+            self._robbed.add(head.part)
             self._mark(reader, head, "")
         known = reader.state(key, payload)
         if same:
@@ -153,6 +154,8 @@ class Comparison:
                 part = reader.part(head.part).key
                 if part != problem.part and head.part in self._unread:
                     return replace(problem, item_id=None)
+                if part != problem.part:
+                    self._robbed.add(head.part)
                 self._mark(reader, head, part if part == problem.part else "")
         return problem
 
@@ -167,9 +170,10 @@ class Comparison:
     # --- parts and sources -------------------------------------------------------------------------------------------
 
     def part_end(self, end: PartEnd) -> bool:
-        """True when nothing vanished from the part: it is done with when what it gave is stored.
+        """True when nothing vanished from the part: it is done with, and may be skipped by `end.fingerprint`, when what
+        it gave is stored. What `finish` gives for a part comes with its own PartWrite.
 
-        Of an "unchanged" part there is nothing to write; what `finish` gives for a part comes with its own PartWrite.
+        False also for an "unchanged" part that has lost an item to a part before it: it is to be read next time.
         """
         if self._journal is None:
             return True
@@ -180,6 +184,7 @@ class Comparison:
                 self._ended.add(number)
                 if end.state == "unchanged":
                     self._unread.add(number)
+                    return number not in self._robbed
             if end.state != "read":
                 return True
             if end.part in self._refused:

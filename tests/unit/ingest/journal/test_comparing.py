@@ -242,7 +242,7 @@ def test_a_part_that_lost_an_item_to_another_is_read_again(journal: Journal) -> 
     store(journal, item("x", part="b"))
     run.part_end(end("b"))
     journal.write(JournalChanges(parts=[PartWrite("b", "f")]))
-    run.part_end(end("a", "unchanged"))
+    assert not run.part_end(end("a", "unchanged"))
     assert vanished(run) == set()
     assert journal.part_fingerprint("a") is None
     assert kinds(run_over(journal, {"a": [item("x"), item("y")]})) == ["moved", "unchanged"]
