@@ -6,6 +6,7 @@ Concurrency: any thread; each call opens what it reads.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,8 +109,9 @@ def run_to_dict(run: RunRecord) -> dict[str, Any]:
 
 
 def seconds_of(run: RunRecord) -> float | None:
-    """How long a run took; None for one that has not ended, or whose end nobody saw."""
-    return None if run.ended is None else max(0.0, run.ended - run.started)
+    """How long a run took, or has been going on; None for one whose end nobody saw."""
+    until = time.time() if run.state == "running" else run.ended
+    return None if until is None else max(0.0, until - run.started)
 
 
 def spell_moment(seconds: float) -> str:
