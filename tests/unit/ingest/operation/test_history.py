@@ -44,7 +44,7 @@ def test_a_pipeline_fits_what_agrees_with_it(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    spelled = {
+    spelled: dict[str, Any] = {
         name: tuple(one.format(here=tmp_path) for one in value)
         if isinstance(value, tuple)
         else value.format(here=tmp_path)
