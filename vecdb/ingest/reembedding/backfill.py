@@ -55,7 +55,6 @@ class _Round:
     tried: int = 0
     failed: dict[RecordId, str] = field(default_factory=dict)
     textless: dict[RecordId, str] = field(default_factory=dict)
-    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Backfill:
         self._collection, self._roles, self._paths = collection, roles, paths
         self._calls, self._journal, self._control, self._tally = calls, journal, control, tally
         self._retry_for_s = retry_for_s
-        self._begun = time.monotonic()
+        self._begun, self._cut = time.monotonic(), 0
         self._model = roles.required_shadow().model
         # in memory: asking the journal for each record would take longer than all else that is done for it
         self._failures = {failure.id: failure for failure in journal.failures()}
@@ -113,7 +112,7 @@ class Backfill:
             left=count_due(self._collection, self._roles),
             failed=len(met.failed),
             textless=len(met.textless),
-            cut=met.cut,
+            cut=self._cut,
             given_up=frozenset(problems),
             examples=tuple(list(problems.items())[:EXAMPLES_SHOWN]),
             stopped=self._control.is_stopping,
@@ -125,7 +124,6 @@ class Backfill:
         while not self._control.is_stopping:
             page = self._patiently(partial(due_page, self._collection, self._roles, self._paths, cursor))
             met.textless.update((one.id, one.problem.message) for one in page.textless)
-            met.cut += page.cut
             for start in range(0, len(page.records), self._batch):
                 waiting.append(self._begin(page.records[start : start + self._batch], met, retry_failed=retry_failed))
                 while len(waiting) > BATCHES_AHEAD:
@@ -194,6 +192,7 @@ class Backfill:
                 model={self._roles.shadow_name: self._model},
             )
         )
+        self._cut += sum(record.is_cut for record in records)
         self._tally.add(stored=result.count, chunks_stored=result.count, changed=len(records) - result.count)
 
     def _failed(self, record: DueRecord, key: bytes, error: VecDBError) -> Failure:

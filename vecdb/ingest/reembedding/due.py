@@ -30,11 +30,12 @@ CUT: Final = "cut"
 
 @dataclass(frozen=True, slots=True)
 class DueRecord:
-    """A record that wants a vector of `text`, as it was at `version`."""
+    """A record that wants a vector of `text`, as it was at `version`; `is_cut`: the text was stored in part."""
 
     id: RecordId
     version: int
     text: str
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,10 @@ class Textless:
 
 @dataclass(frozen=True, slots=True)
 class DuePage:
-    """Records that are due, in the order of their ids. `cut` of their texts are stored in part.
-
-    `cursor` leads to the next page, and is None at the end.
-    """
+    """Records that are due, in the order of their ids. `cursor` leads to the next page, and is None at the end."""
 
     records: tuple[DueRecord, ...]
     textless: tuple[Textless, ...]
-    cut: int
     cursor: str | None
 
 
@@ -85,16 +82,14 @@ def due_page(collection: Any, roles: Roles, paths: Sequence[str], cursor: str | 
 def _page(records: Sequence[Record], paths: Sequence[str], cursor: str | None) -> DuePage:
     found: list[DueRecord] = []
     textless: list[Textless] = []
-    cut = 0
     for record in records:
         try:
             text = text_of(record.metadata, paths)
         except VecDBError as error:
             textless.append(Textless(record.id, error))
             continue
-        found.append(DueRecord(record.id, record.version, text))
-        cut += _is_cut(record.metadata)
-    return DuePage(tuple(found), tuple(textless), cut, cursor)
+        found.append(DueRecord(record.id, record.version, text, _is_cut(record.metadata)))
+    return DuePage(tuple(found), tuple(textless), cursor)
 
 
 def text_of(metadata: Metadata, paths: Sequence[str]) -> str:

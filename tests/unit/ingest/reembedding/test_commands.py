@@ -14,10 +14,14 @@ from tests.unit.ingest.reembedding import models
 from tests.unit.ingest.reembedding.models import NEW, OLD, Watcher, fill, make, settings_for, texts, wrong
 from vecdb.errors import AlreadyExistsError, InvalidNameError, InvalidRequestError, ModelMismatchError
 from vecdb.ingest.embedders.opening import open_embedder
-from vecdb.ingest.pipeline.events import ItemFailed
+from vecdb.ingest.pipeline.events import ItemFailed, Progressed, RunEvent
 from vecdb.ingest.reembedding import commands
 from vecdb.ingest.reembedding.places import opened
+from vecdb.ingest.reembedding.reports import FillReport
 from vecdb.ingest.reembedding.roles import roles_of
+
+WAIT_S = 60.0
+"""Longest wait for what another thread does."""
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +137,39 @@ def test_a_record_that_changes_while_it_is_embedded_gets_the_vector_of_its_new_t
         assert wrong(db.collection("docs")) == []
 
 
+def test_following_goes_on_with_what_is_written_until_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path)
+    database: list[vecdb.Database] = []
+    level, stop, reports = threading.Event(), threading.Event(), list[FillReport]()
+    monkeypatch.setattr(commands, "opened", lambda *given: _Noticing(opened(*given), database))
+    monkeypatch.setattr(commands, "FOLLOW_PAUSE_S", 0.01)
+    settings = settings_for(tmp_path)
+
+    class Levels:
+        """Tells when all that there is was stored."""
+
+        def observe(self, event: RunEvent) -> None:
+            if isinstance(event, Progressed) and event.counts.stored in {40, 43}:
+                level.set()
+
+    def run() -> None:
+        reports.append(commands.run(settings, follow=True, observer=Levels(), stop=stop))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert level.wait(WAIT_S)
+    level.clear()
+    fill(database[0].collection("docs"), texts(3, "written meanwhile"), first=100)
+    assert level.wait(WAIT_S)
+    stop.set()
+    thread.join()
+    assert (reports[0].counts.stored, reports[0].left) == (43, 0)
+    with vecdb.open(tmp_path / "db", mode="r") as db:
+        assert wrong(db.collection("docs")) == []
+
+
 class _Noticing:
     """A context manager that keeps what another one gives."""
 
@@ -191,6 +228,21 @@ def test_the_text_is_where_the_ingestor_or_the_user_keeps_it(tmp_path: Path, acc
     commands.run(settings_for(tmp_path))
     commands.run(settings_for(tmp_path, collection="other", text_field="body.en"))
     assert sorted(account) == ["chunk", "row", "there"]
+
+
+def test_texts_that_are_stored_in_part_are_counted(tmp_path: Path) -> None:
+    with vecdb.open(tmp_path / "db") as db:
+        docs = db.create_collection("docs", 8)
+        docs.upsert([0, 1], models.old(["a", "b"]), [{"text": "the begi", "_source": {"cut": True}}, {"text": "whole"}])
+    report = commands.run(settings_for(tmp_path))
+    assert (report.complete, report.counts.stored, report.cut) == (True, 2, 1)
+
+
+def test_how_much_there_is_to_do_is_told_at_the_beginning(tmp_path: Path) -> None:
+    make(tmp_path, 5)
+    told: list[int] = []
+    commands.run(settings_for(tmp_path), expected=told.append)
+    assert told == [5]
 
 
 # --- what cannot be embedded ------------------------------------------------------------------------------------------
