@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 from vecdb.cli.ingest import EXIT_QUARANTINE
 from vecdb.cli.output import print_json
 from vecdb.cli.setting_options import SHOWN, give_options, keyword, progress_option
-from vecdb.errors import InvalidRequestError
+from vecdb.errors import ConflictError, InvalidRequestError
 from vecdb.ingest.operation.settings import IngestSettings
 from vecdb.ingest.reembedding.config import COMPARE_K_DEFAULT, COMPARE_QUERIES_DEFAULT
 from vecdb.ingest.reembedding.settings import EMBEDDING, PLACED, read_settings
@@ -162,7 +162,13 @@ def _turn(request: Request, name: str, done: str, **options: Any) -> None:
     options["allow_missing"] = bool(request.more["allow_missing"])
     with _session(request) as session:
         act = getattr(commands, name)
-        report: SwitchReport = act(request.settings, observer=session.observer, stop=session.stop, **options)
+        try:
+            report: SwitchReport = act(request.settings, observer=session.observer, stop=session.stop, **options)
+        except ConflictError as error:
+            if session.exit_code is None:
+                raise
+            typer.echo(f"vecdb: {error.message}", err=True)
+            raise typer.Exit(session.exit_code) from error
     if request.as_json:
         print_json(report.to_dict())
     else:
