@@ -20,7 +20,7 @@ DATASET ?= $(if $(VECDB_DATA),wordnet-minilm,sift-like)
 help:    ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 18
 
-demo: $(VENV)/.installed    ## serve a database, load the WordNet sample into it and ask it as a client
+demo: $(VENV)/.installed    ## serve a database, ingest real texts into it and ask it in words
 	$(PY) examples/demo.py $(ARGS)
 
 test: $(VENV)/.installed-dev    ## the default tests
@@ -69,7 +69,7 @@ $(PY):
 
 $(VENV)/.installed: pyproject.toml | $(PY)
 	@echo "installing into $(VENV); the first time, hnswlib compiles for about a minute"
-	$(PIP_INSTALL) -e '.[server]'
+	$(PIP_INSTALL) -e '.[server,ingest]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(PY)

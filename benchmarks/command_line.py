@@ -22,13 +22,14 @@ from benchmarks.databases import DATABASES, STORES
 from benchmarks.databases.protocol import DatabaseSpec
 from benchmarks.databases.records import synthetic_records, wordnet_records
 from benchmarks.datasets import WORDNET, Dataset, DatasetError, load, true_distances
+from benchmarks.datasets.texts import text_records
 from benchmarks.datasets.wordnet import data_directory
 from benchmarks.engines import ENGINES
 from benchmarks.engines.protocol import Matrix
 from benchmarks.method.environments import prepare
 from benchmarks.method.machine import command_line, machine_facts
 from benchmarks.reporting import PlotError, compare, findings_table, write_report
-from benchmarks.suites import ann, coldstart, kernels, multiprocess, scale, serve, streaming
+from benchmarks.suites import ann, coldstart, ingest, kernels, multiprocess, scale, serve, streaming
 from benchmarks.suites.ann import AnnOptions, print_progress, run_ann
 from benchmarks.suites.contest import K as DB_HITS
 from benchmarks.suites.contest import Plan, scratch_beside
@@ -85,7 +86,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--install", action="store_true", help="make the separate environments that engines need")
     run.add_argument("--sizes", default="10000,100000,1000000", help="rows of the scale suite")
     run.add_argument("--checks", type=int, default=CHECKS_DEFAULT, help="random filters compared with numpy")
-    run.add_argument("--parts", default=",".join(serve.PARTS), help="parts of the serve suite")
+    run.add_argument("--parts", default="", help="parts of the serve and ingest suites; default all")
     run.add_argument("--modes", default=",".join(ann.MODES))
 
 
@@ -263,6 +264,16 @@ def _run_serve(options: argparse.Namespace, target: Path) -> None:
         _write(target, _head("serve", dataset, options.k), serve.run(plan))
 
 
+def _run_ingest(options: argparse.Namespace, target: Path) -> None:
+    parts = _names(options.parts, dict.fromkeys(ingest.PARTS), "part")
+    records = text_records(options.dataset, options.rows, options.data)
+    with scratch_beside(target) as scratch:
+        plan = ingest.IngestOptions(
+            records=records, scratch=scratch, parts=parts, repeats=options.repeats, progress=print_progress
+        )
+        _write(target, _head("ingest", None, options.k), ingest.run(plan))
+
+
 def _run_kernels(options: argparse.Namespace, target: Path) -> None:
     results = kernels.run(kernels.KernelsOptions(repeats=options.repeats, progress=print_progress))
     _write(target, _head("kernels", None, options.k), results)
@@ -281,6 +292,7 @@ SUITES: Final[dict[str, Callable[[argparse.Namespace, Path], None]]] = {
     "coldstart": _run_coldstart,
     "db": _run_db,
     "filtered": _run_filtered,
+    "ingest": _run_ingest,
     "kernels": _run_kernels,
     "multiprocess": _run_multiprocess,
     "scale": _run_scale,

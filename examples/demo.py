@@ -1,7 +1,8 @@
-"""Serves a database from a process of its own, loads the WordNet sample into it, and asks it as a client: `make demo`.
+"""Serves a database, ingests real texts into it from a process of its own, and asks it in words: `make demo`.
 
-It shows neighbours, a filtered search, recall and speed, stops the server, and opens what is on the disk without one.
-`--dir DIR` keeps the database (default: a temporary directory); `--records N` loads only the first N records.
+`vecdb serve` and `vecdb ingest` run as they would for a user, with the built-in model and the WordNet sample. Then it
+shows what was found, what a second run costs after a few texts changed, recall and speed, stops the server, and opens
+what is on the disk without one. `--dir DIR` keeps all of it; `--records N` takes only the first N texts.
 """
 
 from __future__ import annotations
@@ -18,50 +19,52 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import vecdb
 from vecdb import F
 from vecdb.types import FloatArray
 
-DATA = Path(__file__).parent / "data" / "wordnet"
+TEXTS = Path(__file__).parent / "data" / "wordnet" / "records.jsonl.gz"
 COLLECTION = "wordnet"
-BATCH_RECORDS = 1_000
-SHOWN = ("espresso", "homesickness", "tornado", "photosynthesis", "nibble")
-NEIGHBOURS = 3
-FILTERED, WANTED = "tornado", (F("pos") == "verb") & (F("gloss_length") <= 80)
+QUESTIONS = (
+    "a small cup of strong coffee",
+    "the sadness of being far away from home",
+    "a storm that turns in a circle",
+    "how plants make use of sunlight",
+    "take small bites of something",
+)
+HITS = 3
+FILTERED, WANTED = "very bad weather", (F("pos") == "verb") & (F("gloss_length") <= 80)
+CHANGED, DELETED = 3, 2
+"""Texts changed and deleted before the second run."""
+
 QUERIES = 500
 SECONDS_PER_MEASUREMENT = 0.8
 STOP_TIMEOUT_S = 30
 
+Row: TypeAlias = dict[str, Any]
+
 console = Console(width=None if os.isatty(1) else 120, highlight=False)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The shipped records and their vectors, in the same order."""
-
-    records: list[dict[str, Any]]
-    vectors: FloatArray
-
-    def find(self, word: str) -> int | None:
-        """The first row whose synset has this word."""
-        return next((row for row, record in enumerate(self.records) if word in record["words"]), None)
+def read_texts(limit: int | None) -> list[Row]:
+    with gzip.open(TEXTS, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in itertools.islice(lines, limit)]
 
 
-def read_sample(limit: int | None) -> Sample:
-    with gzip.open(DATA / "records.jsonl.gz", "rt", encoding="utf-8") as lines:
-        records = [json.loads(line) for line in itertools.islice(lines, limit)]
-    vectors = np.load(DATA / "vectors.f16.npy", allow_pickle=False)[: len(records)]
-    return Sample(records, vectors.astype(np.float32))
+def write_texts(path: Path, rows: list[Row]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def show_command(*words: str) -> None:
+    console.print(f"$ vecdb {' '.join(words)}", style="bold")
 
 
 # --- the server -----------------------------------------------------------------------------------------------------
@@ -72,12 +75,13 @@ def serving(path: Path) -> Iterator[str]:
     """Run `vecdb serve` as its users do; gives its address. At the end it is sent SIGTERM and finishes what it does."""
     words = ["serve", "--data", str(path), "--listen", "127.0.0.1:0", "--json", "--log-level", "warning"]
     started = time.perf_counter()
+    show_command(*words[:3])
     command = [sys.executable, "-m", "vecdb", *words, "--no-access-log"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 - our own command
         try:
             address = read_address(server)
             seconds = time.perf_counter() - started
-            console.print(f"server: process {server.pid} serves it on {address} after {seconds:.1f} s")
+            console.print(f"process {server.pid} serves it on {address} after {seconds:.1f} s\n")
             yield address
         finally:
             started = time.perf_counter()
@@ -86,7 +90,7 @@ def serving(path: Path) -> Iterator[str]:
                 server.wait(STOP_TIMEOUT_S)
             finally:
                 server.kill()
-    console.print(f"server: stopped in {time.perf_counter() - started:.2f} s with exit code {server.returncode}")
+    console.print(f"server stopped in {time.perf_counter() - started:.2f} s with exit code {server.returncode}")
     if server.returncode:
         sys.exit("demo: the server did not end as it should; its messages are above")
 
@@ -103,62 +107,71 @@ def read_address(server: subprocess.Popen[str]) -> str:
     return str(document["listen"][0])
 
 
+# --- the ingestor ---------------------------------------------------------------------------------------------------
+
+
+def ingest(action: str, folder: Path, address: str) -> None:
+    """Run `vecdb ingest ACTION` in a process of its own; what it prints is its own."""
+    words = ["ingest", action, str(folder / "texts.jsonl"), "--to", address, "--collection", COLLECTION]
+    show_command(*words)
+    progress = ["--progress", "bar" if os.isatty(2) else "none"]
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "vecdb", *words, "--state", str(folder / "state"), *progress]
+    done = subprocess.run(command, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        sys.exit("demo: the ingestor did not end as it should; its messages are above")
+    console.print()
+
+
+def change(rows: list[Row]) -> list[Row]:
+    """The texts as somebody may have edited them."""
+    edited = [{**row, "text": f"{row['text']} (edited)"} for row in rows[:CHANGED]]
+    return [*edited, *rows[CHANGED : len(rows) - DELETED]]
+
+
 # --- the client -----------------------------------------------------------------------------------------------------
 
 
-def load(db: vecdb.RemoteDatabase, sample: Sample) -> vecdb.RemoteCollection:
-    """Send the sample over one stream. Each batch is on the server's disk, and searchable, when it is acknowledged."""
-    if COLLECTION in db:
-        db.drop_collection(COLLECTION)
-    collection = db.create_collection(COLLECTION, dim=sample.vectors.shape[1], metric="cosine", dtype="float16")
+def prepare(collection: vecdb.RemoteCollection) -> None:
+    """Index what is filtered by, and wait until the graph is built."""
+    started = time.perf_counter()
     collection.create_index("pos", "keyword")
     collection.create_index("gloss_length", "int")
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("loading records", total=len(sample.records))
-        started = time.perf_counter()
-        collection.ingest(batches(sample), progress=lambda done, _taken: progress.update(task, completed=done))
-        loaded = time.perf_counter() - started
     collection.wait_indexed()
-    indexed = time.perf_counter() - started - loaded
-    console.print(
-        f"{len(collection):,} records ingested in {loaded:.2f} s ({len(collection) / loaded:,.0f} records/s, "
-        f"durable), index ready {indexed:.2f} s later\n"
-    )
-    return collection
+    console.print(f"{len(collection):,} records indexed {time.perf_counter() - started:.2f} s later\n")
 
 
-def batches(sample: Sample) -> Iterator[tuple[list[str], FloatArray, list[dict[str, Any]]]]:
-    for start in range(0, len(sample.records), BATCH_RECORDS):
-        rows = sample.records[start : start + BATCH_RECORDS]
-        metadata = [{key: value for key, value in row.items() if key != "id"} for row in rows]
-        yield [row["id"] for row in rows], sample.vectors[start : start + BATCH_RECORDS], metadata
-
-
-def show_neighbours(collection: vecdb.RemoteCollection, sample: Sample) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Nearest neighbours", title_justify="left", expand=True)
+def show_answers(collection: vecdb.RemoteCollection) -> None:
+    """Ask in words: the collection says which model it is of, and that one embeds the question."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Answers", title_justify="left", expand=True)
     table.add_column("score", justify="right")
     table.add_column("text", no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in (sample.find(word) for word in SHOWN):
-        if row is None:
-            continue
-        table.add_row("", sample.records[row]["text"], style="bold")
-        not_itself = F.id != sample.records[row]["id"]
-        for hit in collection.search(sample.vectors[row], limit=NEIGHBOURS, filter=not_itself):
-            table.add_row(f"{hit.score:.3f}", (hit.metadata or {})["text"])
-        table.add_section()
-    row = sample.find(FILTERED)
-    if row is not None:
-        hits = collection.search(sample.vectors[row], limit=NEIGHBOURS, filter=WANTED)
-        table.add_row("", f"{FILTERED}, but only the {collection.count(WANTED)} verbs with a short text", style="bold")
+    with contextlib.closing(vecdb.ingest.open_model(collection)) as model:
+        vectors = model.embed([*QUESTIONS, FILTERED], role="query")
+        found = [collection.search(vector, limit=HITS, model=model.fingerprint) for vector in vectors[:-1]]
+        filtered = collection.search(vectors[-1], limit=HITS, filter=WANTED, model=model.fingerprint)
+    only = f"{FILTERED}, but only the {collection.count(WANTED)} verbs with a short text"
+    for question, hits in zip((*QUESTIONS, only), (*found, filtered), strict=True):
+        table.add_row("", question, style="bold")
         for hit in hits:
             table.add_row(f"{hit.score:.3f}", (hit.metadata or {})["text"])
+        table.add_section()
     console.print(table)
 
 
-def measure(collection: vecdb.RemoteCollection, path: Path, sample: Sample) -> None:
+def show_search_command(address: str) -> None:
+    """The same from a shell."""
+    words = ["search", address, COLLECTION, QUESTIONS[0], "--limit", "2"]
+    show_command(*words[:3], f'"{words[3]}"', *words[4:])
+    sys.stdout.flush()
+    subprocess.run([sys.executable, "-m", "vecdb", *words], check=True)  # noqa: S603 - our own command
+
+
+def measure(collection: vecdb.RemoteCollection, path: Path, rows: list[Row]) -> None:
     """Print recall@10 against exact search and queries per second, by the client and by this process beside it."""
-    queries = sample.vectors[np.random.default_rng(0).permutation(len(sample.vectors))[:QUERIES]]
+    chosen = np.random.default_rng(0).permutation(len(rows))[:QUERIES]
+    with contextlib.closing(vecdb.ingest.open_model(collection)) as model:
+        queries = model.embed([rows[row]["text"] for row in chosen], role="query")
     title = "Recall and speed, 10 hits"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
     for name in ("asked", "search", "recall@10", "queries/s, one at a time", "queries/s, in batches"):
@@ -202,44 +215,49 @@ def rate(work: Callable[[], None], count: int) -> float:
     return best
 
 
-def reopen(path: Path, sample: Sample) -> None:
+def reopen(path: Path) -> None:
     """Open the database without a server, for reading only: everything acknowledged is there, and so is the index."""
     started = time.perf_counter()
     with vecdb.open(path, mode="r") as db:
         collection = db.collection(COLLECTION)
         opened_ms = (time.perf_counter() - started) * 1_000
-        best = collection.search(sample.vectors[0], limit=1)[0]
         report = db.verify()
-    console.print(
-        f"reopened read-only in {opened_ms:.1f} ms: {collection.name!r} answers with {best.id} "
-        f"(expected {sample.records[0]['id']})"
-    )
+        console.print(f"reopened read-only in {opened_ms:.1f} ms: {len(collection):,} records in {collection.name!r}")
     verdict = "sound" if report.ok else f"{len(report.problems)} problem(s)"
     console.print(
         f"verified {report.records:,} records and {report.chunks:,} chunks in {report.seconds:.2f} s: {verdict}"
     )
 
 
-def run(path: Path, limit: int | None) -> None:
-    sample = read_sample(limit)
-    console.print(f"database {path}: {len(sample.records):,} WordNet records of {sample.vectors.shape[1]} dimensions")
-    with serving(path) as address, vecdb.connect(address) as db:
-        collection = load(db, sample)
-        show_neighbours(collection, sample)
-        measure(collection, path, sample)
-    reopen(path, sample)
+def run(folder: Path, limit: int | None) -> None:
+    rows = read_texts(limit)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_texts(folder / "texts.jsonl", rows)
+    console.print(f"{len(rows):,} short texts from WordNet, in {folder / 'texts.jsonl'}\n")
+    with serving(folder / "data") as address, vecdb.connect(address) as db:
+        ingest("plan", folder, address)
+        ingest("run", folder, address)
+        collection = db.collection(COLLECTION)
+        prepare(collection)
+        show_answers(collection)
+        show_search_command(address)
+        console.print(f"{CHANGED} texts are edited and {DELETED} deleted; only those cost anything now:")
+        write_texts(folder / "texts.jsonl", change(rows))
+        ingest("run", folder, address)
+        measure(collection, folder / "data", rows)
+    reopen(folder / "data")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dir", type=Path, help="keep the database in this directory")
-    parser.add_argument("--records", type=int, help="load only the first N records")
+    parser.add_argument("--dir", type=Path, help="keep the database and the ingestor's state in this directory")
+    parser.add_argument("--records", type=int, help="ingest only the first N texts")
     options = parser.parse_args()
     if options.dir is not None:
         run(options.dir, options.records)
         return
     with tempfile.TemporaryDirectory(prefix="vecdb-demo-") as directory:
-        run(Path(directory) / "data", options.records)
+        run(Path(directory), options.records)
 
 
 if __name__ == "__main__":

@@ -35,13 +35,17 @@ def test_example_runs_and_prints(script: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_shows_neighbours_recall_and_durability(tmp_path: Path) -> None:
-    output = _run(ROOT / "examples" / "demo.py", tmp_path, "--records", "3000", "--dir", str(tmp_path / "data"))
-    assert "3,000 records ingested" in output
-    assert "Nearest neighbours" in output
+def test_demo_ingests_texts_and_answers_in_words(tmp_path: Path) -> None:
+    output = _run(ROOT / "examples" / "demo.py", tmp_path, "--records", "3000", "--dir", str(tmp_path / "demo"))
+    assert "3,000 short texts" in output
+    assert "3,000 new" in output
+    assert "Answers" in output
     assert "exit code 0" in output
+    assert "3 changed" in output
+    assert "2 deleted" in output
     assert "recall@10" in output
     assert "reopened read-only" in output
+    assert "2,998 records" in output
     assert "sound" in output
 
 

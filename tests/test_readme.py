@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 SERVICE_BLOCKS = [block for block in BLOCKS if "vecdb.connect" in block]
-SERVICE_COMMANDS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)[0]
+INGEST_BLOCKS = [block for block in BLOCKS if "vecdb.ingest" in block]
+COMMANDS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+SERVICE_COMMANDS = next(block for block in COMMANDS if "vecdb serve" in block)
+INGEST_COMMANDS = [block for block in COMMANDS if "vecdb ingest" in block]
 SERVICE_PORT = "50051"
 SERVICE_TIMEOUT_S = 60
 QUICKSTART_LINES_MAX = 20
@@ -34,11 +37,11 @@ LIMIT_ROWS = re.findall(r"^\| [^|]+ \| ([^|]+) \| `([A-Z_]+)` \|$", README, flag
 def test_readme_code_runs_as_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All blocks that need no server, in order, in one namespace and an empty directory."""
+    """All blocks that need no server and no documents, in order, in one namespace and an empty directory."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {}
     for block in BLOCKS:
-        if block not in SERVICE_BLOCKS:
+        if block not in SERVICE_BLOCKS + INGEST_BLOCKS:
             exec(compile(block, "README.md", "exec"), namespace)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "doc-42 1.0 {'page': 42}"
@@ -97,6 +100,41 @@ def test_readme_service_runs_as_printed(
     log = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if not line.startswith(("-", "."))]
     assert {entry["code"] for entry in log if entry["event"] == "rpc"} == {"OK"}
     assert log[-1]["message"] == "stopped; all calls finished"
+
+
+def _shell(commands: str, folder: Path) -> str:
+    """What the commands print, whatever their exit codes are."""
+    commands = re.sub(r"^vecdb ", f"'{sys.executable}' -m vecdb ", commands, flags=re.MULTILINE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(folder / "state")}
+    done = subprocess.run(
+        ["sh", "-uc", commands],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def test_readme_ingests_documents_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The two blocks of commands, then the same from Python."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    first, second = (_shell(block, tmp_path) for block in INGEST_COMMANDS)
+    assert "which would be made" in first
+    assert "Ask the operators" in first
+    assert "faq.jsonl:3" in first
+    assert "Lunch is from noon to two." in second
+    assert "2 unchanged, 1 deleted, 0 failed" in second
+    namespace: dict[str, Any] = {"vecdb": vecdb, "F": vecdb.F}
+    for block in INGEST_BLOCKS:
+        exec(compile(block, "README.md", "exec"), namespace)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["3 unchanged, 0 failed", "leave Holidays are asked for in the staff portal, two weeks ahead."]
 
 
 def test_quickstart_has_at_most_twenty_lines() -> None:

@@ -7,14 +7,15 @@
 
     db = vecdb.connect("localhost:50051")    # the same, answered by `vecdb serve`
 
-Layers, top to bottom: `cli` > `server` | `client` > `engine` > `index` | `storage` > `kernels` > `wire` > `filters` >
-`checks` > `config` > `types`, `errors`.
+Layers, top to bottom: `cli` > `ingest` > `server` | `client` > `engine` > `index` | `storage` > `kernels` > `wire` >
+`checks` > `filters` > `types` > `fingerprint` > `config` | `errors`.
 Promises: importing this package loads neither numba, lmdb nor grpc; they come with the first `open`, the first search
 and the first `connect`.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from vecdb import errors
@@ -23,6 +24,7 @@ from vecdb.config import CLIENT_TIMEOUT_S as _TIMEOUT_S
 from vecdb.config import EngineConfig
 from vecdb.errors import VecDBError
 from vecdb.filters import F, Filter
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import (
     Aggregate,
     BatchResult,
@@ -43,6 +45,7 @@ from vecdb.types import (
 if TYPE_CHECKING:
     import os
 
+    from vecdb import ingest
     from vecdb.client.async_database import AsyncCollection, AsyncDatabase
     from vecdb.client.database import RemoteCollection, RemoteDatabase
     from vecdb.engine.collection import Collection
@@ -67,6 +70,7 @@ __all__ = [
     "Filter",
     "Hit",
     "IndexInfo",
+    "ModelFingerprint",
     "Page",
     "RecallReport",
     "Record",
@@ -81,6 +85,7 @@ __all__ = [
     "connect",
     "connect_async",
     "errors",
+    "ingest",
     "open",
 ]
 
@@ -193,6 +198,8 @@ def _incomplete(
 
 
 def __getattr__(name: str) -> object:
+    if name == "ingest":
+        return importlib.import_module("vecdb.ingest")  # the whole of it comes with the first use
     if name == "Database":
         from vecdb.engine.database import Database  # noqa: PLC0415 - see open
 

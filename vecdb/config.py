@@ -61,6 +61,7 @@ SEARCH_BATCH_MAX: Final = 100_000
 
 COLLECTIONS_MAX: Final = 1_000
 FIELDS_MAX: Final = 16
+FOLLOWS_MAX: Final = 8
 SLOTS_MAX: Final = 2**31 - 2
 """Most record versions of a collection: graph links are int32 rows, -1 means none."""
 
@@ -444,6 +445,9 @@ CLIENT_KEEPALIVE_S: Final = 30.0
 
 REQUEST_OVERHEAD_BYTES: Final = 64 * 1024
 """Room left in a message for what is neither vectors, metadata nor ids."""
+
+MODEL_NAME_CHARS_MAX: Final = 512
+"""Longest provider, name, revision, prompt or location of an embedding model."""
 
 INGEST_PART_BYTES: Final = 4 * 1024 * 1024
 """Size of the batches that a bulk load is cut into: large enough for few commits, small enough to overlap with them."""

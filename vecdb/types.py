@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.fingerprint import ModelFingerprint
+
 RecordId: TypeAlias = str | int | uuid.UUID
 """A record's key: returned as the type it was given in."""
 
@@ -39,6 +41,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 VectorLike: TypeAlias = npt.ArrayLike
 """One vector (dim,) or a batch (n, dim); float32 C-contiguous arrays are taken without a copy."""
 
+Models: TypeAlias = ModelFingerprint | Mapping[str, ModelFingerprint]
+"""The model of the vectors of a call; by field, where it has vectors of several."""
+
 DEFAULT_FIELD = "default"
 """Name of the single unnamed field of a collection."""
 
@@ -47,7 +52,10 @@ DEFAULT_FIELD = "default"
 class Field:
     """A named vector of a collection.
 
-    `m` and `ef_construction` are HNSW's M and efConstruction; `dtype` is what is stored, the truth for scores.
+    `m` and `ef_construction` are HNSW's M and efConstruction; `dtype` is what is stored, the truth for scores. `model`
+    is the embedding model whose vectors these are: writes and queries that name another one are refused. `follows` are
+    paths of the metadata that the vectors are made of: an update that changes one of them, and gives no new vector,
+    removes the old one, so that a vector here is never that of another text.
     """
 
     dim: int
@@ -56,6 +64,8 @@ class Field:
     m: int = 16
     ef_construction: int = 200
     builder: Builder = "vecdb"
+    model: ModelFingerprint | None = None
+    follows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +84,10 @@ class Record:
 
     @property
     def vector(self) -> FloatArray | None:
-        """The only vector of a record with one field, else None."""
+        """The only vector of a record that has one; of one that has several, that of the field "default", if any."""
         if len(self.vectors) == 1:
             return next(iter(self.vectors.values()))
-        return None
+        return self.vectors.get(DEFAULT_FIELD)
 
 
 @dataclass(frozen=True, slots=True)

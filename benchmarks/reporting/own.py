@@ -1,10 +1,11 @@
-"""Tables of vecdb's own suites: growth, writing while searching, starts, reader processes, kernels, service."""
+"""Tables of vecdb's own suites: growth, writing while searching, starts, readers, kernels, service, ingestor."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from benchmarks.reporting.ingest import ingest_tables
 from benchmarks.reporting.serve import serve_tables
 from benchmarks.reporting.table import NONE, number, table
 from benchmarks.reporting.winners import wins_section
@@ -28,6 +29,7 @@ def own_tables(report: Mapping[str, Any]) -> list[str]:
         "multiprocess": _multiprocess,
         "kernels": _kernels,
         "serve": serve_tables,
+        "ingest": ingest_tables,
     }
     maker = makers.get(report["suite"])
     if maker is None:

@@ -16,6 +16,7 @@ from benchmarks.reporting.curve_plots import (
 )
 from benchmarks.reporting.database_plots import draw_databases
 from benchmarks.reporting.filtered_plots import draw_filtered
+from benchmarks.reporting.ingest_plots import draw_ingest
 from benchmarks.reporting.libraries import FIXED_EFFORT, added_mb, build_seconds, fixed_point, least_by_engine
 from benchmarks.reporting.own_plots import draw_growth, draw_kernels
 from benchmarks.reporting.pareto import MODES, Curve, curves_of, points_of
@@ -38,6 +39,7 @@ def draw_suite(report: Report, out: Path) -> list[str]:
         "scale": draw_growth,
         "kernels": draw_kernels,
         "serve": draw_serve,
+        "ingest": draw_ingest,
     }
     drawer = drawers.get(report["suite"])
     return [] if drawer is None else drawer(report, out)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.reporting.table import NONE, number, table
+from benchmarks.reporting.table import number, table
+from benchmarks.reporting.targets import Target, ratio_of, reason_of, speed_cells, target_table
 
 CALLS: Final = {
     "floor": "empty call, plain grpcio server",
@@ -29,30 +29,12 @@ REJECT_MS: Final = 50.0
 NORMAL_S: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A figure that is to be reached: at least `wanted`, or at most."""
-
-    name: str
-    wanted: float
-    value: float | None
-    at_most: bool = False
-    digits: int = 2
-
-    @property
-    def is_met(self) -> bool:
-        """Whether it is; what was not measured is not."""
-        if self.value is None:
-            return False
-        return self.value <= self.wanted if self.at_most else self.value >= self.wanted
-
-
 def serve_tables(results: Mapping[str, Any]) -> list[str]:
     """The lines of the suite's section."""
     same = results["server_cpu"] == results["client_cpu"]
     where = "server and clients shared one CPU" if same else "server and clients had a CPU each"
     head = f"Over loopback, {where}; effort {results['effort']}, recall {number(results.get('recall'), 3)}."
-    lines = [head, "", *_target_table(targets_of(results))]
+    lines = [head, "", *target_table(targets_of(results))]
     makers: dict[str, Callable[[Any], list[str]]] = {
         "unary": _unary,
         "batch": _batch,
@@ -66,19 +48,14 @@ def serve_tables(results: Mapping[str, Any]) -> list[str]:
         if found is None:
             continue
         lines += [f"### {part.capitalize()}", ""]
-        reason = _reason(found)
+        reason = reason_of(found)
         lines += [f"Not measured: {reason}", ""] if reason else maker(found)
     return lines
 
 
-def _reason(found: Any) -> str | None:
-    """Why a part was not measured; None when it was."""
-    return (found.get("failed") or found.get("missing")) if isinstance(found, Mapping) else None
-
-
 def _part(results: Mapping[str, Any], name: str) -> Any:
     found = results.get(name)
-    return None if found is None or _reason(found) else found
+    return None if found is None or reason_of(found) else found
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------
@@ -98,7 +75,7 @@ def targets_of(results: Mapping[str, Any]) -> list[Target]:
 
 def _unary_targets(points: Sequence[Mapping[str, Any]]) -> list[Target]:
     return [
-        Target(f"{label} / {CALLS[base]}, {_callers(one)}", UNARY_RATIO, _ratio(one["rates"], what, base))
+        Target(f"{label} / {CALLS[base]}, {_callers(one)}", UNARY_RATIO, ratio_of(one["rates"], what, base))
         for one in points
         for what, label in (("ids", CALLS["ids"]), ("metadata", CALLS["metadata"]))
         for base in ("floor", "info")
@@ -116,7 +93,7 @@ def _batch_targets(rates: Mapping[str, Any] | None) -> list[Target]:
         Target(
             f"{label}{words} / embedded search_batch",
             BATCH_RATIO,
-            _ratio(rates, f"{what}{end}", f"embedded_batch{end}"),
+            ratio_of(rates, f"{what}{end}", f"embedded_batch{end}"),
         )
         for what, label in BATCHES.items()
         for end, words in (("", ""), ("_metadata", ", with metadata"))
@@ -124,7 +101,7 @@ def _batch_targets(rates: Mapping[str, Any] | None) -> list[Target]:
 
 
 def _ingest_targets(part: Mapping[str, Any] | None) -> list[Target]:
-    return [] if part is None else [Target("bulk load / embedded", INGEST_RATIO, _ratio(part, "stream", "embedded"))]
+    return [] if part is None else [Target("bulk load / embedded", INGEST_RATIO, ratio_of(part, "stream", "embedded"))]
 
 
 def _peer_targets(part: Mapping[str, Any] | None) -> list[Target]:
@@ -133,15 +110,15 @@ def _peer_targets(part: Mapping[str, Any] | None) -> list[Target]:
     ours, theirs = part["stores"]["vecdb"], part["stores"]["milvus-lite"]
     pair = {"vecdb": ours, "milvus-lite": theirs}
     searches = [
-        Target(f"search, {what} / milvus-lite's server", PEER_SEARCH, _ratio_of(pair, what), digits=1)
+        Target(f"search, {what} / milvus-lite's server", PEER_SEARCH, _store_ratio(pair, what), digits=1)
         for what in ("ids", "metadata")
     ]
     ingest = ours["records_per_s"] / theirs["records_per_s"]
     return [*searches, Target("bulk load / milvus-lite's server", PEER_INGEST, ingest, digits=1)]
 
 
-def _ratio_of(stores: Mapping[str, Mapping[str, Any]], what: str) -> float | None:
-    return _ratio({name: one[what] for name, one in stores.items()}, "vecdb", "milvus-lite")
+def _store_ratio(stores: Mapping[str, Mapping[str, Any]], what: str) -> float | None:
+    return ratio_of({name: one[what] for name, one in stores.items()}, "vecdb", "milvus-lite")
 
 
 def _overload_targets(part: Mapping[str, Any] | None) -> list[Target]:
@@ -171,30 +148,7 @@ def _crash_targets(rounds: Sequence[Mapping[str, Any]]) -> list[Target]:
     ]
 
 
-def _ratio(rates: Mapping[str, Any], what: str, base: str) -> float | None:
-    above, below = rates[what]["median"], rates[base]["median"]
-    return above / below if above and below else None
-
-
-def _target_table(targets: Sequence[Target]) -> list[str]:
-    rows = [
-        [
-            one.name,
-            f"{'≤' if one.at_most else '≥'} {number(one.wanted, one.digits)}",
-            number(one.value, one.digits),
-            "yes" if one.is_met else "**no**",
-        ]
-        for one in targets
-    ]
-    return table(["target", "wanted", "measured", "reached"], rows) if rows else []
-
-
 # --- parts ------------------------------------------------------------------------------------------------------------
-
-
-def _speed(rate: Mapping[str, Any]) -> list[str]:
-    runs = rate["runs"]
-    return [number(rate["median"]), f"{number(min(runs))}–{number(max(runs))}" if runs else NONE]
 
 
 def _unary(points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -202,10 +156,10 @@ def _unary(points: Sequence[Mapping[str, Any]]) -> list[str]:
         [
             CALLS[what],
             str(one["callers"]),
-            *_speed(rate),
+            *speed_cells(rate),
             number(rate["p50_ms"], 3),
             number(rate["p99_ms"], 3),
-            number(_ratio(one["rates"], what, "floor"), 2),
+            number(ratio_of(one["rates"], what, "floor"), 2),
         ]
         for one in points
         for what, rate in one["rates"].items()
@@ -217,16 +171,16 @@ def _batch(rates: Mapping[str, Any]) -> list[str]:
     rows = []
     for end, words in (("", "ids and scores"), ("_metadata", "with metadata")):
         base = f"embedded_batch{end}"
-        rows += [[f"embedded search_batch, {words}", *_speed(rates[base]), number(1.0, 2)]]
+        rows += [[f"embedded search_batch, {words}", *speed_cells(rates[base]), number(1.0, 2)]]
         for what, label in BATCHES.items():
             name = f"{what}{end}"
-            rows += [[f"{label}, {words}", *_speed(rates[name]), number(_ratio(rates, name, base), 2)]]
+            rows += [[f"{label}, {words}", *speed_cells(rates[name]), number(ratio_of(rates, name, base), 2)]]
     return table(["batches", "queries/s", "range", "of embedded"], rows)
 
 
 def _ingest(part: Mapping[str, Any]) -> list[str]:
     rows = [
-        [label, *_speed(part[name]), number(_ratio(part, name, "embedded"), 2)]
+        [label, *speed_cells(part[name]), number(ratio_of(part, name, "embedded"), 2)]
         for name, label in (("embedded", "embedded upsert"), ("stream", "bulk load through the stream"))
     ]
     note = f"{part['rows']:,} records in batches of 1,000, each synced to the disk."

@@ -1,4 +1,4 @@
-"""Starts the servers that the `serve` suite measures, each on one CPU, and says what they use.
+"""Starts the servers that the `serve` and `ingest` suites measure, and says what they use.
 
 Promises: a server is ready when `started` returns; none outlives its block. What it prints goes to a file, so that a
 full pipe never holds it up.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.method.machine import pinned_environment
+from benchmarks.method.machine import available_cpus, pinned_environment
 from benchmarks.suites import serve_floor
 
 READY_WITHIN_S: Final = 120.0
@@ -64,8 +64,8 @@ def floor_server(cpu: int, scratch: Path, threads: int) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def vecdb_server(cpu: int, data: Path, *flags: str) -> Iterator[Server]:
-    """`vecdb serve` with its defaults; its log lies beside the data."""
+def vecdb_server(cpu: int | None, data: Path, *flags: str) -> Iterator[Server]:
+    """`vecdb serve` with its defaults, on one CPU or (None) on all; its log lies beside the data."""
     command = [sys.executable, "-m", "vecdb", "serve", "--json", "--data", str(data), "--listen", "127.0.0.1:0", *flags]
     with _announced(command, cpu, data.with_name(f"{data.name}.log")) as server:
         yield server
@@ -93,7 +93,7 @@ def _accepts(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def _announced(command: Sequence[str], cpu: int, log: Path) -> Iterator[Server]:
+def _announced(command: Sequence[str], cpu: int | None, log: Path) -> Iterator[Server]:
     """A server that prints a line of JSON once it listens."""
     with _running(command, cpu, log) as process:
         deadline = time.monotonic() + READY_WITHIN_S
@@ -104,15 +104,17 @@ def _announced(command: Sequence[str], cpu: int, log: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str], cpu: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process on one CPU whose output goes to files, ended with the block."""
+def _running(command: Sequence[str], cpu: int | None, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, on one CPU unless that is None, whose output goes to files, ended with the block."""
     root = Path(__file__).resolve().parents[2]
+    environment = pinned_environment(len(available_cpus()) if cpu is None else 1)
     with log.with_suffix(".out").open("wb") as output, log.open("wb") as errors:
         process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=pinned_environment(1), cwd=root
+            list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment, cwd=root
         )
     try:
-        os.sched_setaffinity(process.pid, {cpu})
+        if cpu is not None:
+            os.sched_setaffinity(process.pid, {cpu})
         yield process
     finally:
         if process.poll() is None:

@@ -35,7 +35,10 @@ CALL_S = 20
 WAITS_S = 0.01
 """What a read waits for a commit that never comes: ten seconds in a server for use."""
 
-COLLECTIONS = {"docs", "both", "extra"}
+DIMS = {"docs": {"default": 4}, "both": {"text": 4, "image": 3}, "extra": {"default": 4}, "changing": {"a": 2, "b": 2}}
+"""Fields by collection; requests that change fields are about the last of them."""
+
+COLLECTIONS = set(DIMS)
 INDEXES: dict[str, Any] = {"n": "int", "t": "keyword", "f": "float", "text": "text", "place": "geo"}
 MIB = 1 << 20
 DEFECTS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS, grpc.StatusCode.UNIMPLEMENTED}
@@ -102,8 +105,7 @@ def restore(database: Any) -> None:
 
 
 def _is_as_declared(name: str, collection: Any) -> bool:
-    dims = {each: declared.dim for each, declared in collection.fields.items()}
-    return dims == ({"text": 4, "image": 3} if name == "both" else {"default": 4})
+    return {each: declared.dim for each, declared in collection.fields.items()} == DIMS[name]
 
 
 def _create(database: Any, name: str) -> None:
@@ -111,8 +113,8 @@ def _create(database: Any, name: str) -> None:
         docs = database.create_collection("docs", dim=4, metric="l2", m=4, ef_construction=16)
         docs.upsert(list(range(RECORDS)), rows(RECORDS))
         docs.optimize()
-    elif name == "extra":
-        database.create_collection(name, dim=4)
+    elif name != "both":
+        database.create_collection(name, fields={each: Field(dim=dim) for each, dim in DIMS[name].items()})
     else:
         fields = {"text": Field(dim=4, dtype="float16"), "image": Field(dim=3, metric="dot")}
         database.create_collection("both", fields=fields, ttl_field="until")

@@ -8,12 +8,13 @@ import numpy as np
 
 from tests.unit.server.echo import METHODS, message_of
 from vecdb import F
-from vecdb._pb.v1 import metadata_pb2, record_pb2, record_service_pb2, search_service_pb2, vectors_pb2
+from vecdb._pb.v1 import metadata_pb2, model_pb2, record_pb2, record_service_pb2, search_service_pb2, vectors_pb2
 from vecdb.filters import Filter
 from vecdb.wire.filters import put_filter
+from vecdb.wire.ids import put_ids
 from vecdb.wire.searches import put_options
 from vecdb.wire.vectors import put_queries, put_query
-from vecdb.wire.writes import put_batch, put_deletion, put_update, read_batch
+from vecdb.wire.writes import put_batch, put_deletion, put_update, put_vector_update, read_batch
 
 DIM = 4
 RECORDS = 40
@@ -36,6 +37,7 @@ WIDE_FILTER: Filter = (
 """A filter with every kind of condition."""
 
 SMALL_FILTER: Filter = (F("n") < 20) & (F("t") != "z")
+MODEL: dict[str, Any] = {"provider": "builtin", "name": "m", "dim": 2, "normalized": True, "full_dim": 9}
 
 
 def rows(count: int, dim: int = DIM) -> Any:
@@ -61,7 +63,7 @@ def batch(ids: list[Any], **options: Any) -> record_pb2.RecordBatch:
     """Packed records for "docs"."""
     message = record_pb2.RecordBatch()
     metadata = [metadata_of(number) for number in range(len(ids))]
-    put_batch(message, read_batch("docs", ["default"], ids, rows(len(ids)), metadata, **options))
+    put_batch(message, read_batch("default", ids, rows(len(ids)), metadata, **options))
     return message
 
 
@@ -98,6 +100,20 @@ def _write(method: str, records: record_pb2.RecordBatch, collection: str = "docs
 def _update(target: object, **options: Any) -> Any:
     request = record_service_pb2.UpdateRecordsRequest(collection="docs")
     put_update(request.update, target, **options)
+    return request
+
+
+def _set_vectors(*, skip_changed: bool = False) -> Any:
+    request = record_service_pb2.SetVectorsRequest(collection="docs", request_id=f"set{skip_changed}")
+    given = read_batch("default", [1, 2], rows(2), None, if_version=[None, None])
+    put_vector_update(request.update, given, skip_changed=skip_changed)
+    request.update.vectors[0].model.CopyFrom(model_pb2.Model(**MODEL))
+    return request
+
+
+def _switch() -> Any:
+    request = _reading("SwitchField", collection="changing", name="a", to="b")
+    put_filter(request.unless, F("never").exists())
     return request
 
 
@@ -159,6 +175,15 @@ def _collection_requests() -> dict[str, list[list[Any]]]:
         "GetCollection": [[_reading("GetCollection", name="docs")]],
         "ListCollections": [[_reading("ListCollections", page_size=2)]],
         "DeleteCollection": [[_reading("DeleteCollection", name="extra")]],
+        "AddField": [
+            [_reading("AddField", collection="changing", field={"name": "c", "dim": 2, "model": MODEL}, exist_ok=True)],
+        ],
+        "DropField": [[_reading("DropField", collection="changing", field="b")]],
+        "SwitchField": [
+            [_reading("SwitchField", collection="changing", name="a", to="b", keep_as="kept")],
+            [_switch()],
+        ],
+        "SetModel": [[_reading("SetModel", collection="changing", field="a", model=MODEL)]],
         "CreateIndex": [
             [_reading("CreateIndex", collection="docs", path="tags[]", kind=1, exist_ok=True)],
             [_reading("CreateIndex", collection="docs", path="place", kind=7, no_wait=True, exist_ok=True)],
@@ -180,6 +205,7 @@ def _record_requests() -> dict[str, list[list[Any]]]:
             [_update(5, vector=rows(1)[0], metadata={"n": 2.5}, expires_at="never")],
             [_update(None, filter=SMALL_FILTER, metadata={"seen": True})],
         ],
+        "SetVectors": [[_set_vectors()], [_set_vectors(skip_changed=True)]],
         "DeleteRecords": [[_deletion([7, 8], if_version=[None, None])], [_deletion(filter=F("n") == 9)]],
         "CommitTransaction": [[_transaction()]],
         "GetRecords": [
@@ -200,6 +226,7 @@ def _stream_requests() -> dict[str, list[list[Any]]]:
     start = _reading("Ingest", start={"collection": "docs", "mode": 1})
     named = _reading("Ingest", start={"collection": "docs", "mode": 2, "request_id": "load"})
     batches = [_reading("Ingest", batch={"number": number, "records": batch([70 + number])}) for number in (1, 2)]
+    put_ids(batches[1].batch.delete, [71, "never there"])
     searches = [_reading("SearchStream", number=number, search=_search_batch()) for number in range(3)]
     return {"Ingest": [[start, *batches], [named, *batches]], "SearchStream": [searches]}
 

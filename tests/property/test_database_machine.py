@@ -248,6 +248,40 @@ class DatabaseMachine(RuleBasedStateMachine):
         vectors = entry.vectors | {name: vector}
         self.model.put(record_id(key), entry.metadata, version=seq, expires=entry.expires, **vectors)
 
+    @rule(key=KEYS, count=COUNTS, seed=SEEDS, changed=KEYS)
+    def set_vectors(self, key: int, count: int, seed: int, changed: int) -> None:
+        """Whoever is not there, or of another version than is said of one of them, is passed over."""
+        ids, vectors = self.batch(key, count, seed)
+        versions = [self.model.version(i) + (i == record_id(changed)) or None for i in ids]
+        columns = {name: [one.get(name) for one in vectors] for name in DIMS}
+        result = self.docs.set_vectors(ids, columns, if_version=versions, skip_changed=True)
+        kept = [i for i in ids if self.model.alive(i) is not None and i != record_id(changed)]
+        assert result.count == len(kept)
+        if not kept:
+            return
+        self.acknowledged(result.seq)
+        for i, v in zip(ids, vectors, strict=True):
+            entry = self.model.alive(i)
+            if entry is not None and i in kept:
+                both = entry.vectors | v
+                self.model.put(i, entry.metadata, version=result.seq, expires=entry.expires, **both)
+
+    @rule(seed=SEEDS)
+    def replace_field(self, seed: int) -> None:
+        """Another field, of some of the records, takes the place of "b", which goes."""
+        rng = np.random.default_rng(seed)
+        chosen = {i: self.vector(rng, "b") for i in self.model.living() if rng.random() < 0.8}
+        self.docs.add_field("next", Field(dim=DIMS["b"], metric="l2", m=4))
+        if chosen:
+            result = self.docs.set_vectors(list(chosen), {"next": list(chosen.values())})
+            self.acknowledged(result.seq)
+        self.docs.switch_field("b", "next", keep_as="old")
+        self.docs.drop_field("old")
+        for i, entry in self.model.entries.items():
+            entry.vectors.pop("b", None)
+            if i in chosen:
+                entry.vectors["b"], entry.version = chosen[i], result.seq
+
     @rule(key=KEYS)
     def get(self, key: int) -> None:
         self.same_record(self.docs.get(record_id(key), with_vectors=True), record_id(key))

@@ -259,7 +259,7 @@ def arguments_of(batch: writes.Batch) -> dict[str, Any]:
 @HALF
 @given(batches(), st.data())
 def test_a_batch_arrives_as_it_was_given_whole_or_in_parts(given_batch: dict[str, Any], data: Any) -> None:
-    batch = writes.read_batch("docs", ("text", "image"), **given_batch)
+    batch = writes.read_batch(None, **given_batch)
     assert rows_of(arguments_of(batch)) == rows_of(given_batch)
     cut = data.draw(st.integers(0, len(batch)))
     parts = [part for part in (batch.part(0, cut), batch.part(cut, len(batch))) if len(part)]
@@ -269,7 +269,7 @@ def test_a_batch_arrives_as_it_was_given_whole_or_in_parts(given_batch: dict[str
 @HALF
 @given(batches())
 def test_the_size_of_a_batch_is_no_less_than_that_of_its_message(given_batch: dict[str, Any]) -> None:
-    batch = writes.read_batch("docs", ("text", "image"), **given_batch)
+    batch = writes.read_batch(None, **given_batch)
     message = record_pb2.RecordBatch()
     writes.put_batch(message, batch)
     assert message.ByteSize() <= batch.size_bytes + FRAME_BYTES

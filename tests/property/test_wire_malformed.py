@@ -32,8 +32,7 @@ METADATA = {"text": "a", "int": 2**63, "list": [1, 2.5, None, True, {"deep": [[]
 def upsert() -> Any:
     """A batch with everything that a batch can have."""
     batch = writes.read_batch(
-        "docs",
-        ("text", "image"),
+        None,
         ["a", 1],
         {"text": np.ones((2, 3), np.float32), "image": [None, np.ones(2, np.float16)]},
         [METADATA, None],

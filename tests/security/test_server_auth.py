@@ -32,8 +32,9 @@ WRITES = {
     "Ingest",
     "WaitIndexed",
 }
-WRITES |= {"Sync"}
-ADMINS = {"CreateCollection", "DeleteCollection", "CreateIndex", "DropIndex", "Optimize", "ValidateGraphs"}
+WRITES |= {"Sync", "SetVectors"}
+ADMINS = {"AddField", "DropField", "SwitchField", "SetModel"}
+ADMINS |= {"CreateCollection", "DeleteCollection", "CreateIndex", "DropIndex", "Optimize", "ValidateGraphs"}
 OF_THE_DATABASE = {"Verify", "Backup"}
 OF_NO_COLLECTION = {"ListCollections", "GetServerInfo", "Sync"}
 """Written down once more, apart from the table of the server: who changes one must look at the other."""

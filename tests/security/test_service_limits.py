@@ -412,7 +412,7 @@ def _index(path: str) -> Any:
 
 def test_collections_are_limited_in_number(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a thousand only the last ones matter here: the limit is lowered to what there is and one more."""
-    monkeypatch.setattr("vecdb.engine.operations.COLLECTIONS_MAX", len(server.db.list_collections()) + 1)
+    monkeypatch.setattr("vecdb.engine.schema_operations.COLLECTIONS_MAX", len(server.db.list_collections()) + 1)
     server.ask("CreateCollection", creation("last"))
     assert server.refuses("CreateCollection", creation("new")) == LIMIT
     server.db.drop_collection("last")

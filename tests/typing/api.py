@@ -12,6 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 import vecdb
+from vecdb.ingest.embedders.protocol import Embedder
+from vecdb.ingest.journal.states import Failure
+from vecdb.ingest.operation.history import PipelineStatus
+from vecdb.ingest.pipeline.reports import PlanReport, RunReport
 from vecdb.types import FieldStats, FloatArray, Metadata, RecordId
 
 
@@ -56,6 +60,27 @@ def writing_together(db: vecdb.Database, vectors: FloatArray) -> None:
         tx.collection("docs").upsert(["a"], vectors, if_version=0)
         tx.collection("shop").update("a", metadata={"page": 2})
     assert_type(tx.result, vecdb.WriteResult)
+
+
+def changing_fields(docs: vecdb.Collection, remote: vecdb.RemoteCollection, vectors: FloatArray) -> None:
+    model = vecdb.ModelFingerprint(provider="builtin", name="m", dim=3)
+    docs.add_field("next", vecdb.Field(dim=3, model=model, follows=("text",)), exist_ok=True)
+    assert_type(docs.set_vectors(["a"], {"next": vectors}, if_version=[3], model={"next": model}), vecdb.WriteResult)
+    docs.switch_field("default", "next", keep_as="before", unless=~vecdb.F.has_vector("next"))
+    docs.drop_field("before")
+    docs.set_model(model)
+    assert_type(docs.model("default"), vecdb.ModelFingerprint | None)
+    assert_type(docs.main_field, str | None)
+    docs.search(vectors[0], model=model)
+    assert_type(remote.model(), vecdb.ModelFingerprint | None)
+    remote.add_field("next", vecdb.Field(dim=3))
+    remote.ingest([{"ids": ["a"], "vectors": vectors, "delete": ["b"]}])
+
+
+async def changing_fields_async(docs: vecdb.AsyncCollection, vectors: FloatArray) -> None:
+    await docs.add_field("next", vecdb.Field(dim=3))
+    assert_type(await docs.set_vectors(["a"], {"next": vectors}), vecdb.WriteResult)
+    assert_type(await docs.model(), vecdb.ModelFingerprint | None)
 
 
 def versions(record: vecdb.Record, docs: vecdb.Collection) -> None:
@@ -137,3 +162,15 @@ async def connecting_async() -> None:
         async with db.transaction() as tx:
             await (await tx.collection("docs")).delete("a")
         assert_type(tx.result, vecdb.WriteResult)
+
+
+def ingesting(db: vecdb.RemoteDatabase, folder: Path) -> None:
+    report = vecdb.ingest.run(folder, to="localhost:50051", collection="docs", chunk_tokens=128, include=["*.md"])
+    assert_type(report, RunReport)
+    assert_type(report.counts.stored, int)
+    assert_type(vecdb.ingest.plan(["a", folder], to=folder, collection="docs"), PlanReport)
+    assert_type(vecdb.ingest.retry("a", to=folder, collection="docs", only=["x", 1]), RunReport)
+    assert_type(vecdb.ingest.watch("a", to=folder, collection="docs"), Iterator[RunReport])
+    assert_type(vecdb.ingest.status(), list[PipelineStatus])
+    assert_type(vecdb.ingest.failed(collection="docs"), list[Failure])
+    assert_type(vecdb.ingest.open_model(db.collection("docs")), Embedder)

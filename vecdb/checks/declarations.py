@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, get_args
 
+from vecdb.checks.models import check_declared_model
 from vecdb.config import (
     DIM_MAX,
     EF_CONSTRUCTION_MAX,
     FIELDS_MAX,
+    FOLLOWS_MAX,
     M_MAX,
     M_MIN,
     METADATA_DEPTH_MAX,
@@ -42,7 +44,9 @@ def check_name(kind: str, name: object) -> str:
 def declared_fields(fields: Mapping[str, Field] | None, single: Field | None) -> dict[str, Field]:
     """Combine the two ways to declare: `fields={...}` or the arguments of one unnamed field."""
     if fields is not None and single is not None:
-        raise InvalidRequestError("give either dim= for one unnamed field or fields={name: Field(...)}, not both")
+        raise InvalidRequestError(
+            "give either dim= or model= for one unnamed field or fields={name: Field(...)}, not both"
+        )
     if single is not None:
         return {DEFAULT_FIELD: single}
     if fields is not None and not isinstance(fields, Mapping):
@@ -78,11 +82,12 @@ def check_declaration(name: str, fields: Mapping[str, Field]) -> None:
             collection=name,
         )
     for field_name, field in fields.items():
-        _check_field(field_name, field)
+        check_field(field_name, field)
 
 
-def _check_field(name: str, field: object) -> None:
-    check_name("field", name)
+def check_field(name: object, field: object) -> None:
+    """Check the name and the declaration of a field."""
+    name = check_name("field", name)
     if not isinstance(field, Field):
         raise InvalidRequestError(f"field {name!r} is {type(field).__name__}; declare it with vecdb.Field(dim=...)")
     _check_range(name, "dim", field.dim, 1, DIM_MAX)
@@ -91,6 +96,18 @@ def _check_field(name: str, field: object) -> None:
     _check_choice(name, "metric", field.metric, METRICS)
     _check_choice(name, "dtype", field.dtype, DTYPES)
     _check_choice(name, "builder", field.builder, BUILDERS)
+    check_declared_model(name, field)
+    _check_follows(name, field.follows)
+
+
+def _check_follows(field: str, paths: object) -> None:
+    if not isinstance(paths, tuple) or len(paths) > FOLLOWS_MAX:
+        raise InvalidRequestError(
+            f"field {field!r}: follows is {type(paths).__name__}; give a tuple of at most {FOLLOWS_MAX} paths",
+            field=field,
+        )
+    for path in paths:
+        parse_path(path)
 
 
 def _check_range(field: str, option: str, value: object, low: int, high: int) -> None:

@@ -6,12 +6,14 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from vecdb.checks.options import check_version
 from vecdb.errors import InvalidRequestError
+
+Name = TypeVar("Name", bound="str | None")
 
 RECORD_KEYS: Final = frozenset({"id", "vector", "vectors", "metadata", "expires_at", "if_version"})
 
@@ -26,14 +28,14 @@ def is_records(ids: object) -> bool:
 
 
 def columns_of(
-    records: Any, fields: Sequence[str], name_of: Callable[[str | None], str]
-) -> tuple[list[Any], dict[str, list[Any]], list[Any]]:
-    """Turn records into columns: ids, {field: [vector or None]}, metadata.
+    records: Any, name_of: Callable[[str | None], Name]
+) -> tuple[list[Any], dict[Name, list[Any]], list[Any]]:
+    """Turn records into columns: ids, {field: [vector or None]} of the fields that some record names, metadata.
 
-    `name_of` is the field that a name means, None that of `vector`; what is none of `fields` it refuses.
+    `name_of` is the field that a name means, None that of `vector`; it may refuse one.
     """
     ids, metadata = [], []
-    columns: dict[str, list[Any]] = {name: [None] * len(records) for name in fields}
+    columns: dict[Name, list[Any]] = {}
     for position, record in enumerate(records):
         unknown = set(record) - RECORD_KEYS
         if unknown or "id" not in record:
@@ -44,7 +46,8 @@ def columns_of(
         ids.append(record["id"])
         metadata.append(record.get("metadata"))
         for name, value in named_vectors(record.get("vector"), record.get("vectors")).items():
-            columns[name_of(name)][position] = value
+            if value is not None:
+                columns.setdefault(name_of(name), [None] * len(records))[position] = value
     return ids, columns, metadata
 
 

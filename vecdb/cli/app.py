@@ -1,6 +1,7 @@
 """Puts the commands together and turns every outcome into an exit code.
 
-Exit codes: 0 done; 1 something was not found, or `verify` found problems; 2 the request is wrong; 3 the storage failed.
+Exit codes: 0 done; 1 something was not found, or `verify` found problems; 2 the request is wrong; 3 the storage failed;
+5 a server or a provider of embeddings cannot be reached, or refuses. `ingest` has more, see there.
 Promises: an error of vecdb is one line on stderr (with `--json`: a document on stdout), never a traceback.
 """
 
@@ -15,15 +16,46 @@ import typer
 
 import vecdb
 from vecdb.cli import inspect, query, serve, upkeep
+from vecdb.cli.ingest import ingest_app
 from vecdb.cli.keys import keys_app
 from vecdb.cli.output import print_json, print_line, printable
-from vecdb.errors import AlreadyExistsError, InvalidRequestError, NotFoundError, ReadOnlyError, VecDBError
+from vecdb.cli.reembed import reembed_app
+from vecdb.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    DeadlineExceededError,
+    EmbeddingError,
+    InternalError,
+    InvalidRequestError,
+    MissingExtraError,
+    NotConfiguredError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    ReadOnlyError,
+    UnauthenticatedError,
+    UnavailableError,
+    VecDBError,
+)
 
 EXIT_NOT_FOUND = 1
 EXIT_REQUEST = 2
 EXIT_STORAGE = 3
+EXIT_PROVIDER = 5
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_PIPE = 128 + signal.SIGPIPE
+
+WRONG_REQUESTS = (
+    InvalidRequestError,
+    AlreadyExistsError,
+    ConflictError,
+    ReadOnlyError,
+    MissingExtraError,
+    NotConfiguredError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+FAILED_SERVICES = (DeadlineExceededError, EmbeddingError, InternalError, OverloadedError, UnavailableError)
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The base of typer's usage errors, of which typer exports only this subclass."""
@@ -48,6 +80,8 @@ for command in (
     serve.serve,
 ):
     app.command()(command)
+app.add_typer(ingest_app)
+app.add_typer(reembed_app)
 app.add_typer(keys_app)
 
 
@@ -71,10 +105,19 @@ def run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # the reader of the output is gone; a closed stdout would complain once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_PIPE
+        return _without_reader()
+    except SystemExit as error:
+        # what typer makes of a broken pipe that a command runs into, as it does when output is not buffered
+        if isinstance(error.__context__, BrokenPipeError):
+            return _without_reader()
+        raise
     return code if isinstance(code, int) else 0
+
+
+def _without_reader() -> int:
+    """The reader of the output is gone; a closed stdout would complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_PIPE
 
 
 def print_version(asked: bool) -> None:
@@ -96,8 +139,10 @@ def root(
 def _exit_code(error: VecDBError) -> int:
     if isinstance(error, NotFoundError):
         return EXIT_NOT_FOUND
-    if isinstance(error, InvalidRequestError | AlreadyExistsError | ReadOnlyError):
+    if isinstance(error, WRONG_REQUESTS):
         return EXIT_REQUEST
+    if isinstance(error, FAILED_SERVICES):
+        return EXIT_PROVIDER
     return EXIT_STORAGE
 
 

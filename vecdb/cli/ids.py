@@ -13,7 +13,7 @@ from vecdb.cli.options import IdType
 from vecdb.errors import InvalidIdError
 
 if TYPE_CHECKING:
-    from vecdb import Collection
+    from vecdb.cli.places import AnyCollection
     from vecdb.types import Record, RecordId
 
 
@@ -34,7 +34,7 @@ def readings(word: str, id_type: IdType) -> list[RecordId]:
     return found
 
 
-def find_record(collection: Collection, word: str, id_type: IdType, *, with_vectors: bool = False) -> Record | None:
+def find_record(collection: AnyCollection, word: str, id_type: IdType, *, with_vectors: bool = False) -> Record | None:
     """The record that `word` names, or None. Errors: InvalidIdError when two stored ids are written alike."""
     stored = collection.get(readings(word, id_type), with_vectors=with_vectors)
     found = [record for record in stored if record is not None]

@@ -22,12 +22,13 @@ from vecdb.cli.options import (
     read_filter_text,
 )
 from vecdb.cli.output import compact_json, format_bytes, print_json, print_line, print_tables, table
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.storage.manifest import read_manifest
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vecdb import Collection, Database
+    from vecdb import Collection, Database, Field
     from vecdb.types import Record
 
 FIELD_COLUMNS = ("field", "dim", "metric", "dtype", "m", "rows", "segments", "tail rows", "dead rows", "index")
@@ -100,28 +101,33 @@ def count(
 def describe_collection(collection: Collection) -> dict[str, Any]:
     """The definition and the state of a collection, as plain data."""
     stats = collection.stats()
+    declared = collection.fields
     fields = [
-        {"name": name, **asdict(collection.fields[name]), **asdict(state)} for name, state in stats.fields.items()
+        {"name": name, **asdict(declared[name]), "model": _describe_model(declared[name]), **asdict(state)}
+        for name, state in stats.fields.items()
+        if name in declared
     ]
     indexes = [asdict(index) for index in collection.indexes]
     return {"name": stats.name, "records": stats.records, "fields": fields, "indexes": indexes}
 
 
+def _describe_model(field: Field) -> dict[str, Any] | None:
+    return None if field.model is None else field.model.to_dict()
+
+
 def collection_table(entry: dict[str, Any]) -> Table:
-    """One row per field of a collection described by `describe_collection`."""
-    rows = [
-        (
-            *(
-                field[key]
-                for key in ("name", "dim", "metric", "dtype", "m", "rows", "segments", "tail_rows", "dead_rows")
-            ),
-            format_bytes(field["index_bytes"]),
-        )
-        for field in entry["fields"]
-    ]
+    """One row per field of a collection described by `describe_collection`; models where there are any."""
+    shown = ("name", "dim", "metric", "dtype", "m", "rows", "segments", "tail_rows", "dead_rows")
+    rows = [[*(field[key] for key in shown), format_bytes(field["index_bytes"])] for field in entry["fields"]]
+    models = [field["model"] for field in entry["fields"]]
+    columns = list(FIELD_COLUMNS)
+    if any(models):
+        columns.append("model")
+        for row, model in zip(rows, models, strict=True):
+            row.append("" if model is None else str(ModelFingerprint.from_dict(model)))
     indexes = ", ".join(f"{index['path']} ({index['kind']})" for index in entry["indexes"])
     title = f"{entry['name']}: {entry['records']:,} record(s)" + (f", indexes: {indexes}" if indexes else "")
-    return table(title, FIELD_COLUMNS, rows)
+    return table(title, columns, rows)
 
 
 def directory_bytes(directory: Path) -> int:

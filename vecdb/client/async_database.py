@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
+from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
+from vecdb.client.fields import CollectionFields
 from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest, iterator_of
 from vecdb.client.plans import Plan, T
@@ -19,6 +21,7 @@ from vecdb.client.targets import Target
 from vecdb.client.writing import Mode, RecordWrites, Write
 from vecdb.config import ITERATE_PAGE_ROWS
 from vecdb.filters import FilterLike
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import (
     Aggregate,
     BatchResult,
@@ -46,7 +49,10 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
-class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
+class AsyncCollection(
+    CollectionFields[Coroutine[Any, Any, None], Coroutine[Any, Any, ModelFingerprint | None]],
+    RecordWrites[Coroutine[Any, Any, WriteResult]],
+):
     """A collection on a server. Get one from `AsyncDatabase.collection` or `AsyncDatabase.create_collection`.
 
     Its methods are those of `vecdb.Collection`, whose docstrings say what they do.
@@ -67,11 +73,6 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
         return self._target.name
 
     @property
-    def fields(self) -> dict[str, Field]:
-        """Vector fields by name; a single unnamed field is called "default"."""
-        return dict(self._target.fields)
-
-    @property
     def ttl_field(self) -> str | None:
         """Path in the metadata that says when a record expires, None when there is none."""
         return self._target.ttl_field
@@ -83,6 +84,12 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
     async def _run(self, plan: Plan[T]) -> T:
         return await self._transport.run(plan)
 
+    async def _change(self, make: Callable[[], Plan[Target]]) -> None:
+        self._target = await self._run(make())
+
+    async def _ask(self, plan: Plan[ModelFingerprint | None]) -> ModelFingerprint | None:
+        return await self._run(plan)
+
     async def _submit(self, make: Callable[[], Write]) -> WriteResult:
         return await self._run(make().plan(self._target))
 
@@ -92,10 +99,11 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
         """Load many batches over one stream, which is the fastest way to fill a collection.
 
         A batch is (ids, vectors), (ids, vectors, metadata), a dict with the arguments of `upsert`, or a list of
-        records. Batches are cut into parts of a few MiB; each part is stored as a whole or not at all, in order, and
-        `progress(done, total)` is called as it is, with the records stored and the records taken so far. The first
-        part that is refused ends the load with its error, whose `details` say how many records are `stored` and at
-        which record the part begins (`first`).
+        records. A dict may also have `delete`, ids to be deleted in the same commit (those that do not exist are passed
+        over): it is then never cut, even if `delete` is empty. Other batches are cut into parts of a few MiB. Each
+        part is stored as a whole or not at all, in order, and `progress(done, total)` is called as it is, with the
+        records stored and the records taken so far. The first part that is refused ends the load with its error, whose
+        `details` say how many records are `stored` and at which record the part begins (`first`).
         """
         load = Load(self._target, mode, progress)
         return await self._run(ingest(load, iterator_of(batches)))
@@ -221,6 +229,7 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
         with_vectors: bool = False,
         min_seq: int | None = None,
         explain: bool = False,
+        model: ModelFingerprint | None = None,
     ) -> SearchResult:
         """See `Collection.search`."""
         options = {
@@ -233,6 +242,7 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
             "with_metadata": with_metadata,
             "with_vectors": with_vectors,
             "min_seq": min_seq,
+            "model": model,
         }
         return await self._run(searching.search(self._target, query, limit, options, explain=explain))
 
@@ -250,6 +260,7 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
         with_metadata: bool = False,
         with_vectors: bool = False,
         min_seq: int | None = None,
+        model: ModelFingerprint | None = None,
     ) -> BatchResult:
         """See `Collection.search_batch`; more queries than fit a message are searched for in parts."""
         options = {
@@ -262,6 +273,7 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
             "with_metadata": with_metadata,
             "with_vectors": with_vectors,
             "min_seq": min_seq,
+            "model": model,
         }
         return await self._run(searching.search_batch(self._target, queries, limit, options))
 
@@ -354,6 +366,11 @@ class AsyncDatabase:
         """Number of the newest commit of the server: `await db.seq`."""
         return self._run(upkeep.seq(self._caller))
 
+    @property
+    def uuid(self) -> Coroutine[Any, Any, UUID]:
+        """Identity of the server's database: `await db.uuid`."""
+        return self._run(upkeep.identity(self._caller))
+
     def with_timeout(self, timeout_s: float) -> AsyncDatabase:
         """The same connection, with another limit for every call, in seconds."""
         return AsyncDatabase(self._transport, self._caller.with_timeout(timeout_s))
@@ -368,6 +385,7 @@ class AsyncDatabase:
         m: int = 16,
         ef_construction: int = 200,
         builder: Builder = "vecdb",
+        model: ModelFingerprint | None = None,
         fields: Mapping[str, Field] | None = None,
         ttl_field: str | None = None,
         exist_ok: bool = False,
@@ -382,6 +400,7 @@ class AsyncDatabase:
             m=m,
             ef_construction=ef_construction,
             builder=builder,
+            model=model,
             fields=fields,
             ttl_field=ttl_field,
             exist_ok=exist_ok,

@@ -10,14 +10,25 @@ from typing import Any
 
 from vecdb._pb.v1 import collection_service_pb2 as pb
 from vecdb.checks.declarations import check_name, declared_fields
+from vecdb.checks.models import check_model, single_field
 from vecdb.client import methods
 from vecdb.client.calling import Progress, call, follow
 from vecdb.client.plans import Plan
 from vecdb.client.session import Caller, new_request_id
 from vecdb.client.targets import Target
 from vecdb.errors import CollectionNotFoundError, InvalidNameError
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import Builder, Field, IndexInfo, IndexKind, Metric, VectorDtype
-from vecdb.wire.collections import put_declaration, put_index_path, read_collection, read_index
+from vecdb.wire.collections import (
+    declared_field,
+    put_declaration,
+    put_index_path,
+    put_new_field,
+    put_switch,
+    read_collection,
+    read_index,
+)
+from vecdb.wire.models import put_model
 
 
 def create(
@@ -30,14 +41,14 @@ def create(
     m: int,
     ef_construction: int,
     builder: Builder,
+    model: ModelFingerprint | None,
     fields: Mapping[str, Field] | None,
     ttl_field: str | None,
     exist_ok: bool,
 ) -> Plan[Target]:
     """See `Database.create_collection`."""
-    single = None
-    if dim is not None:
-        single = Field(dim=dim, metric=metric, dtype=dtype, m=m, ef_construction=ef_construction, builder=builder)
+    index: dict[str, Any] = {"metric": metric, "dtype": dtype, "m": m, "ef_construction": ef_construction}
+    single = single_field(dim, model, **index, builder=builder)
     request = pb.CreateCollectionRequest(request_id=new_request_id())
     put_declaration(request, name, declared_fields(fields, single), ttl_field=ttl_field, exist_ok=exist_ok)
     reply = yield from call(caller, methods.CREATE_COLLECTION, request)
@@ -83,6 +94,49 @@ def drop(caller: Caller, name: str) -> Plan[None]:
     caller.session.saw(reply.seq)
 
 
+def model(target: Target, field: str | None) -> Plan[ModelFingerprint | None]:
+    """See `Collection.model`; asked of the server, as others may have changed it."""
+    request = pb.GetCollectionRequest(name=target.name, min_seq=target.session.min_seq(None))
+    reply = yield from call(target.caller, methods.GET_COLLECTION, request)
+    return declared_field(read_collection(reply.collection), field).model
+
+
+def set_model(target: Target, model: object, field: object) -> Plan[Target]:
+    """See `Collection.set_model`."""
+    request = pb.SetModelRequest(collection=target.name, request_id=new_request_id())
+    put_model(request.model, check_model(model))
+    if field is not None:
+        request.field = check_name("field", field)
+    return (yield from _change(target, methods.SET_MODEL, request))
+
+
+def add_field(target: Target, name: object, field: object, *, exist_ok: object) -> Plan[Target]:
+    """See `Collection.add_field`."""
+    request = pb.AddFieldRequest(collection=target.name, request_id=new_request_id())
+    put_new_field(request, name, field, exist_ok=exist_ok)
+    return (yield from _change(target, methods.ADD_FIELD, request))
+
+
+def drop_field(target: Target, name: object) -> Plan[Target]:
+    """See `Collection.drop_field`."""
+    request = pb.DropFieldRequest(collection=target.name, field=check_name("field", name), request_id=new_request_id())
+    return (yield from _change(target, methods.DROP_FIELD, request))
+
+
+def switch_field(target: Target, name: object, to: object, *, keep_as: object, unless: object) -> Plan[Target]:
+    """See `Collection.switch_field`."""
+    request = pb.SwitchFieldRequest(collection=target.name, request_id=new_request_id())
+    put_switch(request, name, to, keep_as=keep_as, unless=unless)
+    return (yield from _change(target, methods.SWITCH_FIELD, request))
+
+
+def _change(target: Target, method: methods.Method[Any], request: Any) -> Plan[Target]:
+    """Change the fields of a collection; returns it as it is then."""
+    reply = yield from call(target.caller, method, request)
+    target.session.saw(reply.seq)
+    return _target(target.caller, reply.collection)
+
+
 def create_index(
     target: Target, path: str, kind: IndexKind, *, exist_ok: bool, wait: bool, progress: Progress | None
 ) -> Plan[None]:
@@ -113,4 +167,4 @@ def indexes(target: Target) -> Plan[tuple[IndexInfo, ...]]:
 
 def _target(caller: Caller, message: Any) -> Target:
     declared = read_collection(message)
-    return Target(caller, declared.name, declared.fields, declared.ttl_field)
+    return Target(caller, declared.name, declared.fields, declared.ttl_field, declared.main_field)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
+from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
+from vecdb.client.fields import CollectionFields
 from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest
 from vecdb.client.plans import Plan, T
@@ -19,6 +21,7 @@ from vecdb.client.targets import Target
 from vecdb.client.writing import Mode, RecordWrites, Write
 from vecdb.config import ITERATE_PAGE_ROWS
 from vecdb.filters import FilterLike
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import (
     Aggregate,
     BatchResult,
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 
 
-class RemoteCollection(RecordWrites[WriteResult]):
+class RemoteCollection(CollectionFields[None, ModelFingerprint | None], RecordWrites[WriteResult]):
     """A collection on a server. Get one from `RemoteDatabase.collection` or `RemoteDatabase.create_collection`.
 
     Its methods are those of `vecdb.Collection`, whose docstrings say what they do.
@@ -66,11 +69,6 @@ class RemoteCollection(RecordWrites[WriteResult]):
         return self._target.name
 
     @property
-    def fields(self) -> dict[str, Field]:
-        """Vector fields by name; a single unnamed field is called "default"."""
-        return dict(self._target.fields)
-
-    @property
     def ttl_field(self) -> str | None:
         """Path in the metadata that says when a record expires, None when there is none."""
         return self._target.ttl_field
@@ -82,6 +80,12 @@ class RemoteCollection(RecordWrites[WriteResult]):
     def _run(self, plan: Plan[T]) -> T:
         return self._transport.run(plan)
 
+    def _change(self, make: Callable[[], Plan[Target]]) -> None:
+        self._target = self._run(make())
+
+    def _ask(self, plan: Plan[ModelFingerprint | None]) -> ModelFingerprint | None:
+        return self._run(plan)
+
     def _submit(self, make: Callable[[], Write]) -> WriteResult:
         return self._run(make().plan(self._target))
 
@@ -89,10 +93,11 @@ class RemoteCollection(RecordWrites[WriteResult]):
         """Load many batches over one stream, which is the fastest way to fill a collection.
 
         A batch is (ids, vectors), (ids, vectors, metadata), a dict with the arguments of `upsert`, or a list of
-        records. Batches are cut into parts of a few MiB; each part is stored as a whole or not at all, in order, and
-        `progress(done, total)` is called as it is, with the records stored and the records taken so far. The first
-        part that is refused ends the load with its error, whose `details` say how many records are `stored` and at
-        which record the part begins (`first`).
+        records. A dict may also have `delete`, ids to be deleted in the same commit (those that do not exist are passed
+        over): it is then never cut, even if `delete` is empty. Other batches are cut into parts of a few MiB. Each
+        part is stored as a whole or not at all, in order, and `progress(done, total)` is called as it is, with the
+        records stored and the records taken so far. The first part that is refused ends the load with its error, whose
+        `details` say how many records are `stored` and at which record the part begins (`first`).
         """
         load = Load(self._target, mode, progress)
         return self._run(ingest(load, iter(batches)))
@@ -219,6 +224,7 @@ class RemoteCollection(RecordWrites[WriteResult]):
         with_vectors: bool = False,
         min_seq: int | None = None,
         explain: bool = False,
+        model: ModelFingerprint | None = None,
     ) -> SearchResult:
         """See `Collection.search`."""
         options = {
@@ -231,6 +237,7 @@ class RemoteCollection(RecordWrites[WriteResult]):
             "with_metadata": with_metadata,
             "with_vectors": with_vectors,
             "min_seq": min_seq,
+            "model": model,
         }
         return self._run(searching.search(self._target, query, limit, options, explain=explain))
 
@@ -248,6 +255,7 @@ class RemoteCollection(RecordWrites[WriteResult]):
         with_metadata: bool = False,
         with_vectors: bool = False,
         min_seq: int | None = None,
+        model: ModelFingerprint | None = None,
     ) -> BatchResult:
         """See `Collection.search_batch`; more queries than fit a message are searched for in parts."""
         options = {
@@ -260,6 +268,7 @@ class RemoteCollection(RecordWrites[WriteResult]):
             "with_metadata": with_metadata,
             "with_vectors": with_vectors,
             "min_seq": min_seq,
+            "model": model,
         }
         return self._run(searching.search_batch(self._target, queries, limit, options))
 
@@ -350,6 +359,11 @@ class RemoteDatabase:
         """Number of the newest commit of the server."""
         return self._run(upkeep.seq(self._caller))
 
+    @property
+    def uuid(self) -> UUID:
+        """Identity of the server's database, which copies and backups of it share."""
+        return self._run(upkeep.identity(self._caller))
+
     def with_timeout(self, timeout_s: float) -> RemoteDatabase:
         """The same connection, with another limit for every call, in seconds."""
         return RemoteDatabase(self._transport, self._caller.with_timeout(timeout_s))
@@ -364,6 +378,7 @@ class RemoteDatabase:
         m: int = 16,
         ef_construction: int = 200,
         builder: Builder = "vecdb",
+        model: ModelFingerprint | None = None,
         fields: Mapping[str, Field] | None = None,
         ttl_field: str | None = None,
         exist_ok: bool = False,
@@ -378,6 +393,7 @@ class RemoteDatabase:
             m=m,
             ef_construction=ef_construction,
             builder=builder,
+            model=model,
             fields=fields,
             ttl_field=ttl_field,
             exist_ok=exist_ok,

@@ -15,7 +15,7 @@ from vecdb.client.calling import call
 from vecdb.client.plans import Plan
 from vecdb.client.session import Caller, new_request_id
 from vecdb.client.targets import Target
-from vecdb.client.writing import Put, Write
+from vecdb.client.writing import Put, VectorUpdate, Write
 from vecdb.config import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from vecdb.errors import LimitExceededError, TransactionEndedError
 from vecdb.types import WriteResult
@@ -57,7 +57,7 @@ class Gathering:
         """Keep a write for the commit; LimitExceededError when all of them would be too large for one."""
         operation = pb.WriteOperation(collection=target.name)
         write.fill(operation)
-        records, size = (len(write.batch), write.batch.size_bytes) if isinstance(write, Put) else (0, 0)
+        records, size = (len(write.batch), write.batch.size_bytes) if isinstance(write, (Put, VectorUpdate)) else (0, 0)
         with self._lock:
             self.check_open()
             records, size = self._records + records, self._bytes + size

@@ -25,16 +25,21 @@ from vecdb.config import BATCH_RECORDS_MAX, INGEST_PART_BYTES
 from vecdb.errors import (
     DeadlineExceededError,
     InvalidRequestError,
+    LimitExceededError,
     OverloadedError,
     UnavailableError,
     VecDBError,
 )
 from vecdb.types import WriteResult
 from vecdb.wire.choices import INGEST_MODES
+from vecdb.wire.ids import put_ids
 from vecdb.wire.status import read_error
 from vecdb.wire.writes import Batch, put_batch, read_batch
 
 COLUMNS: Final = ("ids", "vectors", "metadata")
+OPTIONS: Final = ("if_version", "expires_at", "model", "delete")
+NAMES: Final = frozenset({"ids", "records", "delete"})
+"""One of them says that a dict is a batch."""
 TRANSIENT: Final = (OverloadedError, UnavailableError)
 
 
@@ -83,15 +88,30 @@ class Load:
 
     def _take(self, item: Any) -> None:
         batch = item if isinstance(item, Batch) else self._read(item)
-        size = min(INGEST_PART_BYTES, self.target.session.room_bytes)
-        for part in cut(batch, size, BATCH_RECORDS_MAX):
+        for part in self._parts(batch):
             self._numbers += 1
             self._first[self._numbers] = self._taken
             self._taken += len(part)
             request = pb.IngestRequest()
             request.batch.number = self._numbers
-            put_batch(request.batch.records, part)
+            if part.ids or part.delete is None:
+                put_batch(request.batch.records, part)
+            if part.delete is not None:
+                put_ids(request.batch.delete, part.delete)
             self._waiting.append(request)
+
+    def _parts(self, batch: Batch) -> list[Batch]:
+        """The batch in parts, each of which is stored as a whole; one that also deletes is a whole in itself."""
+        room = self.target.session.room_bytes
+        if batch.delete is None:
+            return cut(batch, min(INGEST_PART_BYTES, room), BATCH_RECORDS_MAX)
+        if batch.size_bytes > room or max(len(batch), len(batch.delete)) > BATCH_RECORDS_MAX:
+            raise LimitExceededError(
+                f"a batch with `delete` is stored in one commit; this one has {len(batch)} records and "
+                f"{len(batch.delete)} ids to delete, about {batch.size_bytes} bytes; {BATCH_RECORDS_MAX} of each and "
+                f"{room} bytes fit, so divide it"
+            )
+        return [batch]
 
     def next_to_send(self) -> pb.IngestRequest | None:
         """The next message, when there is one and the window has room for it. It counts as sent."""
@@ -155,8 +175,11 @@ class Load:
 
     def _read(self, item: Any) -> Batch:
         """A batch as callers give it: the arguments of `upsert`, as a tuple or by name, or a list of records."""
-        if isinstance(item, Mapping) and "ids" in item:
+        if isinstance(item, Mapping) and not item.keys().isdisjoint(NAMES):
             arguments = dict(item)
+            if "records" in arguments and "ids" not in arguments:
+                arguments["ids"] = arguments.pop("records")
+            arguments.setdefault("ids", [])
         elif isinstance(item, tuple) and 2 <= len(item) <= len(COLUMNS):
             arguments = dict(zip(COLUMNS, item, strict=False))
         elif isinstance(item, list):
@@ -164,13 +187,13 @@ class Load:
         else:
             raise InvalidRequestError(
                 f"a batch is {type(item).__name__}; give (ids, vectors) or (ids, vectors, metadata), a dict with the "
-                "arguments of upsert, or a list of records"
+                "arguments of upsert and, for ids to be deleted with them, delete, or a list of records"
             )
         values = {name: arguments.pop(name, None) for name in COLUMNS}
-        options = {name: arguments.pop(name, None) for name in ("if_version", "expires_at")}
+        options = {name: arguments.pop(name, None) for name in OPTIONS}
         if arguments:
             raise InvalidRequestError(f"a batch has {min(map(str, arguments))!r:.60}, which {self._mode} does not take")
-        return read_batch(self.target.name, tuple(self.target.fields), *values.values(), **options)
+        return read_batch(self.target.main_field, *values.values(), **options)
 
 
 def ingest(load: Load, source: Iterator[Any]) -> Plan[WriteResult]:

@@ -50,6 +50,10 @@ LIST_COLLECTIONS: Final = Method("CollectionService", "ListCollections", collect
 DELETE_COLLECTION: Final = Method(
     "CollectionService", "DeleteCollection", collection_service_pb2.DeleteCollectionResponse
 )
+ADD_FIELD: Final = Method("CollectionService", "AddField", collection_service_pb2.AddFieldResponse)
+DROP_FIELD: Final = Method("CollectionService", "DropField", collection_service_pb2.DropFieldResponse)
+SWITCH_FIELD: Final = Method("CollectionService", "SwitchField", collection_service_pb2.SwitchFieldResponse)
+SET_MODEL: Final = Method("CollectionService", "SetModel", collection_service_pb2.SetModelResponse)
 CREATE_INDEX: Final = Method(
     "CollectionService", "CreateIndex", collection_service_pb2.CreateIndexResponse, "unary_stream"
 )
@@ -59,6 +63,7 @@ LIST_INDEXES: Final = Method("CollectionService", "ListIndexes", collection_serv
 UPSERT_RECORDS: Final = Method("RecordService", "UpsertRecords", record_service_pb2.UpsertRecordsResponse)
 INSERT_RECORDS: Final = Method("RecordService", "InsertRecords", record_service_pb2.InsertRecordsResponse)
 UPDATE_RECORDS: Final = Method("RecordService", "UpdateRecords", record_service_pb2.UpdateRecordsResponse)
+SET_VECTORS: Final = Method("RecordService", "SetVectors", record_service_pb2.SetVectorsResponse)
 DELETE_RECORDS: Final = Method("RecordService", "DeleteRecords", record_service_pb2.DeleteRecordsResponse)
 COMMIT: Final = Method("RecordService", "CommitTransaction", record_service_pb2.CommitTransactionResponse)
 GET_RECORDS: Final = Method("RecordService", "GetRecords", record_service_pb2.GetRecordsResponse)

@@ -27,6 +27,7 @@ class Target:
     name: str
     fields: Mapping[str, Field]
     ttl_field: str | None
+    main_field: str | None = None
 
     @property
     def session(self) -> Session:

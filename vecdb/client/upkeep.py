@@ -6,6 +6,7 @@ Concurrency: as plans.
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import UUID
 
 from vecdb._pb.v1 import admin_service_pb2 as pb
 from vecdb.checks.options import check_timeout
@@ -36,6 +37,11 @@ def info(caller: Caller, *, timeout_s: float | None = None) -> Plan[pb.GetServer
 def seq(caller: Caller) -> Plan[int]:
     """See `Database.seq`."""
     return (yield from info(caller)).seq
+
+
+def identity(caller: Caller) -> Plan[UUID]:
+    """See `Database.uuid`."""
+    return UUID(bytes=(yield from info(caller)).database_uuid)
 
 
 def stats(target: Target) -> Plan[CollectionStats]:

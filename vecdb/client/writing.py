@@ -24,8 +24,8 @@ from vecdb.client.session import new_request_id
 from vecdb.client.targets import Target
 from vecdb.config import BATCH_RECORDS_MAX, ID_BYTES_MAX
 from vecdb.filters import FilterLike
-from vecdb.types import Expiry, Metadata, RecordId, VectorLike, WriteResult
-from vecdb.wire.writes import Batch, put_batch, put_deletion, put_update, read_batch
+from vecdb.types import Expiry, Metadata, Models, RecordId, VectorLike, WriteResult
+from vecdb.wire.writes import Batch, put_batch, put_deletion, put_update, put_vector_update, read_batch
 
 Answer = TypeVar("Answer")
 Mode: TypeAlias = Literal["upsert", "insert"]
@@ -58,6 +58,28 @@ class Put:
         insert = pb.InsertRecordsRequest(collection=target.name, request_id=new_request_id())
         put_batch(insert.records, self.batch)
         return (yield from _write(target, methods.INSERT_RECORDS, insert))
+
+
+@dataclass(frozen=True, slots=True)
+class VectorUpdate:
+    """Vectors of records that exist."""
+
+    batch: Batch
+    skip_changed: bool
+
+    def fill(self, message: pb.WriteOperation) -> None:
+        """Fill a write of a transaction."""
+        put_vector_update(message.set_vectors, self.batch, skip_changed=self.skip_changed)
+
+    def plan(self, target: Target) -> Plan[WriteResult]:
+        """Send it: in one message, or in parts."""
+        seq = count = 0
+        for part in cut(self.batch, target.session.room_bytes, BATCH_RECORDS_MAX):
+            request = pb.SetVectorsRequest(collection=target.name, request_id=new_request_id())
+            put_vector_update(request.update, part, skip_changed=self.skip_changed)
+            result = yield from _write(target, methods.SET_VECTORS, request)
+            seq, count = max(seq, result.seq), count + result.count
+        return WriteResult(seq=seq, count=count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +133,7 @@ class Deletion:
         return (yield from _write(target, methods.DELETE_RECORDS, request))
 
 
-Write: TypeAlias = Put | Update | Deletion
+Write: TypeAlias = Put | VectorUpdate | Update | Deletion
 
 
 def _write(target: Target, method: methods.Method[Any], request: Any) -> Plan[WriteResult]:
@@ -136,6 +158,7 @@ class RecordWrites(ABC, Generic[Answer]):
         *,
         if_version: int | Sequence[int | None] | None = None,
         expires_at: Expiry | Sequence[Expiry | None] | None = None,
+        model: Models | None = None,
     ) -> Answer:
         """Store records, replacing those whose ids exist; see `Collection.upsert` for all forms.
 
@@ -144,7 +167,9 @@ class RecordWrites(ABC, Generic[Answer]):
         the error has how many records they are (`stored`) and where the refused part begins (`first`).
         """
         return self._submit(
-            lambda: self._put("upsert", ids, vectors, metadata, if_version=if_version, expires_at=expires_at)
+            lambda: self._put(
+                "upsert", ids, vectors, metadata, if_version=if_version, expires_at=expires_at, model=model
+            )
         )
 
     def insert(
@@ -154,9 +179,30 @@ class RecordWrites(ABC, Generic[Answer]):
         metadata: Sequence[Metadata | None] | None = None,
         *,
         expires_at: Expiry | Sequence[Expiry | None] | None = None,
+        model: Models | None = None,
     ) -> Answer:
         """Like `upsert`, but RecordExistsError (and nothing of the part stored) when any of the ids exists."""
-        return self._submit(lambda: self._put("insert", ids, vectors, metadata, expires_at=expires_at))
+        return self._submit(lambda: self._put("insert", ids, vectors, metadata, expires_at=expires_at, model=model))
+
+    def set_vectors(
+        self,
+        ids: Sequence[RecordId],
+        vectors: VectorLike | Mapping[str, Any],
+        *,
+        if_version: int | Sequence[int | None] | None = None,
+        skip_changed: bool = False,
+        model: Models | None = None,
+    ) -> Answer:
+        """Store vectors of records that exist; see `Collection.set_vectors`.
+
+        What does not fit one message is sent in parts, each of which is stored as a whole or not at all.
+        """
+
+        def make() -> VectorUpdate:
+            options = {"if_version": if_version, "model": model}
+            return VectorUpdate(read_batch(self._target.main_field, ids, vectors, None, **options), bool(skip_changed))
+
+        return self._submit(make)
 
     def update(
         self,
@@ -168,6 +214,7 @@ class RecordWrites(ABC, Generic[Answer]):
         metadata: Metadata | None = None,
         expires_at: Expiry | None = None,
         if_version: int | None = None,
+        model: Models | None = None,
     ) -> Answer:
         """Change one record, or the metadata of every record that matches a filter; see `Collection.update`."""
         arguments = {
@@ -177,6 +224,7 @@ class RecordWrites(ABC, Generic[Answer]):
             "metadata": metadata,
             "expires_at": expires_at,
             "if_version": if_version,
+            "model": model,
         }
         return self._submit(lambda: Update(id, arguments))
 
@@ -191,5 +239,4 @@ class RecordWrites(ABC, Generic[Answer]):
         return self._submit(lambda: Deletion(ids, filter, if_version))
 
     def _put(self, mode: Mode, ids: object, vectors: object, metadata: object, **options: Any) -> Put:
-        target = self._target
-        return Put(mode, read_batch(target.name, tuple(target.fields), ids, vectors, metadata, **options))
+        return Put(mode, read_batch(self._target.main_field, ids, vectors, metadata, **options))

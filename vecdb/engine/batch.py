@@ -7,14 +7,16 @@ Promises: every id, vector and metadata is checked before anything is returned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from vecdb.checks.metadata import encode_column
+from vecdb.checks.models import model_of, named_models, require_model
 from vecdb.checks.rows import columns_of, is_records, named_vectors, option_of, read_conditions
 from vecdb.config import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
+from vecdb.engine.bulk_operations import SetVectors
 from vecdb.engine.expiry import batch_expiries, read_expiries
 from vecdb.engine.operations import FieldVectors, PutRecords
 from vecdb.engine.schema import CollectionSchema, FieldSchema
@@ -33,13 +35,13 @@ def read_batch(
     *,
     if_version: object = None,
     expires_at: object = None,
+    model: object = None,
 ) -> PutRecords:
     """Check a batch in either spelling and return the operation that stores it."""
     if vectors is None and is_records(ids):
         if_version = option_of(ids, "if_version", if_version)
         expires_at = option_of(ids, "expires_at", expires_at)
-        names = [field.name for field in schema.fields]
-        ids, vectors, metadata = columns_of(ids, names, lambda name: schema.field(name).name)
+        ids, vectors, metadata = columns_of(ids, lambda name: schema.field(name).name)
     _check_count(schema, ids)
     listed, keys = check_ids(ids)
     if mode == "insert" and if_version is not None:
@@ -49,21 +51,45 @@ def read_batch(
         schema=schema,
         keys=keys,
         metadata=packed,
-        vectors=_read_vectors(schema, vectors, len(listed)),
+        vectors=_read_vectors(schema, vectors, len(listed), model),
         mode=mode,
         expires=batch_expiries(schema, read_expiries(expires_at, len(listed)), packed),
         if_version=read_conditions(if_version, len(listed)),
     )
 
 
-def read_vector(schema: CollectionSchema, vector: object, vectors: object) -> dict[int, Any]:
+def read_vectors(
+    schema: CollectionSchema, ids: object, vectors: object, if_version: object, *, skip_changed: object, model: object
+) -> SetVectors:
+    """Check vectors of records that exist and return the operation that stores them."""
+    _check_count(schema, ids)
+    listed, keys = check_ids(ids)
+    return SetVectors(
+        schema=schema,
+        keys=keys,
+        vectors=_read_vectors(schema, vectors, len(listed), model),
+        if_version=read_conditions(if_version, len(listed)),
+        skip_changed=bool(skip_changed),
+    )
+
+
+def read_vector(schema: CollectionSchema, vector: object, vectors: object, model: object = None) -> dict[int, Any]:
     """Check the vectors of one record: `vector` for the only field or `vectors={field: vector}`."""
-    named = named_vectors(vector, vectors)
-    return {
-        schema.field(name).number: check_vectors(schema.field(name), value, 1)
-        for name, value in named.items()
-        if value is not None
-    }
+    named = {schema.field(name): value for name, value in named_vectors(vector, vectors).items() if value is not None}
+    _check_models(schema, named, model)
+    return {field.number: check_vectors(field, value, 1) for field, value in named.items()}
+
+
+def _check_models(schema: CollectionSchema, fields: Iterable[FieldSchema], model: object) -> None:
+    """Refuse vectors for `fields` that are not of the models stored."""
+    if model is None:
+        return
+    named = named_models(model)
+    models = {None if name is None else schema.field(name).name: one for name, one in named.items()}
+    given = [field.name for field in fields]
+    for field in schema.fields:
+        if field.name in given:
+            require_model(schema.name, field.model, model_of(field.name, models, given))
 
 
 def _check_count(schema: CollectionSchema, ids: object) -> None:
@@ -75,12 +101,13 @@ def _check_count(schema: CollectionSchema, ids: object) -> None:
         )
 
 
-def _read_vectors(schema: CollectionSchema, vectors: object, count: int) -> dict[int, FieldVectors]:
+def _read_vectors(schema: CollectionSchema, vectors: object, count: int, model: object) -> dict[int, FieldVectors]:
     if vectors is None:
         names = ", ".join(repr(field.name) for field in schema.fields)
         raise InvalidVectorError(f"the batch has no vectors; give one per id for a field of {names}")
     named = vectors if isinstance(vectors, Mapping) else {schema.field(None).name: vectors}
     fields = {schema.field(name): values for name, values in named.items()}
+    _check_models(schema, [field for field, values in fields.items() if values is not None], model)
     read = {field.number: _read_column(field, values, count) for field, values in fields.items() if values is not None}
     _check_bytes(read)
     _check_covered(schema, read, count)

@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vecdb.checks.declarations import check_index
+from vecdb.checks.models import require_model
 from vecdb.checks.options import check_count, check_ef, check_seed, check_target_recall, check_timeout
 from vecdb.config import SEARCH_BATCH_MAX, TARGET_RECALL_DEFAULT
 from vecdb.engine import hit_results, search
 from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.explaining import Stopwatch, explained
+from vecdb.engine.fields import CollectionFields
 from vecdb.engine.filtered_search import explained_hits, search_matches, search_matches_one
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
@@ -32,7 +34,6 @@ from vecdb.kernels.native import load_kernels
 from vecdb.types import (
     BatchResult,
     CollectionStats,
-    Field,
     FieldStats,
     IndexInfo,
     IndexKind,
@@ -48,19 +49,14 @@ if TYPE_CHECKING:
     import os
 
     from vecdb.engine.commit import RecordOperation
-    from vecdb.engine.database import Database
-    from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.search import FieldHits
     from vecdb.engine.view import CollectionView, FieldView, View
+    from vecdb.fingerprint import ModelFingerprint
     from vecdb.index.graph import GraphReport
 
 
-class Collection(RecordWrites[WriteResult], RecordReads):
+class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
     """Records with vectors and metadata. Get one from `Database.collection` or `Database.create_collection`."""
-
-    def __init__(self, database: Database, schema: CollectionSchema) -> None:
-        self._database = database
-        self._schema = schema
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{field.name}: {field.dim} {field.metric}" for field in self._schema.fields)
@@ -69,12 +65,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
     @property
     def name(self) -> str:
         """Name of the collection."""
-        return self._schema.name
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """Vector fields by name; a single unnamed field is called "default"."""
-        return {field.name: field.public() for field in self._schema.fields}
+        return self._name
 
     @property
     def ttl_field(self) -> str | None:
@@ -105,13 +96,15 @@ class Collection(RecordWrites[WriteResult], RecordReads):
         with_vectors: bool = False,
         min_seq: int | None = None,
         explain: bool = False,
+        model: ModelFingerprint | None = None,
     ) -> SearchResult:
         """Return the records nearest to `query` (dim,), best first; never fewer than min(limit, matching records).
 
         `filter`: only records that match it (see `vecdb.F`); `strict` refuses one with a condition that no index
         answers. `ef` fixes the effort; `target_recall` asks each segment for the effort that reached it when it was
         measured; `exact` compares with every (matching) record. `min_seq` waits until the reader sees that commit.
-        `explain`: the result says how it was found.
+        `explain`: the result says how it was found. `model`: the model that made the query; ModelMismatchError when
+        the field stores another one.
         """
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
@@ -121,6 +114,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
         with self._database.reading(min_seq) as view:
             collection = self._view(view)
             found = collection.field(field)
+            require_model(self.name, found.schema.model, model)
             vector = check_query(found.schema, query)
             matches = visible(view, collection, wanted, strict=strict)
             if clock is not None:
@@ -150,6 +144,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
         with_metadata: bool = False,
         with_vectors: bool = False,
         min_seq: int | None = None,
+        model: ModelFingerprint | None = None,
     ) -> BatchResult:
         """Search for each row of `queries` (n, dim), on all cores, against one snapshot; one filter for all.
 
@@ -162,6 +157,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
         with self._database.reading(min_seq) as view:
             collection = self._view(view)
             found = collection.field(field)
+            require_model(self.name, found.schema.model, model)
             matrix = check_queries(found.schema, queries)
             if len(matrix) > SEARCH_BATCH_MAX:
                 raise LimitExceededError(
@@ -181,17 +177,15 @@ class Collection(RecordWrites[WriteResult], RecordReads):
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
     ) -> SearchResult:
-        number = self._schema.number
         return hit_results.search_result(
-            view, field, number, hits, with_metadata=with_metadata, with_vectors=with_vectors
+            view, field, self._number, hits, with_metadata=with_metadata, with_vectors=with_vectors
         )
 
     def _results(
         self, view: View, field: FieldView, hits: Sequence[FieldHits], *, with_metadata: bool, with_vectors: bool
     ) -> tuple[SearchResult, ...]:
-        number = self._schema.number
         return hit_results.batch_results(
-            view, field, number, hits, with_metadata=with_metadata, with_vectors=with_vectors
+            view, field, self._number, hits, with_metadata=with_metadata, with_vectors=with_vectors
         )
 
     def _effort(self, ef: int | None, target_recall: float | None, *, exact: bool) -> SearchEffort:
@@ -255,7 +249,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
         with self._database.reading() as view:
             self._view(view)
         del view  # it would pin, while the jobs run, all that they and users' commits free
-        self._database.settle([self._schema.number], effort, timeout_s, progress)
+        self._database.settle([self._number], effort, timeout_s, progress)
 
     def stats(self) -> CollectionStats:
         """Return counts and sizes."""
@@ -304,7 +298,7 @@ class Collection(RecordWrites[WriteResult], RecordReads):
         load_kernels(self._database.config.progress)
 
     def _view(self, view: View) -> CollectionView:
-        return view.collection(self._schema.number, self._schema.name)
+        return view.collection(self._number, self._name)
 
 
 def _field_stats(field: FieldView) -> FieldStats:

@@ -7,7 +7,7 @@ Concurrency: used by one thread at a time, the one that holds the write lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vecdb.engine.schema import CollectionSchema
 from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters
 from vecdb.engine.validate import VectorArray
-from vecdb.errors import CollectionNotFoundError
+from vecdb.errors import CollectionNotFoundError, ConflictError
 from vecdb.storage import codec
 from vecdb.storage.keys import Table
 
@@ -86,6 +86,26 @@ class Commit:
         if found is None:
             raise CollectionNotFoundError(f"collection {name!r} does not exist (any more)", collection=name)
         return found
+
+    def current(self, prepared: CollectionSchema, fields: Iterable[int] = ()) -> CollectionSchema:
+        """The schema as of the operations before this one, for an operation that was prepared by an older one.
+
+        ConflictError when one of the fields that it writes (by number) no longer is what its name stood for then.
+        """
+        self.state(prepared.number, prepared.name)
+        now = self.schemas[prepared.number]
+        if now is prepared:
+            return now
+        for number in fields:
+            field = prepared.numbered(number)
+            if field is not None and now.numbered(number) != field:
+                raise ConflictError(
+                    f"field {field.name!r} of collection {prepared.name!r} was dropped, switched or given a model "
+                    "while this write was on its way; nothing of it was stored: look at the field, then repeat it",
+                    collection=prepared.name,
+                    field=field.name,
+                )
+        return now
 
     def change(self, collection: int) -> Change:
         """Change record of a collection, made on first use."""

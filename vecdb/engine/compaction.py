@@ -24,7 +24,7 @@ from vecdb.engine.ids import encode_id_rows
 from vecdb.engine.segments import ColumnData, calibrated, column_bytes, open_segment, write_segment_columns
 from vecdb.engine.state import SegmentEntry
 from vecdb.engine.tail import Slots, Tail
-from vecdb.errors import ClosedError
+from vecdb.errors import ClosedError, FieldNotFoundError
 from vecdb.index.build import build_graph, extend_graph, row_levels
 from vecdb.index.graph import Graph
 from vecdb.index.quantize import Quantizer, encode_rows, fit_quantizer, inverse_norms, saturated_share
@@ -95,6 +95,8 @@ class PublishSegment:
         """List the new segment where the first replaced one was; move the border of the tail."""
         number, field = self.job.collection.number, self.job.field.number
         state = commit.state(number, self.job.collection.name)
+        if commit.schemas[number].numbered(field) is None:
+            raise FieldNotFoundError(f"field {self.job.field.name!r} was dropped", collection=self.job.collection.name)
         before = state.fields[field]
         gone = {view.entry.number for view in self.job.replaced}
         position = min((before.segments.index(n) for n in gone), default=len(before.segments))

@@ -16,9 +16,11 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
 from vecdb.checks.declarations import check_name, declared_fields
+from vecdb.checks.models import single_field
 from vecdb.checks.options import check_seq
 from vecdb.config import MIN_SEQ_WAIT_S, EngineConfig
 from vecdb.engine.collection import Collection
@@ -27,10 +29,10 @@ from vecdb.engine.index_operations import CreateIndex, DropIndex
 from vecdb.engine.indexer import Effort, Indexer
 from vecdb.engine.interruption import check_interruption
 from vecdb.engine.lifecycle import Reading, follow, open_databases
-from vecdb.engine.operations import CreateCollection, DropCollection
 from vecdb.engine.prefault import prefault
 from vecdb.engine.publisher import Publisher
-from vecdb.engine.schema import CollectionSchema, build_schema
+from vecdb.engine.schema import CollectionSchema, build_schema, require_same
+from vecdb.engine.schema_operations import CreateCollection, DropCollection
 from vecdb.engine.transaction import Transaction
 from vecdb.engine.writer import Ticket, Writer
 from vecdb.errors import (
@@ -61,6 +63,7 @@ from vecdb.types import (
 
 if TYPE_CHECKING:
     from vecdb.engine.view import View
+    from vecdb.fingerprint import ModelFingerprint
 
 MEMORY = ":memory:"
 POLL_S = 0.001
@@ -160,6 +163,11 @@ class Database:
         with self.reading() as view:
             return view.seq
 
+    @property
+    def uuid(self) -> UUID:
+        """Identity of the database, which copies and backups of it share."""
+        return self._environment.uuid
+
     # --- collections -----------------------------------------------------------------------------------------------
 
     def create_collection(
@@ -172,41 +180,35 @@ class Database:
         m: int = 16,
         ef_construction: int = 200,
         builder: Builder = "vecdb",
+        model: ModelFingerprint | None = None,
         fields: Mapping[str, Field] | None = None,
         ttl_field: str | None = None,
         exist_ok: bool = False,
     ) -> Collection:
         """Create a collection with one unnamed field (`dim=...`) or named ones (`fields={"text": Field(dim=384)}`).
 
+        `model`: the embedding model whose vectors these will be (see `Collection.set_model`); it may stand for `dim`.
         `ttl_field` names the metadata key ("a.b" for a nested one) whose datetime or ISO 8601 str says when a record
         expires; it is read whenever metadata is written.
         CollectionExistsError when the name is taken; with exist_ok=True an existing collection of the same
         declaration is returned instead.
         """
-        single = None
-        if dim is not None:
-            single = Field(dim=dim, metric=metric, dtype=dtype, m=m, ef_construction=ef_construction, builder=builder)
-        declared = declared_fields(fields, single)
+        index: dict[str, Any] = {"metric": metric, "dtype": dtype, "m": m, "ef_construction": ef_construction}
+        declared = declared_fields(fields, single_field(dim, model, **index, builder=builder))
         wanted = build_schema(0, name, declared, ttl_field)
         if exist_ok and name in self:
-            return self._same(self.collection(name), wanted)
+            return self._same(wanted)
         try:
             self.submit(CreateCollection(lambda number: build_schema(number, name, declared, ttl_field), name))
         except CollectionExistsError:
             if not exist_ok:
                 raise
-            return self._same(self.collection(name), wanted)
+            return self._same(wanted)
         return self.collection(name)
 
-    def _same(self, existing: Collection, wanted: CollectionSchema) -> Collection:
-        fields = {field.name: field.public() for field in wanted.fields}
-        if (existing.fields, existing.ttl_field) != (fields, wanted.ttl_field):
-            raise CollectionExistsError(
-                f"collection {wanted.name!r} exists with other fields or ttl_field: {existing.fields}, "
-                f"ttl_field {existing.ttl_field!r}",
-                collection=wanted.name,
-            )
-        return existing
+    def _same(self, wanted: CollectionSchema) -> Collection:
+        require_same(self.schema_of(wanted.name), wanted)
+        return self.collection(wanted.name)
 
     def collection(self, name: str) -> Collection:
         """Return the handle of a collection. CollectionNotFoundError names those that exist."""
@@ -223,8 +225,7 @@ class Database:
 
     def drop_collection(self, name: str) -> None:
         """Remove a collection and all its records at once; its space is freed before this returns."""
-        collection = self.collection(name)
-        self.submit(DropCollection(collection._schema))  # noqa: SLF001 - the two public handles know each other
+        self.submit(DropCollection(self.schema_of(name)))
         if self._indexer is not None:
             self._indexer.sweep_dropped()
 
@@ -302,10 +303,7 @@ class Database:
     # --- upkeep ----------------------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Load the search kernels now (the first start on a machine compiles them), so that no search waits for them.
-
-        Cheap when called again. KernelError when they cannot be built on this machine.
-        """
+        """Load the search kernels now, so that no search waits for them to be compiled. Errors: KernelError."""
         with self._using():
             load_kernels(self.config.progress)
 

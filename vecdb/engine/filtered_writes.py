@@ -73,6 +73,7 @@ class UpdateMatching(_WriteMatching):
 
 def matching_keys(commit: Commit, schema: CollectionSchema, wanted: Filter) -> list[bytes]:
     """Id keys of the records that match, as the operations before this one in the commit have left them."""
+    schema = commit.current(schema)
     view, state = commit.view.collections.get(schema.number), commit.state(schema.number, schema.name)
     slots = np.zeros(0, dtype=np.uint32) if view is None else matching(commit.view, view, wanted).slots()
     change = commit.changes.get(schema.number)
@@ -126,4 +127,5 @@ def _has_vector(commit: Commit, schema: CollectionSchema, name: str, slot: int) 
     if commit.txn.get(Table.TAIL, keys.tail_key(schema.number, number, slot)) is not None:
         return True
     view = commit.view.collections.get(schema.number)
-    return view is not None and bool(view.fields[number].vectors_of(np.array([slot], dtype=np.uint32))[0][0])
+    known = None if view is None else view.numbered(number)
+    return known is not None and bool(known.vectors_of(np.array([slot], dtype=np.uint32))[0][0])

@@ -39,6 +39,7 @@ from vecdb.errors import (
     ClosedError,
     CollectionNotFoundError,
     CorruptionError,
+    FieldNotFoundError,
     StorageError,
     StorageFullError,
     WaitTimeoutError,
@@ -101,6 +102,7 @@ class Indexer:
         self.scrubber = Scrubber(environment)
         self._next_numbers: dict[tuple[int, int], int] = {}
         self._failed: dict[tuple[int, int], tuple[float, float]] = {}
+        self._freed: set[tuple[int, int]] = set()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -248,7 +250,8 @@ class Indexer:
             request.left_out.add(key)
 
         def cancelled() -> bool:
-            gone = key[0] not in self._publisher.view.collections
+            view = self._publisher.view.collections.get(key[0])
+            gone = view is None or view.numbered(key[1]) is None
             return gone or self._closing.is_set() or (deadline is not None and time.monotonic() > deadline)
 
         done = False
@@ -256,7 +259,7 @@ class Indexer:
             self._compactor(key, cancelled, request.progress).run(job, number, request.threads)
             self._failed.pop(key, None)
             done = True
-        except (ClosedError, CollectionNotFoundError):
+        except (ClosedError, CollectionNotFoundError, FieldNotFoundError):
             self._explain_cancel(key[0], deadline)
         except CorruptionError as error:
             if request.effort is not Effort.BACKGROUND:
@@ -331,7 +334,19 @@ class Indexer:
         self._closing.wait(INDEX_RETRY_S)
         self._wake.set()
 
+    def _sweep_dropped_fields(self) -> None:
+        """Free what dropped fields held, once for each; what a crash interrupts is swept at the next open."""
+        for number, view in list(self._publisher.view.collections.items()):
+            listed = {one.schema.number for one in view.fields}
+            dropped = {(number, gone) for gone in range(len(view.state.fields)) if gone not in listed}
+            for key in sorted(dropped - self._freed):
+                with self._job_lock:
+                    self._check_open()
+                    self._sweeper.sweep_field(*key)
+                self._freed.add(key)
+
     def _work(self) -> None:
+        self._sweep_dropped_fields()
         for view in list(self._publisher.view.collections.values()):
             if not all(index.ready for index in view.state.indexes):
                 self.build_indexes(view.schema, None)

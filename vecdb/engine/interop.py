@@ -19,9 +19,10 @@ from vecdb.engine.columns import gather_rows
 from vecdb.engine.commit import Commit
 from vecdb.engine.compaction import read_graph, segment_entry
 from vecdb.engine.ids import encode_id_rows
-from vecdb.engine.operations import check_room, put_records
+from vecdb.engine.operations import put_records
 from vecdb.engine.records import fetch_records
 from vecdb.engine.schema import CollectionSchema, build_schema
+from vecdb.engine.schema_operations import check_room
 from vecdb.engine.segments import ColumnData, calibrated, write_segment_columns
 from vecdb.engine.state import CollectionState, FieldState, SegmentEntry
 from vecdb.errors import CollectionExistsError, InvalidRequestError

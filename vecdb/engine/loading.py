@@ -81,7 +81,8 @@ def load_collection_state(txn: ReadTransaction, number: int) -> CollectionState:
 def load_collection(txn: ReadTransaction, schema: CollectionSchema) -> CollectionView:
     """Read one collection whole."""
     state = load_collection_state(txn, schema.number)
-    if len(state.fields) != len(schema.fields):
+    numbers = {field.number for field in schema.fields}
+    if len(numbers) != len(schema.fields) or not numbers <= set(range(len(state.fields))):
         raise CorruptionError(
             f"collection {schema.name!r} declares {len(schema.fields)} fields but stores the state of "
             f"{len(state.fields)}; restore a backup",

@@ -9,7 +9,7 @@ Concurrency: run by one thread at a time, the one that holds the write lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,16 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.checks.metadata import Packed, encode_metadata
-from vecdb.config import COLLECTIONS_MAX, SLOTS_MAX
-from vecdb.engine.commit import Commit, Operation
+from vecdb.config import SLOTS_MAX
+from vecdb.engine.commit import Commit
 from vecdb.engine.conditions import IDS_IN_MESSAGE, check_versions
 from vecdb.engine.expiry import has_expired, read_ttl
 from vecdb.engine.records import present
-from vecdb.engine.schema import CollectionSchema
-from vecdb.engine.state import CollectionState, FieldState, collection_key
+from vecdb.engine.schema import CollectionSchema, FieldSchema
+from vecdb.engine.state import CollectionState
 from vecdb.engine.validate import VectorArray
 from vecdb.errors import (
-    CollectionExistsError,
     LimitExceededError,
     RecordExistsError,
     RecordNotFoundError,
@@ -81,13 +80,14 @@ class PutRecords:
 
     def apply(self, commit: Commit) -> int:
         """Give every record a new slot; kill the slots of those that were there."""
+        schema = commit.current(self.schema, self.vectors)
         state = commit.state(self.schema.number, self.schema.name)
         found = look_up(commit, self.schema.number, self.keys)
         old = known_slots(found)
         if self.if_version is not None or (self.mode == "insert" and len(old)):
             self._check(found_versions(commit, self.schema.number, found))
         slots = new_slots(self.schema, state, len(self.keys))
-        kill_slots(commit, self.schema, old)
+        kill_slots(commit, schema, old)
         self._put(commit, slots)
         commit.states[self.schema.number] = msgspec.structs.replace(
             state, next_slot=state.next_slot + len(slots), live=state.live + len(slots) - len(old)
@@ -124,6 +124,7 @@ class PutRecords:
 class UpdateRecord:
     """Update of one record: metadata keys given replace those stored; vectors given replace those of their field.
 
+    Vectors of a field that follows what changes in the metadata go, where none are given.
     `expires` is its new expiry; None: what its metadata says where that is written and decides, else the one it has.
     """
 
@@ -149,22 +150,26 @@ class UpdateRecord:
         return replace(self, vectors={number: vector.copy() for number, vector in self.vectors.items()})
 
     def apply(self, commit: Commit) -> int:
-        """Rewrite the record in place, or move it to a new slot when a vector changes."""
+        """Rewrite the record in place, or move it to a new slot when a vector changes or goes."""
         number = self.schema.number
+        schema = commit.current(self.schema, self.vectors)
         state = commit.state(number, self.schema.name)
         old, stored, before = self._find(commit)
-        packed = encode_metadata({**stored, **(self.metadata or {})}, 0)
+        merged = {**stored, **(self.metadata or {})}
+        packed = encode_metadata(merged, 0)
         expires = self._expires(stored, before)
-        if not self.vectors:
+        outdated = schema.outdated(stored, merged)
+        kept = kept_vectors(commit, schema, old, self.vectors) if self.vectors or outdated else {}
+        if not self.vectors and outdated.isdisjoint(kept):
             put_records(commit.txn, number, old, [self.key], [packed], commit.version, [expires])
             commit.change(number).records.append((old, [packed]))
             commit.change(number).rewritten.append(old)
             if expires != before:
                 note_expiring(commit, number, old, np.array([expires], dtype=np.int64))
             return 1
-        vectors = self._kept_vectors(commit, old) | dict(self.vectors)
+        vectors = {field: rows for field, (_, rows) in kept.items() if field not in outdated} | dict(self.vectors)
         slots = new_slots(self.schema, state, 1)
-        kill_slots(commit, self.schema, old)
+        kill_slots(commit, schema, old)
         put_records(commit.txn, number, slots, [self.key], [packed], commit.version, [expires])
         commit.change(number).records.append((slots, [packed]))
         if expires != codec.NEVER:
@@ -197,24 +202,6 @@ class UpdateRecord:
             return before
         return read_ttl(self.schema.ttl_field, {**stored, **self.metadata}, 0)
 
-    def _kept_vectors(self, commit: Commit, old: Slots) -> dict[int, VectorArray]:
-        kept = {}
-        for declared in self.schema.fields:
-            if declared.number in self.vectors:
-                continue
-            key = keys.tail_key(self.schema.number, declared.number, int(old[0]))
-            value = commit.txn.get(Table.TAIL, key)
-            if value is not None:
-                kept[declared.number] = codec.decode_vectors([key], [value], declared.dim, declared.dtype)
-                continue
-            view = commit.view.collections.get(self.schema.number)
-            if view is None:
-                continue
-            found, vectors = view.fields[declared.number].vectors_of(old)
-            if found[0]:
-                kept[declared.number] = vectors
-        return kept
-
 
 @dataclass(frozen=True, slots=True)
 class DeleteRecords:
@@ -241,6 +228,7 @@ class DeleteRecords:
     def apply(self, commit: Commit) -> int:
         """Remove ids and records, kill their slots; returns how many existed, those that had expired left out."""
         number = self.schema.number
+        schema = commit.current(self.schema)
         state = commit.state(number, self.schema.name)
         found = look_up(commit, number, self.keys)
         versions = found_versions(commit, number, found)
@@ -249,70 +237,9 @@ class DeleteRecords:
         old = known_slots(found)
         for key in self.keys:
             commit.txn.delete(Table.IDS, keys.id_table_key(number, key))
-        kill_slots(commit, self.schema, old)
+        kill_slots(commit, schema, old)
         commit.states[number] = msgspec.structs.replace(state, live=state.live - len(old))
         return sum(version > 0 for version in versions)
-
-
-@dataclass(frozen=True, slots=True)
-class CreateCollection:
-    """Creation of a collection; its number was not known before the commit."""
-
-    build: Any
-    name: str
-
-    def apply(self, commit: Commit) -> int:
-        """Number the collection and enter it into the catalog; returns its number."""
-        if any(schema.name == self.name for schema in commit.schemas.values()):
-            raise CollectionExistsError(
-                f"collection {self.name!r} exists already; use db.collection({self.name!r}) or pass exist_ok=True",
-                collection=self.name,
-            )
-        check_room(commit)
-        counters = commit.counters()
-        schema: CollectionSchema = self.build(counters.next_collection)
-        state = CollectionState(next_slot=0, live=0, fields=tuple(FieldState() for _ in schema.fields))
-        key = keys.catalog_key(self.name)
-        commit.txn.put(Table.CATALOG, key, codec.encode_struct(Table.CATALOG, key, schema))
-        commit.put_counters(msgspec.structs.replace(counters, next_collection=schema.number + 1))
-        commit.schemas[schema.number] = schema
-        commit.states[schema.number] = state
-        commit.change(schema.number)
-        commit.catalog_changed = True
-        return schema.number
-
-
-@dataclass(frozen=True, slots=True)
-class DropCollection:
-    """Removal of a collection from the catalog; its bytes are swept afterwards in small transactions."""
-
-    schema: CollectionSchema
-
-    def apply(self, commit: Commit) -> int:
-        """Remove it and remember its number for the sweep; returns the records dropped."""
-        number = self.schema.number
-        state = commit.state(number, self.schema.name)
-        commit.txn.delete(Table.CATALOG, keys.catalog_key(self.schema.name))
-        commit.txn.delete(Table.STATE, collection_key(number))
-        counters = commit.counters()
-        commit.put_counters(msgspec.structs.replace(counters, dropped=(*counters.dropped, number)))
-        del commit.schemas[number], commit.states[number]
-        commit.changes.pop(number, None)
-        commit.catalog_changed = True
-        return state.live
-
-
-def put_ids(operation: Operation) -> set[tuple[int, bytes]]:
-    """Records that an operation stores, by collection number and id key; deleted ones have no version to mistake."""
-    if isinstance(operation, PutRecords):
-        return {(operation.schema.number, key) for key in operation.keys}
-    return {(operation.schema.number, operation.key)} if isinstance(operation, UpdateRecord) else set()
-
-
-def check_room(commit: Commit) -> None:
-    """LimitExceededError when the database holds as many collections as are possible."""
-    if len(commit.schemas) >= COLLECTIONS_MAX:
-        raise LimitExceededError(f"the database holds {COLLECTIONS_MAX} collections, the most possible")
 
 
 def look_up(commit: Commit, collection: int, id_keys: Sequence[bytes]) -> list[int | None]:
@@ -360,14 +287,52 @@ def new_slots(schema: CollectionSchema, state: CollectionState, count: int) -> S
     return np.arange(state.next_slot, state.next_slot + count, dtype=np.uint32)
 
 
+def kept_vectors(
+    commit: Commit, schema: CollectionSchema, slots: Slots, besides: Collection[int] = ()
+) -> dict[int, tuple[npt.NDArray[np.int64], VectorArray]]:
+    """Vectors that records at live slots have, by field number: positions in `slots`, ascending, and a row for each.
+
+    Fields `besides` and fields of which none of them has a vector are left out.
+    """
+    kept = {}
+    for field in schema.fields:
+        if field.number not in besides:
+            positions, rows = _stored_vectors(commit, schema.number, field, slots)
+            if len(positions):
+                kept[field.number] = positions, rows
+    return kept
+
+
+def _stored_vectors(
+    commit: Commit, collection: int, field: FieldSchema, slots: Slots
+) -> tuple[npt.NDArray[np.int64], VectorArray]:
+    """See `kept_vectors`: from the tail table, where those of this commit are too, else from the View's segments."""
+    rows = np.zeros((len(slots), field.dim), dtype=field.dtype)
+    tail_keys = keys.tail_keys(collection, field.number, slots.tolist())
+    values = commit.txn.get_many(Table.TAIL, tail_keys)
+    has = np.array([value is not None for value in values], dtype=np.bool_)
+    stored = [value for value in values if value is not None]
+    stored_keys = [key for key, value in zip(tail_keys, values, strict=True) if value is not None]
+    rows[has] = codec.decode_vectors(stored_keys, stored, field.dim, field.dtype)
+    view = commit.view.collections.get(collection)
+    known = None if view is None else view.numbered(field.number)
+    if known is not None and not has.all():
+        missing = np.flatnonzero(~has)
+        found, vectors = known.vectors_of(slots[missing])
+        rows[missing[found]], has[missing[found]] = vectors[found], True
+    positions = np.flatnonzero(has)
+    return positions, rows[positions]
+
+
 def kill_slots(commit: Commit, schema: CollectionSchema, slots: Slots) -> None:
     """Remove the records and tail rows of slots and note them for the tombstones."""
     if not len(slots):
         return
-    state = commit.states[schema.number]
+    # of the commit: a field may have been added since the operation was prepared
+    state, fields = commit.states[schema.number], commit.schemas[schema.number].fields
     for slot in slots.tolist():
         commit.txn.delete(Table.RECORDS, keys.record_key(schema.number, slot))
-        for declared in schema.fields:
+        for declared in fields:
             if slot >= state.fields[declared.number].indexed_upto:
                 commit.txn.delete(Table.TAIL, keys.tail_key(schema.number, declared.number, slot))
     commit.change(schema.number).killed.append(slots)

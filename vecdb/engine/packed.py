@@ -31,7 +31,7 @@ class PackedCollection(Collection):
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
     ) -> SearchResult:
-        number = self._schema.number
+        number = self._number
         if not with_metadata:
             return search_result(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
         ids, metadata = packed_records(view, number, hits.slots.tolist())
@@ -44,7 +44,7 @@ class PackedCollection(Collection):
     def _results(
         self, view: View, field: FieldView, hits: Sequence[FieldHits], *, with_metadata: bool, with_vectors: bool
     ) -> tuple[SearchResult, ...]:
-        number = self._schema.number
+        number = self._number
         if not with_metadata or with_vectors:
             results = batch_results(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
             if not with_metadata:

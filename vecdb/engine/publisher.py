@@ -134,11 +134,11 @@ def advanced(
         dead = bitmap.with_bits(dead, killed)
     fields = []
     for field in schema.fields:
-        known = before.fields[field.number] if before is not None else FieldView(field, (), Tail(field))
-        tail = known.tail
+        known = None if before is None else before.numbered(field.number)
+        segments, tail = ((), Tail(field)) if known is None else (known.segments, known.tail)
         for slots, vectors in appended.get(field.number, ()):
             tail = tail.appended(slots, vectors)
-        changed = FieldView(field, known.segments, tail)
+        changed = FieldView(field, segments, tail)
         if len(killed):
             changed = changed.killed(killed)
         fields.append(_with_segments(txn, schema.number, changed, state, dead))
@@ -184,7 +184,8 @@ def _tail_news(
     seen = known.state.next_slot if known is not None else 0
     news = {}
     for field in schema.fields:
-        start = max(seen, state.fields[field.number].indexed_upto)
+        is_new = known is not None and known.numbered(field.number) is None
+        start = max(0 if is_new else seen, state.fields[field.number].indexed_upto)
         slots, vectors = load_tail_rows(txn, schema.number, field, start)
         if len(slots):
             news[field.number] = [(slots, vectors)]

@@ -28,7 +28,6 @@ from vecdb.types import Aggregate, Page, Record, RecordId
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
-    from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.view import CollectionView, View
 
 
@@ -36,7 +35,6 @@ class RecordReads(ABC):
     """Get, count, scroll, iterate, facet and aggregate."""
 
     _database: Database
-    _schema: CollectionSchema
 
     @abstractmethod
     def _view(self, view: View) -> CollectionView:

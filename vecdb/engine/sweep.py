@@ -58,7 +58,7 @@ class Sweeper:
         found = False
         for number, collection in view.collections.items():
             self.sweep_indexes(number)
-            for field in range(len(collection.fields)):
+            for field in range(len(collection.state.fields)):  # dropped ones too, which list nothing
                 found |= self.sweep_field(number, field)
         return found
 

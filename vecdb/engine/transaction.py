@@ -88,7 +88,11 @@ class TransactionCollection(RecordWrites[None]):
 
     def __init__(self, transaction: Transaction, schema: CollectionSchema) -> None:
         self._transaction = transaction
-        self._schema = schema
+        self._declared = schema
+
+    @property
+    def _schema(self) -> CollectionSchema:
+        return self._declared
 
     def _submit(self, operation: RecordOperation) -> None:
         self._transaction.gather(operation)

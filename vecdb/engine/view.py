@@ -166,8 +166,14 @@ class CollectionView:
     remembered: dict[str, Matches] = field(default_factory=dict, compare=False, repr=False)
 
     def field(self, name: str | None) -> FieldView:
-        """Look up a field view; None means the only field."""
-        return self.fields[self.schema.field(name).number]
+        """Look up a field view; None as in `CollectionSchema.field`."""
+        found = self.numbered(self.schema.field(name).number)
+        assert found is not None  # every field of the schema has a view
+        return found
+
+    def numbered(self, number: int) -> FieldView | None:
+        """The view of the field of a number, None when it was dropped."""
+        return next((field for field in self.fields if field.schema.number == number), None)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

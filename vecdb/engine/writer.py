@@ -23,9 +23,9 @@ import numpy as np
 
 from vecdb.config import DEAD_BLOCK_SLOTS, GROUP_OPERATIONS_MAX, LOG_ENTRIES_KEPT
 from vecdb.engine import bitmap, clock
+from vecdb.engine.bulk_operations import put_ids
 from vecdb.engine.commit import AllOrNothing, Commit, Operation
 from vecdb.engine.index_writing import write_expiry, write_indexes
-from vecdb.engine.operations import put_ids
 from vecdb.engine.state import LogEntry, collection_key
 from vecdb.errors import StorageError, StoragePoisonedError, VecDBError
 from vecdb.storage import codec, keys

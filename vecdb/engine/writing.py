@@ -24,7 +24,7 @@ from vecdb.engine.validate import check_lookup
 from vecdb.errors import DuplicateIdError
 from vecdb.filters import FilterLike, require_filter
 from vecdb.storage.keys import id_key
-from vecdb.types import Expiry, Metadata, RecordId, VectorLike
+from vecdb.types import Expiry, Metadata, Models, RecordId, VectorLike
 
 if TYPE_CHECKING:
     from vecdb.engine.commit import RecordOperation
@@ -36,7 +36,10 @@ Answer = TypeVar("Answer")
 class RecordWrites(ABC, Generic[Answer]):
     """Upsert, insert, update and delete of records of one collection."""
 
-    _schema: CollectionSchema
+    @property
+    @abstractmethod
+    def _schema(self) -> CollectionSchema:
+        """The collection as it is declared now."""
 
     @abstractmethod
     def _submit(self, operation: RecordOperation) -> Answer:
@@ -50,6 +53,7 @@ class RecordWrites(ABC, Generic[Answer]):
         *,
         if_version: int | Sequence[int | None] | None = None,
         expires_at: Expiry | Sequence[Expiry | None] | None = None,
+        model: Models | None = None,
     ) -> Answer:
         """Store records, replacing those whose ids exist. All of the batch or nothing is stored.
 
@@ -59,11 +63,11 @@ class RecordWrites(ABC, Generic[Answer]):
         `if_version`, one for all or one per record: the version that must be stored, 0 for no such record, None for
         any; VersionConflictError (and nothing stored) when one differs. `expires_at`, likewise: when the record ceases
         to exist; None leaves it to the collection's ttl_field, "never" is stronger than that.
+        `model`: the model that made the vectors (for several fields {field: model}); ModelMismatchError when the
+        field stores another one.
         """
-        put = batch.read_batch(
-            self._schema, ids, vectors, metadata, "upsert", if_version=if_version, expires_at=expires_at
-        )
-        return self._submit(put)
+        options = {"if_version": if_version, "expires_at": expires_at, "model": model}
+        return self._submit(batch.read_batch(self._schema, ids, vectors, metadata, "upsert", **options))
 
     def insert(
         self,
@@ -72,9 +76,31 @@ class RecordWrites(ABC, Generic[Answer]):
         metadata: Sequence[Metadata | None] | None = None,
         *,
         expires_at: Expiry | Sequence[Expiry | None] | None = None,
+        model: Models | None = None,
     ) -> Answer:
         """Like `upsert`, but RecordExistsError (and nothing stored) when any of the ids exists."""
-        return self._submit(batch.read_batch(self._schema, ids, vectors, metadata, "insert", expires_at=expires_at))
+        options = {"expires_at": expires_at, "model": model}
+        return self._submit(batch.read_batch(self._schema, ids, vectors, metadata, "insert", **options))
+
+    def set_vectors(
+        self,
+        ids: Sequence[RecordId],
+        vectors: VectorLike | Mapping[str, Any],
+        *,
+        if_version: int | Sequence[int | None] | None = None,
+        skip_changed: bool = False,
+        model: Models | None = None,
+    ) -> Answer:
+        """Store vectors of records that exist: (n, dim), or {field: (n, dim)}; all else that they hold stays.
+
+        The way to fill a field that was added to a collection, and quicker than `update` for each record. `if_version`
+        and `model` as in `upsert`. RecordNotFoundError (and nothing stored) when an id does not exist; with
+        `skip_changed`, such records and those of another version are passed over. `count` of the result is how many
+        were stored; `seq` is their version now.
+        """
+        return self._submit(
+            batch.read_vectors(self._schema, ids, vectors, if_version, skip_changed=skip_changed, model=model)
+        )
 
     def update(
         self,
@@ -86,12 +112,13 @@ class RecordWrites(ABC, Generic[Answer]):
         metadata: Metadata | None = None,
         expires_at: Expiry | None = None,
         if_version: int | None = None,
+        model: Models | None = None,
     ) -> Answer:
         """Change one record: metadata keys given replace those stored, vectors given replace those of their field.
 
         What is not named stays; "never" clears the expiry. Where metadata is written, a ttl_field sets the expiry
         afresh unless `expires_at` does. RecordNotFoundError when the id does not exist, VersionConflictError when it
-        has another version than `if_version`.
+        has another version than `if_version`. `model` as in `upsert`.
         `update(filter=..., metadata=...)` instead merges the metadata into that of every record that matches; `count`
         of the result is how many.
         """
@@ -103,7 +130,7 @@ class RecordWrites(ABC, Generic[Answer]):
                 schema=self._schema,
                 key=id_key(id),  # type: ignore[arg-type]  # None is refused there, as everything that is no id
                 metadata=None if metadata is None else self._plain(metadata),
-                vectors=batch.read_vector(self._schema, vector, vectors),
+                vectors=batch.read_vector(self._schema, vector, vectors, model),
                 expires=None if expires_at is None else read_expiry(expires_at, 0),
                 if_version=None if if_version is None else check_version(if_version),
             )

@@ -38,11 +38,15 @@ class AdminService(pb_grpc.AdminServiceServicer):
         config = self._backing.config
         with interruptible(call.check):
             self._backing.reach(request.min_seq)
+        database = self._backing.database
         response = pb.GetServerInfoResponse(
-            version=vecdb.__version__, seq=self._backing.database.seq, durability=config.durability
+            version=vecdb.__version__,
+            seq=database.seq,
+            durability=config.durability,
+            database_uuid=database.uuid.bytes,
         )
         if call.principal.may("admin"):
-            response.problems.extend(self._backing.database.problems)
+            response.problems.extend(database.problems)
         put_limits(
             response.limits,
             message_bytes_max=config.max_message_bytes,

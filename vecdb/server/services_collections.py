@@ -7,9 +7,9 @@ Concurrency: any thread.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vecdb._pb.v1 import collection_service_pb2 as pb
 from vecdb._pb.v1 import collection_service_pb2_grpc as pb_grpc
@@ -22,8 +22,11 @@ from vecdb.wire.collections import (
     create_arguments,
     create_index_arguments,
     drop_index_arguments,
+    model_arguments,
+    new_field_arguments,
     put_collection,
     put_index,
+    switch_arguments,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from vecdb.server.backing import Backing
     from vecdb.server.call import Call
     from vecdb.types import IndexInfo
+
+Reply = TypeVar("Reply", bound=Any)
 
 NAMES = b"names of collections"
 """What page tokens of ListCollections are bound to."""
@@ -87,6 +92,35 @@ class CollectionService(pb_grpc.CollectionServiceServicer):
 
         return self._backing.request_ids.once(call, request.request_id, request, work)
 
+    # --- fields ----------------------------------------------------------------------------------------------------
+
+    def AddField(self, request: pb.AddFieldRequest, call: Call) -> pb.AddFieldResponse:
+        arguments = new_field_arguments(request)
+        return self._change(request, call, pb.AddFieldResponse(), lambda it: it.add_field(**arguments))
+
+    def DropField(self, request: pb.DropFieldRequest, call: Call) -> pb.DropFieldResponse:
+        return self._change(request, call, pb.DropFieldResponse(), lambda it: it.drop_field(request.field))
+
+    def SwitchField(self, request: pb.SwitchFieldRequest, call: Call) -> pb.SwitchFieldResponse:
+        arguments = switch_arguments(request)
+        return self._change(request, call, pb.SwitchFieldResponse(), lambda it: it.switch_field(**arguments))
+
+    def SetModel(self, request: pb.SetModelRequest, call: Call) -> pb.SetModelResponse:
+        arguments = model_arguments(request)
+        return self._change(request, call, pb.SetModelResponse(), lambda it: it.set_model(**arguments))
+
+    def _change(self, request: Any, call: Call, response: Reply, change: Callable[[Collection], None]) -> Reply:
+        """Change the fields of a collection; the reply has it as it is then."""
+
+        def work() -> Reply:
+            collection = self._backing.collection(request.collection)
+            change(collection)
+            response.seq = self._backing.database.seq
+            _describe(response.collection, collection)
+            return response
+
+        return self._backing.request_ids.once(call, request.request_id, request, work)
+
     # --- metadata indexes ------------------------------------------------------------------------------------------
 
     def CreateIndex(self, request: pb.CreateIndexRequest, call: Call) -> Iterator[pb.CreateIndexResponse]:
@@ -131,7 +165,14 @@ class CollectionService(pb_grpc.CollectionServiceServicer):
 
 
 def _describe(message: collection_pb2.Collection, collection: Collection) -> None:
-    put_collection(message, collection.name, collection.fields, collection.ttl_field, collection.indexes)
+    put_collection(
+        message,
+        collection.name,
+        collection.fields,
+        collection.ttl_field,
+        collection.indexes,
+        main_field=collection.main_field,
+    )
 
 
 def _index(collection: Collection, path: str, kind: str) -> IndexInfo:

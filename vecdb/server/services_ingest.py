@@ -32,6 +32,7 @@ from vecdb.server.receiving import Received
 from vecdb.server.refusals import stopping
 from vecdb.server.request_ids import Claim, check_request_id, fingerprint_of
 from vecdb.wire.choices import INGEST_MODES
+from vecdb.wire.ids import read_ids
 from vecdb.wire.status import put_error
 from vecdb.wire.writes import insert_arguments, upsert_arguments
 
@@ -108,11 +109,21 @@ class Load:
         self._received = batch.number
         fingerprint = fingerprint_of(batch) if self._name else 0
         try:
-            if self._mode == "insert":
-                return Prepared(batch.number, fingerprint, self._writes.insert(**insert_arguments(batch.records)))
-            return Prepared(batch.number, fingerprint, self._writes.upsert(**upsert_arguments(batch.records)))
+            return Prepared(batch.number, fingerprint, self._operation(batch))
         except VecDBError as error:
             return Prepared(batch.number, fingerprint, error)
+
+    def _operation(self, batch: pb.IngestBatch) -> RecordOperation:
+        """What stores the records of a batch and, with them, deletes others."""
+        if batch.HasField("delete") and not batch.HasField("records"):
+            put = self._writes.upsert([], [])
+        elif self._mode == "insert":
+            put = self._writes.insert(**insert_arguments(batch.records))
+        else:
+            put = self._writes.upsert(**upsert_arguments(batch.records))
+        if not batch.HasField("delete"):
+            return put
+        return self._writes.swapped(put, read_ids(batch.delete, "batch.delete"))
 
     def store(self, batches: Sequence[Prepared]) -> Iterator[pb.IngestResponse]:
         """Commit what can be committed, and answer every batch."""

@@ -33,6 +33,7 @@ from vecdb.wire.writes import (
     delete_arguments,
     insert_arguments,
     read_operation,
+    set_vectors_arguments,
     update_arguments,
     upsert_arguments,
 )
@@ -63,6 +64,10 @@ class RecordWriting:
     def UpdateRecords(self, request: pb.UpdateRecordsRequest, call: Call) -> pb.UpdateRecordsResponse:
         result = self._write(request, call, lambda it: it.update(**update_arguments(request.update)))
         return pb.UpdateRecordsResponse(seq=result.seq, count=result.count)
+
+    def SetVectors(self, request: pb.SetVectorsRequest, call: Call) -> pb.SetVectorsResponse:
+        result = self._write(request, call, lambda it: it.set_vectors(**set_vectors_arguments(request.update)))
+        return pb.SetVectorsResponse(seq=result.seq, count=result.count)
 
     def DeleteRecords(self, request: pb.DeleteRecordsRequest, call: Call) -> pb.DeleteRecordsResponse:
         result = self._write(request, call, lambda it: it.delete(**delete_arguments(request.deletion)))

@@ -26,6 +26,9 @@ PREFIX: Final = "VECDB_"
 OTHER_VARIABLES: Final = frozenset({"VECDB_CACHE_DIR", "VECDB_API_KEY", "VECDB_CONFIG"})
 """Variables of this prefix that are no settings of a server."""
 
+OTHER_PREFIX: Final = "VECDB_INGEST_"
+"""Of the settings of the ingestor, which may run in the same environment."""
+
 SECRETS: Final = frozenset({"token_secret"})
 SUGGESTION_CUTOFF = 0.6
 
@@ -141,7 +144,7 @@ def load_config(flags: Mapping[str, Any], environment: Mapping[str, str], file: 
         for name, value in _read_file(named).items():
             values[name] = _checked(name, value, f"{name} in {named}")
     for variable, value in environment.items():
-        if variable.startswith(PREFIX) and variable not in OTHER_VARIABLES:
+        if variable.startswith(PREFIX) and not variable.startswith(OTHER_PREFIX) and variable not in OTHER_VARIABLES:
             name = variable.removeprefix(PREFIX).lower()
             values[name] = _checked(name, value, variable)
     for name, value in flags.items():

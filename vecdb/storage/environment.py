@@ -31,6 +31,7 @@ from vecdb.storage.backup import write_backup
 from vecdb.storage.creation import create_directory
 from vecdb.storage.faults import closed_error, storage_error
 from vecdb.storage.inspection import check_all, count_free_pages
+from vecdb.storage.layout import DATABASE, Layout
 from vecdb.storage.lock import DirectoryLock
 from vecdb.storage.manifest import Manifest, new_manifest, read_manifest, write_manifest
 from vecdb.storage.mapping import create_data_file, map_directory
@@ -76,8 +77,9 @@ class Environment:
         map_bytes: int = MAP_BYTES_DEFAULT,
         durability: Durability = "fsync",
         create: bool = True,
+        layout: Layout = DATABASE,
     ) -> Environment:
-        """Open a database directory; mode "rw" creates it when it is missing or empty and `create` is true.
+        """Open a directory; mode "rw" creates it when it is missing or empty and `create` is true.
 
         A read-only database keeps following the writer. Errors: DatabaseNotFoundError, NotADatabaseError,
         FormatVersionError, DatabaseLockedError, CorruptionError, StorageFullError, StorageError.
@@ -85,13 +87,13 @@ class Environment:
         directory = Path(os.path.realpath(os.fspath(path)))
         lock = None
         try:
-            manifest = read_manifest(directory)
+            manifest = read_manifest(directory, layout)
         except DatabaseNotFoundError:
             if mode == "r" or not create:
                 raise
-            lock = _create(directory, map_bytes)
-            manifest = read_manifest(directory)
-        return _open(cls, directory, manifest, mode=mode, map_bytes=map_bytes, durability=durability, lock=lock)
+            lock = _create(directory, map_bytes, layout)
+            manifest = read_manifest(directory, layout)
+        return _open(cls, directory, manifest, layout, mode=mode, map_bytes=map_bytes, durability=durability, lock=lock)
 
     @classmethod
     def open_memory(cls, map_bytes: int = MAP_BYTES_DEFAULT) -> Environment:
@@ -263,20 +265,26 @@ def _open(
     cls: type[Environment],
     directory: Path,
     manifest: Manifest,
+    layout: Layout,
     *,
     mode: Mode,
     map_bytes: int,
     durability: Durability,
     lock: DirectoryLock | None,
 ) -> Environment:
-    if mode == "rw" and lock is None:
+    if not layout.one_writer:
+        if lock is not None:
+            lock.release()
+        lock = None
+    elif mode == "rw" and lock is None:
         lock = _writer_lock(directory)
     try:
         if mode == "rw" and map_bytes > manifest.map_bytes:
-            manifest = _enlarged(directory, manifest, map_bytes)
+            manifest = _enlarged(directory, manifest, map_bytes, layout)
             map_bytes = manifest.map_bytes
         wanted = map_bytes if mode == "rw" else manifest.map_bytes
-        shared = map_directory(directory, wanted, write=mode == "rw", synced=mode == "r" or durability == "fsync")
+        synced = mode == "r" or durability == "fsync"
+        shared = map_directory(directory, wanted, layout, write=mode == "rw", synced=synced)
         if mode == "rw":
             shared.writer_lock = lock
         environment = cls(shared, manifest, path=directory, mode=mode, durability=durability, lock=lock)
@@ -289,21 +297,21 @@ def _open(
     return environment
 
 
-def _enlarged(directory: Path, manifest: Manifest, map_bytes: int) -> Manifest:
+def _enlarged(directory: Path, manifest: Manifest, map_bytes: int, layout: Layout) -> Manifest:
     """Readers reserve what the manifest says, so it must say the largest map ever written through."""
     enlarged = manifest.with_map_bytes(map_bytes)
     try:
-        write_manifest(directory, enlarged)
+        write_manifest(directory, enlarged, layout)
     except OSError:
         # A full disk must not keep the owner from opening the database and deleting; the old map will do for that.
         return manifest
     return enlarged
 
 
-def _create(directory: Path, map_bytes: int) -> DirectoryLock | None:
+def _create(directory: Path, map_bytes: int, layout: Layout) -> DirectoryLock | None:
     def build(temporary: Path) -> None:
-        create_data_file(temporary)
-        write_manifest(temporary, new_manifest(map_bytes))
+        create_data_file(temporary, layout)
+        write_manifest(temporary, new_manifest(map_bytes, layout), layout)
 
     try:
         return create_directory(directory, build)

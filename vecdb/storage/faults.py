@@ -36,6 +36,7 @@ _DAMAGE: Final = (
     lmdb.CursorFullError,
     lmdb.IncompatibleError,
     lmdb.PageFullError,
+    lmdb.BadTxnError,  # an earlier step of the transaction met damage and did not say so
 )
 _RESTORE: Final = "restore a backup, or run verify to see how much is damaged"
 

@@ -11,34 +11,18 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Final
 
 import numpy as np
 
 from vecdb.config import LMDB_OPEN_ATTEMPTS_MAX, META_RETRY_S, OPEN_WALK_PAGES_MAX
 from vecdb.errors import CorruptionError
-from vecdb.storage.keys import Table
+from vecdb.storage.keys import Table, TableSet
 from vecdb.storage.meta import EMPTY_ROOT, Meta, Tree, newest_meta, read_metas
 from vecdb.storage.pagefile import PageFile, free_lists, free_pages, read_tables
 from vecdb.storage.pages import FREE, MAIN, check_cover, walk
 from vecdb.storage.transactions import ReadTransaction
 
 __all__ = ["check_all", "check_file", "check_opening", "check_succession", "count_free_pages"]
-
-# What an opening reads first comes first.
-_OPENING_ORDER: Final = (
-    Table.CATALOG,
-    Table.STATE,
-    Table.SEGMENTS,
-    Table.DEAD,
-    Table.CHUNKS,
-    Table.COLUMNS,
-    Table.TAIL,
-    Table.LOG,
-    Table.RECORDS,
-    Table.IDS,
-    Table.TERMS,
-)
 
 
 def check_opening(transaction: ReadTransaction, *, write: bool) -> None:
@@ -53,7 +37,7 @@ def check_opening(transaction: ReadTransaction, *, write: bool) -> None:
         check_succession(file, meta)
         trees: dict[str, Tree] = {}
         budget = OPEN_WALK_PAGES_MAX
-        for table in _OPENING_ORDER:
+        for table in transaction.layout.opening_order:
             tree = transaction.tree(table)
             pages = tree.branch_pages + tree.leaf_pages
             if short or pages <= budget:
@@ -70,7 +54,7 @@ def check_opening(transaction: ReadTransaction, *, write: bool) -> None:
 
 def check_all(transaction: ReadTransaction) -> int:
     """Check every tree, every overflow run and that no page is lost or used twice; return the number of pages."""
-    return _check_state(transaction.page_file(), transaction.meta())
+    return _check_state(transaction.page_file(), transaction.meta(), transaction.layout.tables)
 
 
 def check_succession(file: PageFile, meta: Meta) -> None:
@@ -96,16 +80,16 @@ def check_succession(file: PageFile, meta: Meta) -> None:
 
 
 def check_file(fd: int) -> int:
-    """Check a whole data file that nobody has open: meta pages, then as `check_all`."""
+    """Check a database's whole data file that nobody has open: meta pages, then as `check_all`."""
     meta = newest_meta(read_metas(fd))
-    return _check_state(PageFile.at(fd, meta), meta)
+    return _check_state(PageFile.at(fd, meta), meta, Table)
 
 
-def _check_state(file: PageFile, meta: Meta) -> int:
+def _check_state(file: PageFile, meta: Meta, tables: type[TableSet]) -> int:
     walk(file, {MAIN: meta.main, FREE: meta.free})
     check_succession(file, meta)
     trees = {MAIN: meta.main, FREE: meta.free}
-    trees |= {table.label: tree for table, tree in read_tables(file, meta.main).items()}
+    trees |= {table.label: tree for table, tree in read_tables(file, meta.main, tables).items()}
     counts, runs = walk(file, trees)
     check_cover(file, meta, runs)
     return sum(count.pages for count in counts.values())

@@ -21,6 +21,7 @@ from vecdb.types import RecordId
 
 __all__ = [
     "Table",
+    "TableSet",
     "catalog_key",
     "chunk_key",
     "collection_prefix",
@@ -50,8 +51,17 @@ __all__ = [
 ]
 
 
-class Table(IntEnum):
-    """The named LMDB databases. The number is an index into handles and never stored; the label is."""
+class TableSet(IntEnum):
+    """The named LMDB databases of one kind of directory. The number is an index into handles and never stored."""
+
+    @property
+    def label(self) -> str:
+        """Name of the LMDB database, and of the table in error messages."""
+        return self.name.lower()
+
+
+class Table(TableSet):
+    """The tables of a database."""
 
     CATALOG = 0
     STATE = 1
@@ -64,11 +74,6 @@ class Table(IntEnum):
     LOG = 8
     COLUMNS = 9
     TERMS = 10
-
-    @property
-    def label(self) -> str:
-        """Name of the LMDB database, and of the table in error messages."""
-        return self.name.lower()
 
 
 _U32 = struct.Struct(">I")
@@ -266,7 +271,7 @@ def seq_from_log_key(key: bytes) -> int:
     return int.from_bytes(key, "big")
 
 
-_PARTS: Final[dict[Table, tuple[tuple[str, int], ...]]] = {
+_PARTS: Final[dict[TableSet, tuple[tuple[str, int], ...]]] = {
     Table.RECORDS: (("collection", 4), ("slot", 4)),
     Table.TAIL: (("collection", 4), ("field", 2), ("slot", 4)),
     Table.DEAD: (("collection", 4), ("block", 4)),
@@ -277,7 +282,7 @@ _PARTS: Final[dict[Table, tuple[tuple[str, int], ...]]] = {
 }
 
 
-def describe_key(table: Table, key: bytes) -> str:
+def describe_key(table: TableSet, key: bytes) -> str:
     """Spell a key out for an error message, e.g. `records, collection 1, slot 7`. Ids appear as hexadecimal only."""
     parts = _PARTS.get(table, ())
     if not parts or len(key) != sum(size for _, size in parts):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vecdb.errors import DatabaseLockedError, StorageError
 
-__all__ = ["LOCK_NAME", "DirectoryLock"]
+__all__ = ["LOCK_NAME", "DirectoryLock", "holder_of"]
 
 LOCK_NAME = "LOCK"
 
@@ -77,6 +77,20 @@ class DirectoryLock:
 
     # Closing the child's copy leaves the parent's lock alone: an flock belongs to the open file the parent holds.
     abandon = release
+
+
+def holder_of(directory: Path) -> dict[str, object] | None:
+    """Who holds the writer's lock: pid, host and start, as far as they can be read; None when nobody does.
+
+    It asks by taking the lock for an instant, shared, so an `acquire` at that moment can be refused.
+    """
+    try:
+        lock = DirectoryLock.acquire_shared(directory)
+    except DatabaseLockedError as error:
+        return dict(error.details["holder"])
+    if lock is not None:
+        lock.release()
+    return None
 
 
 def _locked(directory: Path, holder: dict[str, object]) -> DatabaseLockedError:

@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vecdb.config import FORMAT_VERSION
 from vecdb.errors import CorruptionError, DatabaseNotFoundError, FormatVersionError, NotADatabaseError, StorageError
+from vecdb.storage.layout import DATABASE, Layout
 from vecdb.storage.lock import LOCK_NAME
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
 
 MANIFEST_NAME = "MANIFEST"
 INSIDE_PREFIX = ".creating-"
-_MAGIC = "vecdb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +52,16 @@ class Manifest:
         return replace(self, map_bytes=map_bytes)
 
 
-def new_manifest(map_bytes: int) -> Manifest:
-    """Manifest of a database created now."""
+def new_manifest(map_bytes: int, layout: Layout = DATABASE) -> Manifest:
+    """Manifest of a directory created now."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    return Manifest(uuid.uuid4(), FORMAT_VERSION, map_bytes, created)
+    return Manifest(uuid.uuid4(), layout.format_version, map_bytes, created)
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
+def write_manifest(directory: Path, manifest: Manifest, layout: Layout = DATABASE) -> None:
     """Write MANIFEST so that a crash leaves the old or the new one."""
     body: dict[str, Any] = {
-        "magic": _MAGIC,
+        "magic": layout.magic,
         "format_version": manifest.format_version,
         "uuid": str(manifest.uuid),
         "map_bytes": manifest.map_bytes,
@@ -79,8 +78,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     sync_directory(directory)
 
 
-def read_manifest(directory: Path) -> Manifest:
-    """Read and check MANIFEST.
+def read_manifest(directory: Path, layout: Layout = DATABASE) -> Manifest:
+    """Read and check MANIFEST of a directory that should be such as `layout` says.
 
     DatabaseNotFoundError: nothing is there. NotADatabaseError: something else is. FormatVersionError: a newer vecdb
     wrote it. CorruptionError: it is damaged.
@@ -89,61 +88,63 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        problem = _no_manifest(directory)
+        problem = _no_manifest(directory, layout)
         if path.exists():
             # Somebody's creation was completed between the two looks.
-            return read_manifest(directory)
+            return read_manifest(directory, layout)
         raise problem from None
     except NotADirectoryError:
-        raise NotADatabaseError(f"{directory} is a file, not a database directory", path=str(directory)) from None
+        raise NotADatabaseError(
+            f"{directory} is a file, not the directory of a {layout.noun}", path=str(directory)
+        ) from None
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        raise _damaged(path) from None
+        raise _damaged(path, layout) from None
     if not isinstance(body, dict):
-        raise _damaged(path)
-    if body.get("magic") != _MAGIC:
-        raise NotADatabaseError(f"{path} was not written by vecdb; choose another directory", path=str(path))
+        raise _damaged(path, layout)
+    if body.get("magic") != layout.magic:
+        raise _not_ours(path, body.get("magic"), layout)
     checksum = body.pop("crc32", None)
     if checksum != _checksum(body):
-        raise _damaged(path)
+        raise _damaged(path, layout)
     version = body.get("format_version")
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if isinstance(version, int) and version > layout.format_version:
         raise FormatVersionError(
-            f"{directory} is in format {version}; this vecdb reads up to {FORMAT_VERSION}: install a newer one",
+            f"{directory} is in format {version}; this vecdb reads up to {layout.format_version}: install a newer one",
             path=str(directory),
             format_version=version,
         )
-    if isinstance(version, int) and 0 < version < FORMAT_VERSION:
+    if isinstance(version, int) and 0 < version < layout.format_version:
         raise FormatVersionError(
             f"{directory} is in format {version}, of a vecdb before its first release, which this one no longer reads; "
             "write its records anew, or install the version that wrote it",
             path=str(directory),
             format_version=version,
         )
-    return _parse(path, body)
+    return _parse(path, body, layout)
 
 
-def _parse(path: Path, body: dict[str, Any]) -> Manifest:
+def _parse(path: Path, body: dict[str, Any], layout: Layout) -> Manifest:
     try:
         manifest = Manifest(
             uuid.UUID(body["uuid"]), int(body["format_version"]), int(body["map_bytes"]), str(body["created"])
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise _damaged(path) from None
+        raise _damaged(path, layout) from None
     if manifest.format_version < 1 or manifest.map_bytes < 1:
-        raise _damaged(path)
+        raise _damaged(path, layout)
     return manifest
 
 
-def _no_manifest(directory: Path) -> DatabaseNotFoundError | NotADatabaseError:
+def _no_manifest(directory: Path, layout: Layout) -> DatabaseNotFoundError | NotADatabaseError:
     if not directory.exists() or (directory.is_dir() and not any(map(_is_foreign, directory.iterdir()))):
-        return DatabaseNotFoundError(f"there is no database at {directory}", path=str(directory))
+        return DatabaseNotFoundError(f"there is no {layout.noun} at {directory}", path=str(directory))
     return NotADatabaseError(
-        f"{directory} exists but is no vecdb database (it has no MANIFEST); choose another directory, "
-        "or restore a backup if it used to be one",
+        f"{directory} exists but is no {_by_vecdb(layout)} (it has no MANIFEST); choose another directory, "
+        f"or {'restore a backup' if layout is DATABASE else 'remove it'} if it used to be one",
         path=str(directory),
     )
 
@@ -153,8 +154,20 @@ def _is_foreign(path: Path) -> bool:
     return path.name != LOCK_NAME and not path.name.startswith(INSIDE_PREFIX)
 
 
-def _damaged(path: Path) -> CorruptionError:
-    return CorruptionError(f"{path} is damaged; restore a backup of the database", path=str(path))
+def _by_vecdb(layout: Layout) -> str:
+    return f"vecdb {layout.noun}" if layout is DATABASE else layout.noun
+
+
+def _not_ours(path: Path, magic: object, layout: Layout) -> NotADatabaseError:
+    if isinstance(magic, str) and magic.startswith(DATABASE.magic):
+        problem = f"{path.parent} is of another kind ({magic}) and no {layout.noun}; choose another directory"
+    else:
+        problem = f"{path} was not written by vecdb; choose another directory"
+    return NotADatabaseError(problem, path=str(path))
+
+
+def _damaged(path: Path, layout: Layout) -> CorruptionError:
+    return CorruptionError(f"{path} is damaged; {layout.remedy}", path=str(path))
 
 
 def _checksum(body: dict[str, Any]) -> int:

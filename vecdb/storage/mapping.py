@@ -21,7 +21,7 @@ from vecdb.config import LMDB_OPEN_ATTEMPTS_MAX, LMDB_OPEN_RETRY_S, MAP_BYTES_MI
 from vecdb.errors import CorruptionError, StorageError
 from vecdb.storage.faults import full_error, storage_error
 from vecdb.storage.inspection import check_opening
-from vecdb.storage.keys import Table
+from vecdb.storage.layout import DATABASE, Layout
 from vecdb.storage.lock import DirectoryLock
 from vecdb.storage.meta import newest_meta, read_metas
 from vecdb.storage.shared import SharedEnvironment, attach, file_key, opening, register
@@ -39,13 +39,13 @@ _LMDB_LOCK_BYTES: Final = (READERS_MAX + 64) * 64
 _ENGINE: Final = 0  # LMDB 0.9: its data format is what `meta` and `pages` read
 
 
-def create_data_file(directory: Path) -> None:
+def create_data_file(directory: Path, layout: Layout = DATABASE) -> None:
     """Make a new data file with all tables, empty. The directory exists and is nobody else's."""
     try:
-        env = _open_lmdb(directory, MAP_BYTES_MIN, readonly=False, lock=True, synced=True)
+        env = _open_lmdb(directory, MAP_BYTES_MIN, layout, readonly=False, lock=True, synced=True)
         try:
             with env.begin(write=True) as transaction:
-                for table in Table:
+                for table in layout.tables:
                     env.open_db(table.label.encode(), txn=transaction)
         finally:
             env.close()
@@ -53,18 +53,20 @@ def create_data_file(directory: Path) -> None:
         raise storage_error(error, f"creating {directory}") from None
 
 
-def map_directory(directory: Path, map_bytes: int, *, write: bool, synced: bool) -> SharedEnvironment:
+def map_directory(
+    directory: Path, map_bytes: int, layout: Layout = DATABASE, *, write: bool, synced: bool
+) -> SharedEnvironment:
     """Return this process's environment of the directory's data file, opening it when there is none yet.
 
     A reader maps the file so that a writer in the same process can share it later, if this process may write it at all.
     """
-    fd = _open_data_file(directory)
+    fd = _open_data_file(directory, layout)
     try:
         with opening():
             key = file_key(fd)
             shared = attach(key)
             if shared is None:
-                shared = _map(directory, fd, map_bytes, write=write, synced=synced)
+                shared = _map(directory, fd, map_bytes, layout, write=write, synced=synced)
                 register(key, shared)
                 fd = -1
             elif write and not shared.writable:
@@ -79,19 +81,19 @@ def map_directory(directory: Path, map_bytes: int, *, write: bool, synced: bool)
     return shared
 
 
-def _open_data_file(directory: Path) -> int:
+def _open_data_file(directory: Path, layout: Layout) -> int:
     try:
         fd = os.open(directory / DATA_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise CorruptionError(
-            f"{directory} is a database but its {DATA_NAME} is missing; restore a backup", path=str(directory)
+            f"{directory} is a {layout.noun} but its {DATA_NAME} is missing; {layout.remedy}", path=str(directory)
         ) from None
     except OSError as error:
         raise StorageError(f"{directory / DATA_NAME} cannot be read: {error.strerror}", path=str(directory)) from None
     return fd
 
 
-def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool) -> SharedEnvironment:
+def _map(directory: Path, fd: int, map_bytes: int, layout: Layout, *, write: bool, synced: bool) -> SharedEnvironment:
     page_size = _require_metas(fd, map_bytes)
     lock = write or _may_lock(directory)
     may_write = write or (lock and os.access(directory / DATA_NAME, os.W_OK))
@@ -99,7 +101,7 @@ def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool)
     directory_lock = None if lock else DirectoryLock.acquire_shared(directory)
     env = None
     try:
-        env = _reserve(directory, fd, map_bytes, readonly=not may_write, lock=lock, synced=synced)
+        env = _reserve(directory, fd, map_bytes, layout, readonly=not may_write, lock=lock, synced=synced)
         shared = SharedEnvironment(
             env,
             fd=fd,
@@ -108,10 +110,11 @@ def _map(directory: Path, fd: int, map_bytes: int, *, write: bool, synced: bool)
             writable=may_write,
             synced=synced,
             directory_lock=directory_lock,
+            layout=layout,
         )
         with ReadTransaction(shared) as transaction:
             check_opening(transaction, write=write)
-        shared.tables = _open_tables(env)
+        shared.tables = _open_tables(env, layout)
     except BaseException:
         if env is not None:
             env.close()
@@ -140,12 +143,14 @@ def _may_lock(directory: Path) -> bool:
     return os.access(path if path.exists() else directory, os.R_OK | os.W_OK)
 
 
-def _reserve(directory: Path, fd: int, map_bytes: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
+def _reserve(
+    directory: Path, fd: int, map_bytes: int, layout: Layout, *, readonly: bool, lock: bool, synced: bool
+) -> lmdb.Environment:
     least = max(MAP_BYTES_MIN, 2 * os.fstat(fd).st_size)
     size = map_bytes
     while True:
         try:
-            return _open_patiently(directory, size, readonly=readonly, lock=lock, synced=synced)
+            return _open_patiently(directory, size, layout, readonly=readonly, lock=lock, synced=synced)
         except lmdb.MemoryError:
             if size // 2 < least:
                 raise StorageError(
@@ -158,10 +163,12 @@ def _reserve(directory: Path, fd: int, map_bytes: int, *, readonly: bool, lock: 
             raise storage_error(error, f"opening {directory}") from None
 
 
-def _open_patiently(directory: Path, size: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
+def _open_patiently(
+    directory: Path, size: int, layout: Layout, *, readonly: bool, lock: bool, synced: bool
+) -> lmdb.Environment:
     for attempt in range(LMDB_OPEN_ATTEMPTS_MAX):
         try:
-            return _open_lmdb(directory, size, readonly=readonly, lock=lock, synced=synced)
+            return _open_lmdb(directory, size, layout, readonly=readonly, lock=lock, synced=synced)
         except lmdb.Error as error:
             # LMDB's reader table can be caught between its last user's exit and the next one's start.
             transient = isinstance(error, lmdb.LockError) or error.code in {errno.EAGAIN, errno.EINVAL, errno.EINTR}
@@ -188,7 +195,9 @@ def _allocate_lock_file(directory: Path) -> None:
         ) from None
 
 
-def _open_lmdb(directory: Path, size: int, *, readonly: bool, lock: bool, synced: bool) -> lmdb.Environment:
+def _open_lmdb(
+    directory: Path, size: int, layout: Layout, *, readonly: bool, lock: bool, synced: bool
+) -> lmdb.Environment:
     if lock:
         _allocate_lock_file(directory)
     return lmdb.Environment(
@@ -197,20 +206,20 @@ def _open_lmdb(directory: Path, size: int, *, readonly: bool, lock: bool, synced
         readonly=readonly,
         create=False,
         mode=0o700,
-        max_dbs=len(Table),
+        max_dbs=len(layout.tables),
         max_readers=READERS_MAX,
         readahead=False,
         lock=lock,
         sync=synced,
-        metasync=synced,
+        metasync=synced and layout.metasync,
         lib_version=_ENGINE,
     )
 
 
-def _open_tables(env: lmdb.Environment) -> tuple[_Database, ...]:
+def _open_tables(env: lmdb.Environment, layout: Layout) -> tuple[_Database, ...]:
     try:
-        return tuple(env.open_db(table.label.encode(), create=False) for table in Table)
+        return tuple(env.open_db(table.label.encode(), create=False) for table in layout.tables)
     except lmdb.NotFoundError as error:
-        raise CorruptionError(f"data.mdb lacks a table ({error}); restore a backup of the database") from None
+        raise CorruptionError(f"data.mdb lacks a table ({error}); {layout.remedy}") from None
     except lmdb.Error as error:
         raise storage_error(error, "opening tables") from None

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.errors import CorruptionError
-from vecdb.storage.keys import Table
+from vecdb.storage.keys import Table, TableSet
 from vecdb.storage.meta import EMPTY_ROOT, Meta, Tree, unpack_tree
 
 __all__ = [
@@ -211,16 +211,16 @@ def _entry(file: PageFile, table: str, page: int, raw: bytes, offset: int) -> En
     return Entry(key, flags, size, raw[start : start + size], page, start)
 
 
-def read_tables(file: PageFile, main: Tree) -> dict[Table, Tree]:
-    """Read the records of all tables from the main tree. CorruptionError unless they are exactly those of `Table`."""
+def read_tables(file: PageFile, main: Tree, tables: type[TableSet] = Table) -> dict[TableSet, Tree]:
+    """Read the records of all tables from the main tree. CorruptionError unless they are exactly those of `tables`."""
     found: dict[bytes, Tree] = {}
     for entry in leaf_entries(file, "main", main):
         if entry.flags != SUB_TREE or entry.value is None or entry.size != TREE_BYTES:
             raise damaged_page("main", entry.page, "holds something that is not a table")
         found[entry.key] = unpack_tree(entry.value)
-    if found.keys() != {table.label.encode() for table in Table} or main.entries != len(found):
-        raise damaged_page("main", main.root, "does not list the tables of a database")
-    return {table: found[table.label.encode()] for table in Table}
+    if found.keys() != {table.label.encode() for table in tables} or main.entries != len(found):
+        raise damaged_page("main", main.root, "does not list the tables it should have")
+    return {table: found[table.label.encode()] for table in tables}
 
 
 def free_pages(file: PageFile, meta: Meta) -> npt.NDArray[np.int64]:

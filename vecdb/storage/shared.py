@@ -28,6 +28,7 @@ import lmdb
 from vecdb.config import FORK_CLOSE_TIMEOUT_S
 from vecdb.errors import StorageError
 from vecdb.storage.faults import closed_error, poisoned_error
+from vecdb.storage.layout import DATABASE, Layout
 from vecdb.storage.lock import DirectoryLock
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ class SharedEnvironment:
         writable: bool,
         synced: bool,
         directory_lock: DirectoryLock | None,
+        layout: Layout = DATABASE,
     ) -> None:
         self.env = env
+        self.layout = layout
         self.tables: tuple[_Database, ...] = ()
         self.fd = fd
         self.path = path

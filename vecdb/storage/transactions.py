@@ -19,7 +19,8 @@ import numpy as np
 
 from vecdb.errors import VecDBError
 from vecdb.storage.faults import closed_error, disk_is_full, full_error, poisoned_error, storage_error
-from vecdb.storage.keys import Table, prefix_stop
+from vecdb.storage.keys import Table, TableSet, prefix_stop
+from vecdb.storage.layout import Layout
 from vecdb.storage.meta import Meta, Tree, meta_txn_id, pread_meta, unpack_meta
 from vecdb.storage.pagefile import PageFile, leaf_entries, read_tables
 from vecdb.storage.record_reader import RecordReader
@@ -42,7 +43,7 @@ class ReadTransaction:
         shared.retain()
         self._shared = shared
         self._handle: lmdb.Transaction[memoryview] | None = None
-        self._trees: dict[Table, Tree] | None = None
+        self._trees: dict[TableSet, Tree] | None = None
         self.records: RecordReader | None = None
         try:
             self._begin()
@@ -64,7 +65,7 @@ class ReadTransaction:
                 return
             handle.abort()
 
-    def get(self, table: Table, key: bytes) -> memoryview | None:
+    def get(self, table: TableSet, key: bytes) -> memoryview | None:
         """Return the value, or None. About 0.4 µs."""
         handle = self.require_handle()
         try:
@@ -72,7 +73,7 @@ class ReadTransaction:
         except lmdb.Error as error:
             raise storage_error(error, f"reading {table.label}") from None
 
-    def get_many(self, table: Table, keys: Sequence[bytes]) -> list[memoryview | None]:
+    def get_many(self, table: TableSet, keys: Sequence[bytes]) -> list[memoryview | None]:
         """Return the values in the order of `keys`, None where there is none. About 0.25 µs a key."""
         get, database = self.require_handle().get, self._shared.tables[table]
         try:
@@ -80,17 +81,23 @@ class ReadTransaction:
         except lmdb.Error as error:
             raise storage_error(error, f"reading {table.label}") from None
 
-    def items(self, table: Table, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, memoryview]]:
+    def items(
+        self, table: TableSet, start: bytes = b"", stop: bytes | None = None
+    ) -> Iterator[tuple[bytes, memoryview]]:
         """Iterate over (key, value) with start <= key < stop, in key order. About 1 µs each."""
         return _items(self, self._shared, table, start, stop)
 
-    def last_key(self, table: Table, prefix: bytes = b"") -> bytes | None:
+    def last_key(self, table: TableSet, prefix: bytes = b"") -> bytes | None:
         """Return the largest key that starts with `prefix`, or None."""
         return _last_key(self.require_handle(), self._shared, table, prefix)
 
-    def count(self, table: Table) -> int:
+    def count(self, table: TableSet) -> int:
         """Number of entries of a whole table; about 1 µs."""
         return _count(self.require_handle(), self._shared, table)
+
+    def used_bytes(self, table: TableSet) -> int:
+        """Bytes of the pages that a whole table takes; about 1 µs."""
+        return _used_bytes(self.require_handle(), self._shared, table)
 
     # --- beside the map: LMDB's own pages, by file reads -------------------------------------------------------------
 
@@ -103,10 +110,10 @@ class ReadTransaction:
         """The data file's pages, as far as this transaction may see them."""
         return PageFile.at(self._shared.fd, self.meta())
 
-    def tree(self, table: Table) -> Tree:
+    def tree(self, table: TableSet) -> Tree:
         """B-tree record of a table."""
         if self._trees is None:
-            self._trees = read_tables(self.page_file(), self.meta().main)
+            self._trees = read_tables(self.page_file(), self.meta().main, self._shared.layout.tables)
         return self._trees[table]
 
     def map_address(self) -> int:
@@ -132,6 +139,11 @@ class ReadTransaction:
         handle = self.require_handle()
         # LMDB can copy a given state only when compacting; a plain copy is of the newest state.
         self._shared.env.copy(directory, compact=compact, txn=handle if compact else None)
+
+    @property
+    def layout(self) -> Layout:
+        """What kind of directory this is of."""
+        return self._shared.layout
 
     @property
     def is_open(self) -> bool:
@@ -189,12 +201,12 @@ class WriteTransaction:
             raise storage_error(error, "beginning to write") from None
         shared.transactions.add(self)
 
-    def get(self, table: Table, key: bytes) -> memoryview | None:
+    def get(self, table: TableSet, key: bytes) -> memoryview | None:
         """Return a copy of the value as this transaction sees it, or None."""
         value = self.require_handle().get(key, None, self._shared.tables[table])
         return None if value is None else memoryview(value)
 
-    def get_many(self, table: Table, keys: Sequence[bytes]) -> list[memoryview | None]:
+    def get_many(self, table: TableSet, keys: Sequence[bytes]) -> list[memoryview | None]:
         """Return copies of the values in the order of `keys`, None where there is none."""
         get, database = self.require_handle().get, self._shared.tables[table]
         try:
@@ -203,20 +215,26 @@ class WriteTransaction:
             raise storage_error(error, f"reading {table.label}") from None
         return [None if value is None else memoryview(value) for value in values]
 
-    def items(self, table: Table, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, memoryview]]:
+    def items(
+        self, table: TableSet, start: bytes = b"", stop: bytes | None = None
+    ) -> Iterator[tuple[bytes, memoryview]]:
         """Iterate over (key, copy of the value) with start <= key < stop. Do not write to the table meanwhile."""
         for key, value in _items(self, self._shared, table, start, stop):
             yield key, memoryview(value)
 
-    def last_key(self, table: Table, prefix: bytes = b"") -> bytes | None:
+    def last_key(self, table: TableSet, prefix: bytes = b"") -> bytes | None:
         """Return the largest key that starts with `prefix`, or None."""
         return _last_key(self.require_handle(), self._shared, table, prefix)
 
-    def count(self, table: Table) -> int:
+    def count(self, table: TableSet) -> int:
         """Number of entries of a whole table."""
         return _count(self.require_handle(), self._shared, table)
 
-    def put(self, table: Table, key: bytes, value: bytes | bytearray | memoryview) -> None:
+    def used_bytes(self, table: TableSet) -> int:
+        """Bytes of the pages that a whole table takes, as this transaction leaves it."""
+        return _used_bytes(self.require_handle(), self._shared, table)
+
+    def put(self, table: TableSet, key: bytes, value: bytes | bytearray | memoryview) -> None:
         """Set a value. Values up to 2 GiB; large ones are copied once, straight to their pages."""
         handle = self.require_handle()
         self._bytes += len(value) + _PATH_BYTES
@@ -225,7 +243,7 @@ class WriteTransaction:
         except lmdb.Error as error:
             raise self._failed(error, f"writing {table.label}") from None
 
-    def put_many(self, table: Table, items: Sequence[tuple[bytes, bytes]], *, append: bool = False) -> None:
+    def put_many(self, table: TableSet, items: Sequence[tuple[bytes, bytes]], *, append: bool = False) -> None:
         """Set many values; about 1 µs each. `append` is faster for ascending keys beyond the table's last one."""
         handle = self.require_handle()
         self._bytes += sum(len(value) for _, value in items) + len(items) * _PATH_BYTES
@@ -237,7 +255,7 @@ class WriteTransaction:
         if added != len(items):
             raise AssertionError(f"append to {table.label} with keys that do not ascend beyond the last one")
 
-    def delete(self, table: Table, key: bytes) -> bool:
+    def delete(self, table: TableSet, key: bytes) -> bool:
         """Remove a key; tell whether it was there."""
         handle = self.require_handle()
         self._bytes += _PATH_BYTES
@@ -246,11 +264,11 @@ class WriteTransaction:
         except lmdb.Error as error:
             raise self._failed(error, f"deleting from {table.label}") from None
 
-    def delete_many(self, table: Table, keys: Iterable[bytes]) -> int:
+    def delete_many(self, table: TableSet, keys: Iterable[bytes]) -> int:
         """Remove keys; return how many were there."""
         return sum(self.delete(table, key) for key in keys)
 
-    def delete_range(self, table: Table, start: bytes, stop: bytes | None, limit_bytes: int | None = None) -> int:
+    def delete_range(self, table: TableSet, start: bytes, stop: bytes | None, limit_bytes: int | None = None) -> int:
         """Remove keys in start <= key < stop until about `limit_bytes` of values are gone; return how many keys.
 
         Call it in further transactions until it returns 0.
@@ -327,7 +345,11 @@ def _pages(handle: lmdb.Transaction[bytes], database: _Database) -> int:
 
 
 def _items(
-    owner: ReadTransaction | WriteTransaction, shared: SharedEnvironment, table: Table, start: bytes, stop: bytes | None
+    owner: ReadTransaction | WriteTransaction,
+    shared: SharedEnvironment,
+    table: TableSet,
+    start: bytes,
+    stop: bytes | None,
 ) -> Iterator[tuple[bytes, Any]]:
     try:
         with owner.require_handle().cursor(shared.tables[table]) as cursor:
@@ -343,7 +365,7 @@ def _items(
         raise storage_error(error, f"reading {table.label}") from None
 
 
-def _last_key(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: Table, prefix: bytes) -> bytes | None:
+def _last_key(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: TableSet, prefix: bytes) -> bytes | None:
     stop = prefix_stop(prefix)
     try:
         with handle.cursor(shared.tables[table]) as cursor:
@@ -355,7 +377,15 @@ def _last_key(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: T
     return key if key is not None and key.startswith(prefix) else None
 
 
-def _count(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: Table) -> int:
+def _used_bytes(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: TableSet) -> int:
+    try:
+        stat = handle.stat(shared.tables[table])
+    except lmdb.Error as error:
+        raise storage_error(error, f"reading {table.label}") from None
+    return (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]) * shared.page_size
+
+
+def _count(handle: lmdb.Transaction[Any], shared: SharedEnvironment, table: TableSet) -> int:
     try:
         return int(handle.stat(shared.tables[table])["entries"])
     except lmdb.Error as error:

@@ -10,11 +10,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from vecdb._pb.v1 import collection_pb2, collection_service_pb2
-from vecdb.checks.declarations import check_declaration, check_index, check_ttl_field
+from vecdb.checks.declarations import (
+    check_declaration,
+    check_field,
+    check_index,
+    check_name,
+    check_ttl_field,
+    unknown_field,
+)
 from vecdb.config import EF_CONSTRUCTION_DEFAULT, M_DEFAULT
 from vecdb.errors import InvalidRequestError
+from vecdb.filters import require_filter
 from vecdb.types import Field, IndexInfo
 from vecdb.wire.choices import BUILDERS, INDEX_KINDS, METRICS, STORED_TYPES
+from vecdb.wire.filters import put_filter, read_filter_message
+from vecdb.wire.models import put_model, read_model
 from vecdb.wire.writes import Arguments
 
 
@@ -25,6 +35,7 @@ class Declaration(NamedTuple):
     fields: dict[str, Field]
     ttl_field: str | None
     indexes: tuple[IndexInfo, ...]
+    main_field: str | None
 
 
 def put_field(message: collection_pb2.Field, name: str, field: Field) -> None:
@@ -34,6 +45,9 @@ def put_field(message: collection_pb2.Field, name: str, field: Field) -> None:
     message.metric = METRICS.number(field.metric)  # type: ignore[assignment]  # an enum is an int
     message.dtype = STORED_TYPES.number(field.dtype)  # type: ignore[assignment]  # as above
     message.builder = BUILDERS.number(field.builder)  # type: ignore[assignment]  # as above
+    if field.model is not None:
+        put_model(message.model, field.model)
+    message.follows.extend(field.follows)
 
 
 def read_field(message: collection_pb2.Field, where: str) -> Field:
@@ -47,6 +61,8 @@ def read_field(message: collection_pb2.Field, where: str) -> Field:
         dim=message.dim,
         m=message.m if message.HasField("m") else M_DEFAULT,
         ef_construction=message.ef_construction if message.HasField("ef_construction") else EF_CONSTRUCTION_DEFAULT,
+        model=read_model(message.model, f"{where}.model") if message.HasField("model") else None,
+        follows=tuple(message.follows),
         **words,
     )
 
@@ -91,7 +107,7 @@ def create_arguments(message: collection_service_pb2.CreateCollectionRequest) ->
     }
     if single is None:
         return {**arguments, "fields": fields}
-    parts = ("dim", "metric", "dtype", "m", "ef_construction", "builder")
+    parts = ("dim", "metric", "dtype", "m", "ef_construction", "builder", "model")
     return {**arguments, **{part: getattr(single, part) for part in parts}}
 
 
@@ -101,9 +117,13 @@ def put_collection(
     fields: Mapping[str, Field],
     ttl_field: str | None,
     indexes: Iterable[IndexInfo],
+    *,
+    main_field: str | None,
 ) -> None:
     """Fill a message with a collection."""
     message.name = name
+    if main_field is not None:
+        message.main_field = main_field
     for field_name, field in fields.items():
         put_field(message.fields.add(), field_name, field)
     if ttl_field is not None:
@@ -119,7 +139,57 @@ def read_collection(message: collection_pb2.Collection) -> Declaration:
         fields={field.name: read_field(field, f"fields[{number}]") for number, field in enumerate(message.fields)},
         ttl_field=message.ttl_field if message.HasField("ttl_field") else None,
         indexes=tuple(map(read_index, message.indexes)),
+        main_field=message.main_field if message.HasField("main_field") else None,
     )
+
+
+def declared_field(declared: Declaration, name: str | None) -> Field:
+    """The field of a name, None for the main one; FieldNotFoundError names those that exist."""
+    wanted = declared.main_field if name is None else name
+    field = None if wanted is None else declared.fields.get(wanted)
+    if field is None:
+        raise unknown_field(declared.name, list(declared.fields), name)
+    return field
+
+
+# --- fields that come, go and change places -------------------------------------------------------------------------
+
+
+def put_new_field(
+    message: collection_service_pb2.AddFieldRequest, name: object, field: object, *, exist_ok: object
+) -> None:
+    """Fill a request with what `Collection.add_field` takes."""
+    check_field(name, field)
+    put_field(message.field, name, field)  # type: ignore[arg-type]  # checked
+    message.exist_ok = bool(exist_ok)
+
+
+def new_field_arguments(message: collection_service_pb2.AddFieldRequest) -> Arguments:
+    """Arguments of `Collection.add_field`."""
+    return {"name": message.field.name, "field": read_field(message.field, "field"), "exist_ok": message.exist_ok}
+
+
+def put_switch(
+    message: collection_service_pb2.SwitchFieldRequest, name: object, to: object, *, keep_as: object, unless: object
+) -> None:
+    """Fill a request with what `Collection.switch_field` takes."""
+    message.name, message.to = check_name("field", name), check_name("field", to)
+    if keep_as is not None:
+        message.keep_as = check_name("field", keep_as)
+    if unless is not None:
+        put_filter(message.unless, require_filter(unless))
+
+
+def switch_arguments(message: collection_service_pb2.SwitchFieldRequest) -> Arguments:
+    """Arguments of `Collection.switch_field`."""
+    unless = read_filter_message(message.unless, "unless") if message.HasField("unless") else None
+    return {"name": message.name, "to": message.to, "keep_as": message.keep_as or None, "unless": unless}
+
+
+def model_arguments(message: collection_service_pb2.SetModelRequest) -> Arguments:
+    """Arguments of `Collection.set_model`."""
+    field = message.field if message.HasField("field") else None
+    return {"model": read_model(message.model, "model"), "field": field}
 
 
 # --- metadata indexes -------------------------------------------------------------------------------------------------

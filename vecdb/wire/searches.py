@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, vectors_pb2
+from vecdb.checks.models import check_model
 from vecdb.checks.options import check_count, check_ef, check_seq, check_target_recall
 from vecdb.config import SEARCH_BATCH_MAX
 from vecdb.errors import FieldNotFoundError, InvalidRequestError, LimitExceededError
@@ -20,6 +21,7 @@ from vecdb.types import Explain, FilterStep, FloatArray, SearchResult, SegmentPl
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import put_ids, read_ids
 from vecdb.wire.metadata import put_stored, read_metadata
+from vecdb.wire.models import put_model, read_model
 from vecdb.wire.vectors import put_numbers, put_vectors, read_numbers, read_query, read_vectors
 from vecdb.wire.writes import Arguments
 
@@ -39,6 +41,7 @@ def put_options(
     with_metadata: object = False,
     with_vectors: object = False,
     min_seq: object = None,
+    model: object = None,
 ) -> None:
     """Fill a message with the options of a search, and ask for a packed reply."""
     message.limit = check_count("limit", limit)
@@ -51,6 +54,8 @@ def put_options(
         put_filter(message.filter, wanted)
     if min_seq is not None:
         message.min_seq = check_seq(min_seq)
+    if model is not None:
+        put_model(message.model, check_model(model))
     message.encoding = vectors_pb2.ENCODING_PACKED
 
 
@@ -117,6 +122,8 @@ def _options(message: search_service_pb2.SearchOptions, where: str) -> Arguments
             arguments[option] = getattr(message, option)
     if message.HasField("filter"):
         arguments["filter"] = read_filter_message(message.filter, f"{where}.filter")
+    if message.HasField("model"):
+        arguments["model"] = read_model(message.model, f"{where}.model")
     return arguments
 
 

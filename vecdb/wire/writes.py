@@ -9,14 +9,14 @@ Concurrency: pure functions; a Batch is not changed once it is made.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from vecdb._pb.v1 import ids_pb2, record_pb2, record_service_pb2
-from vecdb.checks.declarations import unknown_field
 from vecdb.checks.expiries import check_expiries, check_expiry
 from vecdb.checks.ids import is_single_id, listed_ids
 from vecdb.checks.metadata import Packed, encode_column, encode_metadata
@@ -30,13 +30,15 @@ from vecdb.checks.rows import (
     option_of,
     read_conditions,
 )
-from vecdb.errors import DuplicateIdError, InvalidIdError, InvalidRequestError, InvalidVectorError
+from vecdb.errors import DuplicateIdError, FieldNotFoundError, InvalidIdError, InvalidRequestError, InvalidVectorError
 from vecdb.filters import require_filter
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import Expiry, RecordId
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import plain_id, put_id, put_ids, read_id, read_ids
 from vecdb.wire.instants import put_instant, read_instant
 from vecdb.wire.metadata import put_stored, read_metadata
+from vecdb.wire.models import models_of, put_model, read_models
 from vecdb.wire.vectors import Rows, as_rows, put_field_vectors, read_field_vectors
 
 Arguments: TypeAlias = dict[str, Any]
@@ -69,13 +71,15 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records to be written, as columns."""
+    """Records to be written, as columns; of a load, `delete` names others to be deleted in the same commit."""
 
     ids: list[RecordId]
     vectors: Mapping[str | None, Column]
-    metadata: list[Packed] | None
-    if_version: list[int | None] | None
-    expires_at: list[Expiry | None] | None
+    metadata: list[Packed] | None = None
+    if_version: list[int | None] | None = None
+    expires_at: list[Expiry | None] | None = None
+    models: Mapping[str | None, ModelFingerprint] = field(default_factory=dict)
+    delete: list[RecordId] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -86,7 +90,8 @@ class Batch:
         size = sum(column.rows.nbytes for column in self.vectors.values())
         if self.metadata is not None:
             size += sum(len(memoryview(item)) + ENTRY_BYTES for item in self.metadata)
-        size += sum(len(item) * UTF8_BYTES_MOST if isinstance(item, str) else ENTRY_BYTES for item in self.ids)
+        ids = chain(self.ids, self.delete or ())
+        size += sum(len(item) * UTF8_BYTES_MOST if isinstance(item, str) else ENTRY_BYTES for item in ids)
         return size + OPTION_BYTES * len(self.ids) * sum(map(bool, (self.if_version, self.expires_at)))
 
     def part(self, start: int, stop: int) -> Batch:
@@ -97,43 +102,49 @@ class Batch:
             None if self.metadata is None else self.metadata[start:stop],
             None if self.if_version is None else self.if_version[start:stop],
             None if self.expires_at is None else self.expires_at[start:stop],
+            self.models,
         )
 
 
 def read_batch(
-    collection: str,
-    fields: Sequence[str],
+    main_field: str | None,
     ids: object,
     vectors: object,
     metadata: object,
     *,
     if_version: object = None,
     expires_at: object = None,
+    model: object = None,
+    delete: object = None,
 ) -> Batch:
-    """Check a batch in either spelling (see `Collection.upsert`), for a collection with these fields."""
+    """Check a batch in either spelling (see `Collection.upsert`).
+
+    `main_field` is that of the collection, as far as it is known here; what names mean is left to the server.
+    """
     if vectors is None and is_records(ids):
         if_version = option_of(ids, "if_version", if_version)
         expires_at = option_of(ids, "expires_at", expires_at)
-        ids, vectors, metadata = columns_of(ids, fields, lambda name: _field_name(collection, fields, name))
+        ids, vectors, metadata = columns_of(ids, lambda name: main_field if name is None else name)
     listed = [plain_id(record_id) for record_id in listed_ids(ids, "give a list of str, int or UUID")]
-    _check_distinct(listed)
+    gone = None if delete is None else read_deleted(delete)
+    _check_distinct([*listed, *set(gone or ())])
     named = vectors if isinstance(vectors, Mapping) else {None: vectors}
     read = {name: _column(name, values, len(listed)) for name, values in named.items() if values is not None}
+    columns = {name: column for name, column in read.items() if column is not None}
     return Batch(
         ids=listed,
-        vectors={name: column for name, column in read.items() if column is not None},
+        vectors=columns,
         metadata=None if metadata is None else encode_column(metadata, len(listed)),
         if_version=read_conditions(if_version, len(listed)),
         expires_at=check_expiries(expires_at, len(listed)),
+        models=models_of(columns, model),
+        delete=gone,
     )
 
 
-def _field_name(collection: str, fields: Sequence[str], name: str | None) -> str:
-    if name is None and len(fields) == 1:
-        return fields[0]
-    if name not in fields:
-        raise unknown_field(collection, fields, name)
-    return str(name)
+def read_deleted(ids: object) -> list[RecordId]:
+    """The ids to be deleted with a batch, each once."""
+    return list(dict.fromkeys(plain_id(one) for one in listed_ids(ids, "give a list of str, int or UUID")))
 
 
 def _check_distinct(ids: Sequence[RecordId]) -> None:
@@ -163,6 +174,8 @@ def _column(name: str | None, values: Any, count: int) -> Column | None:
         rows = rows.reshape(1, -1)
     if rows.size == 0 and count == 0:
         return None
+    if name is not None and not isinstance(name, str):
+        raise FieldNotFoundError(f"field is {name!r:.80}, which is no name of a field")
     label = "the field" if name is None else f"field {name!r}"
     if rows.ndim != 2:
         raise InvalidVectorError(f"vectors of {label} have shape {rows.shape}; give (n, dim)", field=name)
@@ -177,15 +190,29 @@ def _column(name: str | None, values: Any, count: int) -> Column | None:
 def put_batch(message: record_pb2.RecordBatch, batch: Batch) -> None:
     """Fill a message with a batch."""
     put_ids(message.ids, batch.ids)
-    for name, column in batch.vectors.items():
-        positions = None if column.positions is None else column.positions.tolist()
-        if positions is None or positions:
-            put_field_vectors(message.vectors, name, column.rows, positions)
+    _put_columns(message.vectors, batch)
     if batch.metadata is not None:
         put_stored(message.metadata, batch.metadata, packed=True)
     _put_conditions(message.if_version, batch.if_version)
     for expiry in batch.expires_at or ():
         _put_expiry(message.expires_at.add(), expiry)
+
+
+def put_vector_update(message: record_pb2.VectorUpdate, batch: Batch, *, skip_changed: object) -> None:
+    """Fill a message with vectors of records that exist."""
+    put_ids(message.ids, batch.ids)
+    _put_columns(message.vectors, batch)
+    _put_conditions(message.if_version, batch.if_version)
+    message.skip_changed = bool(skip_changed)
+
+
+def _put_columns(columns: Any, batch: Batch) -> None:
+    for name, column in batch.vectors.items():
+        positions = None if column.positions is None else column.positions.tolist()
+        if positions is None or positions:
+            put_field_vectors(columns, name, column.rows, positions)
+            if name in batch.models:
+                put_model(columns[-1].model, batch.models[name])
 
 
 def _put_conditions(conditions: Any, versions: Sequence[int | None] | None) -> None:
@@ -215,6 +242,7 @@ def put_update(
     metadata: object = None,
     expires_at: object = None,
     if_version: object = None,
+    model: object = None,
 ) -> None:
     """Fill a message with what `Collection.update` takes."""
     check_update(record_id, filter, vector, vectors, metadata, expires_at, if_version)
@@ -224,10 +252,10 @@ def put_update(
         put_id(message.id, record_id)
     if metadata is not None:
         message.metadata.packed.append(bytes(encode_metadata(metadata, 0)))
-    for name, value in named_vectors(vector, vectors).items():
-        column = None if value is None else _column(name, value, 1)
-        if column is not None:
-            put_field_vectors(message.vectors, name, column.rows)
+    given = {name: value for name, value in named_vectors(vector, vectors).items() if value is not None}
+    read = {name: _column(name, value, 1) for name, value in given.items()}
+    columns = {name: column for name, column in read.items() if column is not None}
+    _put_columns(message.vectors, Batch([], columns, models=models_of(columns, model)))
     if expires_at is not None:
         _put_expiry(message.expires_at, check_expiry(expires_at, 0))
     if if_version is not None:
@@ -275,6 +303,7 @@ def upsert_arguments(message: record_pb2.RecordBatch, where: str = "records") ->
         "expires_at": _one_or_each(
             [_read_expiry(one, f"{where}.expires_at[{place}]") for place, one in enumerate(message.expires_at)], count
         ),
+        "model": read_models(message.vectors, f"{where}.vectors"),
     }
 
 
@@ -287,6 +316,19 @@ def insert_arguments(message: record_pb2.RecordBatch, where: str = "records") ->
     arguments = upsert_arguments(message, where)
     del arguments["if_version"]
     return arguments
+
+
+def set_vectors_arguments(message: record_pb2.VectorUpdate, where: str = "update") -> Arguments:
+    """Arguments of `Collection.set_vectors`."""
+    ids = read_ids(message.ids, f"{where}.ids")
+    columns = read_field_vectors(message.vectors, len(ids), f"{where}.vectors")
+    return {
+        "ids": ids,
+        "vectors": columns.get(None, columns) if columns or not ids else None,
+        "if_version": _one_or_each(_read_conditions(message.if_version), len(ids)),
+        "skip_changed": message.skip_changed,
+        "model": read_models(message.vectors, f"{where}.vectors"),
+    }
 
 
 def update_arguments(message: record_pb2.RecordUpdate, where: str = "update") -> Arguments:
@@ -304,6 +346,9 @@ def update_arguments(message: record_pb2.RecordUpdate, where: str = "update") ->
         arguments["vector"] = columns[None]
     elif columns:
         arguments["vectors"] = columns
+    models = read_models(message.vectors, f"{where}.vectors")
+    if models is not None:
+        arguments["model"] = models
     if message.HasField("metadata"):
         arguments["metadata"] = (read_metadata(message.metadata, 1, f"{where}.metadata") or [{}])[0]
     if message.HasField("expires_at"):
@@ -338,7 +383,9 @@ def read_operation(message: record_service_pb2.WriteOperation, where: str) -> Op
     """One write of a transaction."""
     method = message.WhichOneof("write")
     if method is None:
-        raise InvalidRequestError(f"{where} is no write; set upsert, insert, update or delete", where=where)
+        raise InvalidRequestError(
+            f"{where} is no write; set upsert, insert, update, set_vectors or delete", where=where
+        )
     arguments = _ARGUMENTS[method](getattr(message, method), f"{where}.{method}")
     return Operation(message.collection, method, arguments)
 
@@ -348,6 +395,7 @@ _ARGUMENTS: Final[dict[str, Callable[[Any, str], Arguments]]] = {
     "insert": insert_arguments,
     "update": update_arguments,
     "delete": delete_arguments,
+    "set_vectors": set_vectors_arguments,
 }
 
 

@@ -12,7 +12,14 @@ import pytest
 import vecdb
 from tests.unit.client.scripted import scripted
 from vecdb._pb.v1 import ingest_service_pb2 as pb
-from vecdb.errors import DuplicateIdError, InvalidRequestError, RecordExistsError, UnavailableError
+from vecdb.errors import (
+    DuplicateIdError,
+    InvalidRequestError,
+    LimitExceededError,
+    RecordExistsError,
+    UnavailableError,
+)
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import WriteResult
 from vecdb.wire.status import put_error
 
@@ -163,6 +170,46 @@ def test_batches_may_be_spelt_in_every_way() -> None:
         [{"id": "d", "vector": x[0]}],
     ]
     assert load(Store(), source).count == 4
+
+
+def test_a_batch_that_also_deletes_is_sent_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecdb.client.ingesting.INGEST_PART_BYTES", 4 << 10)
+    ids, x = [str(number) for number in range(300)], np.ones((300, 4), dtype=np.float32)
+    store = Store(window=9)
+    load(store, [{"ids": ids, "vectors": x}, {"ids": ids, "vectors": x, "delete": ["old"]}])
+    *parts, last = store.stored.values()
+    assert (len(parts) > 1, sum(parts), last) == (True, 300, 300)
+
+
+def test_what_a_batch_deletes_is_sent_with_its_records() -> None:
+    vectors, model = np.ones((1, 4)), ModelFingerprint(provider="builtin", name="m", dim=4)
+    source: list[Any] = [
+        {"ids": ["a"], "vectors": vectors, "delete": ["x", "y", "x"], "model": model},
+        {"records": [{"id": "b", "vector": vectors[0]}], "delete": []},
+        {"delete": ["z"]},
+    ]
+    with scripted(Ingest=Store()) as script, vecdb.connect(script.address) as db:
+        db.collection("docs").ingest(source)
+        batches = [request.batch for request in script.asked("Ingest")[1:]]
+    assert [list(batch.delete.texts.values) for batch in batches] == [["x", "y"], [], ["z"]]
+    assert [list(batch.records.ids.texts.values) for batch in batches] == [["a"], ["b"], []]
+    assert [batch.HasField("delete") for batch in batches] == [True, True, True]
+    assert batches[0].records.vectors[0].model.name == "m"
+
+
+def test_an_id_both_stored_and_deleted_is_refused_before_it_is_sent() -> None:
+    with pytest.raises(DuplicateIdError):
+        load(Store(), [{"ids": ["a"], "vectors": np.ones((1, 4)), "delete": ["a"]}])
+
+
+def test_a_batch_that_must_be_whole_and_fits_no_message_is_refused() -> None:
+    source = {"ids": ["a", "b"], "vectors": np.ones((2, 60_000), dtype=np.float32), "delete": []}
+    with (
+        scripted(message_bytes_max=256 << 10, Ingest=Store()) as script,
+        vecdb.connect(script.address) as db,
+        pytest.raises(LimitExceededError, match="one commit"),
+    ):
+        db.collection("docs").ingest([source])
 
 
 @pytest.mark.parametrize("wrong", [5, "ab", (["a"],), {"ids": ["a"], "vector": [1]}])

@@ -14,7 +14,7 @@ import vecdb
 from tests.unit.engine.filling import CONFIG, damage_chunk, field_of, fill, picture, rows, stored_keys
 from vecdb.engine import compaction, segments
 from vecdb.engine.indexer import Indexer
-from vecdb.engine.operations import DropCollection
+from vecdb.engine.schema_operations import DropCollection
 from vecdb.errors import CorruptionError, WaitTimeoutError
 from vecdb.storage.keys import Table
 

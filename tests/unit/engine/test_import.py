@@ -108,6 +108,6 @@ def test_bad_metadata_is_refused_before_anything_is_stored(metadata: Any, db: ve
 
 def test_an_import_counts_as_a_collection(db: vecdb.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     db.create_collection("one", dim=4)
-    monkeypatch.setattr("vecdb.engine.operations.COLLECTIONS_MAX", 1)
+    monkeypatch.setattr("vecdb.engine.schema_operations.COLLECTIONS_MAX", 1)
     with pytest.raises(LimitExceededError):
         db.import_hnswlib("two", index_of(40), dim=4, metric="l2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from vecdb.engine import publisher
 from vecdb.engine.indexer import Effort
 from vecdb.engine.loading import load_view
 from vecdb.errors import VecDBError
+from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import Field
 
 FIELDS = {"text": Field(dim=DIM, metric="l2", m=4, ef_construction=8), "image": Field(dim=2, metric="cosine", m=4)}
@@ -26,7 +28,7 @@ IDS = 40
 SMALL = replace(CONFIG, tail_rows_index=6)  # so that most histories have segments
 
 KINDS = ["upsert"] * 4 + ["settle"] * 3 + ["delete", "move", "describe", "create", "drop", "optimize"]
-KINDS += ["index", "index", "unindex", "expire"]
+KINDS += ["index", "index", "unindex", "expire", "add", "unadd", "switch", "switch", "set", "set", "model"]
 
 Step = tuple[str, str, int]
 
@@ -39,6 +41,14 @@ steps = st.lists(
     min_size=6,
     max_size=14,
 )
+
+
+FIELD_CHANGES: dict[str, Callable[[vecdb.Collection], None]] = {
+    "add": lambda docs: docs.add_field("other", FIELDS["image"]),
+    "unadd": lambda docs: docs.drop_field("other"),
+    "switch": lambda docs: docs.switch_field("image", "other"),
+    "model": lambda docs: docs.set_model(ModelFingerprint(provider="builtin", name="m", dim=2), "image"),
+}
 
 
 def do(db: vecdb.Database, step: Step) -> None:
@@ -69,6 +79,10 @@ def do(db: vecdb.Database, step: Step) -> None:
         docs.update(chosen[0], vectors={"image": rows(1, seed, dim=2)[0]})
     elif kind == "describe":
         docs.update(chosen[0], metadata={"seed": seed})
+    elif kind == "set":
+        docs.set_vectors(chosen, {"image": rows(len(chosen), seed, dim=2)}, skip_changed=True)
+    elif kind in FIELD_CHANGES:
+        FIELD_CHANGES[kind](docs)
     else:
         effort = Effort.OPTIMIZE if kind == "optimize" else Effort.SETTLE
         db.settle([docs._schema.number], effort, None, None)
@@ -83,7 +97,7 @@ def test_writer_follower_and_fresh_load_see_the_same(history: list[Step], every:
         vecdb.open(directory + "/db", mode="r", config=CONFIG) as reader,
     ):
         for name in NAMES:
-            for kind in ("create", "upsert", "settle"):
+            for kind in ("create", "upsert", "add", "settle"):
                 do(db, (kind, name, 3))
         for number, step in enumerate(history):
             try:

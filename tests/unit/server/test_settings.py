@@ -68,7 +68,8 @@ def test_an_unknown_variable_is_an_error_with_a_suggestion() -> None:
 
 
 def test_variables_of_other_parts_of_vecdb_are_left_alone() -> None:
-    assert load_config({"data": "d"}, {"VECDB_CACHE_DIR": "/c", "VECDB_API_KEY": "k", "HOME": "/"}).data == "d"
+    others = {"VECDB_CACHE_DIR": "/c", "VECDB_API_KEY": "k", "VECDB_INGEST_TO": "data", "HOME": "/"}
+    assert load_config({"data": "d"}, others).data == "d"
 
 
 def test_a_broken_file_is_a_typed_error(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def batch(ids: Sequence[Any], metadata: Any = None, *, vectors: Any = None, **op
     message = record_pb2.RecordBatch()
     put_batch(
         message,
-        read_batch("docs", ["default"], ids, rows(len(ids)) if vectors is None else vectors, metadata, **options),
+        read_batch("default", ids, rows(len(ids)) if vectors is None else vectors, metadata, **options),
     )
     return message
 

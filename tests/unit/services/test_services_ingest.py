@@ -17,6 +17,7 @@ from vecdb.server.backing import Backing
 from vecdb.server.config import INGEST_BATCHES_MAX
 from vecdb.server.services_ingest import IngestService, Load
 from vecdb.server.settings import ServerConfig
+from vecdb.wire.ids import put_ids
 from vecdb.wire.status import read_error
 
 INSERT = pb.INGEST_MODE_INSERT
@@ -72,6 +73,60 @@ def test_an_insert_of_an_id_that_exists_fails_its_batch(asked: Asked) -> None:
         "ack",
     )
     assert isinstance(read_error(second.failure.error), errors.RecordExistsError)
+
+
+def swap(number: int, ids: list[Any], delete: list[Any]) -> pb.IngestRequest:
+    request = numbered(number, ids)
+    put_ids(request.batch.delete, delete)
+    return request
+
+
+def test_what_a_batch_deletes_goes_in_the_commit_that_stores_its_records(asked: Asked) -> None:
+    docs = asked.db.collection("docs")
+    before = docs.upsert([1, 2, 3], rows(3)).seq
+    _, reply = answers(asked, start(), swap(1, [3, 4], [1, 2, "never there"]))
+    assert (reply.ack.seq, reply.ack.count) == (before + 1, 2)
+    assert asked.db.seq == before + 1
+    assert [record.id for record in docs.iterate()] == [3, 4]
+
+
+def test_a_batch_may_do_nothing_but_delete(asked: Asked) -> None:
+    docs = asked.db.collection("docs")
+    docs.upsert([1, 2, 3], rows(3))
+    request = pb.IngestRequest(batch=pb.IngestBatch(number=1))
+    put_ids(request.batch.delete, [1, 2])
+    _, reply = answers(asked, start(), request)
+    assert (reply.ack.number, reply.ack.count, docs.count()) == (1, 0, 1)
+
+
+def test_nothing_is_deleted_by_a_batch_that_is_refused(asked: Asked) -> None:
+    asked.db.collection("docs").upsert([1, 2], rows(2))
+    _, reply = answers(asked, start(mode=INSERT), swap(1, [2, 3], [1]))
+    assert isinstance(read_error(reply.failure.error), errors.RecordExistsError)
+    assert asked.db.collection("docs").count() == 2
+
+
+def test_an_id_that_is_stored_and_deleted_at_once_fails_its_batch(asked: Asked) -> None:
+    _, reply = answers(asked, start(), swap(1, [2, 3], [3]))
+    assert isinstance(read_error(reply.failure.error), errors.DuplicateIdError)
+    assert asked.db.collection("docs").count() == 0
+
+
+def test_a_swap_that_is_sent_again_is_done_once(asked: Asked) -> None:
+    docs = asked.db.collection("docs")
+    docs.upsert([1], rows(1))
+    requests = [start(request_id="load"), swap(1, [2], [1])]
+    first = answers(asked, *requests)
+    docs.upsert([1], rows(1))
+    assert answers(asked, *requests) == first
+    assert docs.count() == 2
+
+
+def test_swaps_share_one_commit(db: vecdb.Database) -> None:
+    load = Load(Backing.of(db, ServerConfig(data=":memory:")), start().start, fake_call())
+    before = db.seq
+    acks = list(load.store([load.prepare(swap(n, [n], [n + 100])) for n in range(1, 5)]))
+    assert [one.ack.seq for one in acks] == [before + 1] * 4
 
 
 WRONG_STREAMS = {

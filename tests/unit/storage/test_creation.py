@@ -105,7 +105,7 @@ def test_the_loser_of_a_race_opens_the_winners_database(tmp_path: Path, monkeypa
     winner = Environment.open_directory(tmp_path / "winner", map_bytes=MAP_BYTES)
     winner.close()
 
-    def lose(temporary: Path) -> None:
+    def lose(temporary: Path, *_layout: object) -> None:
         create_data_file(temporary)
         (tmp_path / "winner").rename(tmp_path / "db")
 

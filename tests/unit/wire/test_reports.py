@@ -23,10 +23,11 @@ def sent(message: Any) -> Any:
 def test_a_collection_comes_back_as_it_was_declared() -> None:
     indexes = (IndexInfo("a.b", "keyword", ready=True), IndexInfo("place", "geo", ready=False))
     message = collection_pb2.Collection()
-    collections.put_collection(message, "docs", {"text": TEXT, "image": IMAGE}, "x.y", indexes)
+    fields = {"text": TEXT, "image": IMAGE}
+    collections.put_collection(message, "docs", fields, "x.y", indexes, main_field="text")
     read = collections.read_collection(sent(message))
     assert list(read.fields.items()) == [("text", TEXT), ("image", IMAGE)]
-    assert (read.name, read.ttl_field, read.indexes) == ("docs", "x.y", indexes)
+    assert (read.name, read.ttl_field, read.indexes, read.main_field) == ("docs", "x.y", indexes, "text")
 
 
 def test_a_declaration_of_named_fields_arrives_as_one() -> None:

@@ -14,18 +14,20 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self, min_seq: _Optional[int] = ...) -> None: ...
 
 class GetServerInfoResponse(_message.Message):
-    __slots__ = ("version", "seq", "durability", "problems", "limits")
+    __slots__ = ("version", "seq", "durability", "problems", "limits", "database_uuid")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_UUID_FIELD_NUMBER: _ClassVar[int]
     version: str
     seq: int
     durability: str
     problems: _containers.RepeatedScalarFieldContainer[str]
     limits: ServerLimits
-    def __init__(self, version: _Optional[str] = ..., seq: _Optional[int] = ..., durability: _Optional[str] = ..., problems: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ...) -> None: ...
+    database_uuid: bytes
+    def __init__(self, version: _Optional[str] = ..., seq: _Optional[int] = ..., durability: _Optional[str] = ..., problems: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., database_uuid: _Optional[bytes] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
     __slots__ = ("message_bytes_max", "batch_records_max", "batch_bytes_max", "search_batch_max", "limit_max", "ef_max", "dim_max", "metadata_bytes_max", "metadata_depth_max", "id_bytes_max", "filter_depth_max", "filter_nodes_max", "filter_values_max", "collections_max", "fields_max", "indexes_max", "in_flight_bytes_max")

@@ -1,3 +1,4 @@
+from vecdb._pb.v1 import model_pb2 as _model_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -56,7 +57,7 @@ INDEX_KIND_TEXT: IndexKind
 INDEX_KIND_GEO: IndexKind
 
 class Field(_message.Message):
-    __slots__ = ("name", "dim", "metric", "dtype", "m", "ef_construction", "builder")
+    __slots__ = ("name", "dim", "metric", "dtype", "m", "ef_construction", "builder", "model", "follows")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +65,8 @@ class Field(_message.Message):
     M_FIELD_NUMBER: _ClassVar[int]
     EF_CONSTRUCTION_FIELD_NUMBER: _ClassVar[int]
     BUILDER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWS_FIELD_NUMBER: _ClassVar[int]
     name: str
     dim: int
     metric: Metric
@@ -71,19 +74,23 @@ class Field(_message.Message):
     m: int
     ef_construction: int
     builder: Builder
-    def __init__(self, name: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[StoredType, str]] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., builder: _Optional[_Union[Builder, str]] = ...) -> None: ...
+    model: _model_pb2.Model
+    follows: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[StoredType, str]] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., builder: _Optional[_Union[Builder, str]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., follows: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Collection(_message.Message):
-    __slots__ = ("name", "fields", "ttl_field", "indexes")
+    __slots__ = ("name", "fields", "ttl_field", "indexes", "main_field")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_FIELD_NUMBER: _ClassVar[int]
     INDEXES_FIELD_NUMBER: _ClassVar[int]
+    MAIN_FIELD_FIELD_NUMBER: _ClassVar[int]
     name: str
     fields: _containers.RepeatedCompositeFieldContainer[Field]
     ttl_field: str
     indexes: _containers.RepeatedCompositeFieldContainer[IndexInfo]
-    def __init__(self, name: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Field, _Mapping]]] = ..., ttl_field: _Optional[str] = ..., indexes: _Optional[_Iterable[_Union[IndexInfo, _Mapping]]] = ...) -> None: ...
+    main_field: str
+    def __init__(self, name: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[Field, _Mapping]]] = ..., ttl_field: _Optional[str] = ..., indexes: _Optional[_Iterable[_Union[IndexInfo, _Mapping]]] = ..., main_field: _Optional[str] = ...) -> None: ...
 
 class IndexInfo(_message.Message):
     __slots__ = ("path", "kind", "ready")

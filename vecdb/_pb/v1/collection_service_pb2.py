@@ -13,44 +13,62 @@ _sym_db = _symbol_database.Default()
 
 
 from vecdb._pb.v1 import collection_pb2 as vecdb_dot_v1_dot_collection__pb2
+from vecdb._pb.v1 import filter_pb2 as vecdb_dot_v1_dot_filter__pb2
+from vecdb._pb.v1 import model_pb2 as vecdb_dot_v1_dot_model__pb2
 from vecdb._pb.v1 import progress_pb2 as vecdb_dot_v1_dot_progress__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vecdb/v1/collection_service.proto\x12\x08vecdb.v1\x1a\x19vecdb/v1/collection.proto\x1a\x17vecdb/v1/progress.proto\"\x94\x01\n\x17\x43reateCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x0f.vecdb.v1.Field\x12\x16\n\tttl_field\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08\x65xist_ok\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x0c\n\n_ttl_field\"Q\n\x18\x43reateCollectionResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"5\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07min_seq\x18\x02 \x01(\x04\"A\n\x15GetCollectionResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\"P\n\x16ListCollectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07min_seq\x18\x03 \x01(\x04\"]\n\x17ListCollectionsResponse\x12)\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x14.vecdb.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\'\n\x18\x44\x65leteCollectionResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\"\x90\x01\n\x12\x43reateIndexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.vecdb.v1.IndexKind\x12\x10\n\x08\x65xist_ok\x18\x04 \x01(\x08\x12\x0f\n\x07no_wait\x18\x05 \x01(\x08\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"y\n\x13\x43reateIndexResponse\x12&\n\x08progress\x18\x01 \x01(\x0b\x32\x12.vecdb.v1.ProgressH\x00\x12$\n\x05index\x18\x02 \x01(\x0b\x32\x13.vecdb.v1.IndexInfoH\x00\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x42\x07\n\x05\x65vent\"k\n\x10\x44ropIndexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.vecdb.v1.IndexKind\x12\x12\n\nrequest_id\x18\x04 \x01(\t\" \n\x11\x44ropIndexResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\"9\n\x12ListIndexesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07min_seq\x18\x02 \x01(\x04\";\n\x13ListIndexesResponse\x12$\n\x07indexes\x18\x01 \x03(\x0b\x32\x13.vecdb.v1.IndexInfo2\xd3\x04\n\x11\x43ollectionService\x12Y\n\x10\x43reateCollection\x12!.vecdb.v1.CreateCollectionRequest\x1a\".vecdb.v1.CreateCollectionResponse\x12P\n\rGetCollection\x12\x1e.vecdb.v1.GetCollectionRequest\x1a\x1f.vecdb.v1.GetCollectionResponse\x12V\n\x0fListCollections\x12 .vecdb.v1.ListCollectionsRequest\x1a!.vecdb.v1.ListCollectionsResponse\x12Y\n\x10\x44\x65leteCollection\x12!.vecdb.v1.DeleteCollectionRequest\x1a\".vecdb.v1.DeleteCollectionResponse\x12L\n\x0b\x43reateIndex\x12\x1c.vecdb.v1.CreateIndexRequest\x1a\x1d.vecdb.v1.CreateIndexResponse0\x01\x12\x44\n\tDropIndex\x12\x1a.vecdb.v1.DropIndexRequest\x1a\x1b.vecdb.v1.DropIndexResponse\x12J\n\x0bListIndexes\x12\x1c.vecdb.v1.ListIndexesRequest\x1a\x1d.vecdb.v1.ListIndexesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vecdb/v1/collection_service.proto\x12\x08vecdb.v1\x1a\x19vecdb/v1/collection.proto\x1a\x15vecdb/v1/filter.proto\x1a\x14vecdb/v1/model.proto\x1a\x17vecdb/v1/progress.proto\"\x94\x01\n\x17\x43reateCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x0f.vecdb.v1.Field\x12\x16\n\tttl_field\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x10\n\x08\x65xist_ok\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x0c\n\n_ttl_field\"Q\n\x18\x43reateCollectionResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"5\n\x14GetCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07min_seq\x18\x02 \x01(\x04\"A\n\x15GetCollectionResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\"P\n\x16ListCollectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07min_seq\x18\x03 \x01(\x04\"]\n\x17ListCollectionsResponse\x12)\n\x0b\x63ollections\x18\x01 \x03(\x0b\x32\x14.vecdb.v1.Collection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x17\x44\x65leteCollectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\'\n\x18\x44\x65leteCollectionResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\"k\n\x0f\x41\x64\x64\x46ieldRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x1e\n\x05\x66ield\x18\x02 \x01(\x0b\x32\x0f.vecdb.v1.Field\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x10\n\x08\x65xist_ok\x18\x04 \x01(\x08\"I\n\x10\x41\x64\x64\x46ieldResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"I\n\x10\x44ropFieldRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"J\n\x11\x44ropFieldResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"\x89\x01\n\x12SwitchFieldRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\x0f\n\x07keep_as\x18\x04 \x01(\t\x12 \n\x06unless\x18\x06 \x01(\x0b\x32\x10.vecdb.v1.Filter\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"L\n\x13SwitchFieldResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"w\n\x0fSetModelRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x05\x66ield\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x1e\n\x05model\x18\x03 \x01(\x0b\x32\x0f.vecdb.v1.Model\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\x08\n\x06_field\"I\n\x10SetModelResponse\x12(\n\ncollection\x18\x01 \x01(\x0b\x32\x14.vecdb.v1.Collection\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"\x90\x01\n\x12\x43reateIndexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.vecdb.v1.IndexKind\x12\x10\n\x08\x65xist_ok\x18\x04 \x01(\x08\x12\x0f\n\x07no_wait\x18\x05 \x01(\x08\x12\x12\n\nrequest_id\x18\x06 \x01(\t\"y\n\x13\x43reateIndexResponse\x12&\n\x08progress\x18\x01 \x01(\x0b\x32\x12.vecdb.v1.ProgressH\x00\x12$\n\x05index\x18\x02 \x01(\x0b\x32\x13.vecdb.v1.IndexInfoH\x00\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x42\x07\n\x05\x65vent\"k\n\x10\x44ropIndexRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12!\n\x04kind\x18\x03 \x01(\x0e\x32\x13.vecdb.v1.IndexKind\x12\x12\n\nrequest_id\x18\x04 \x01(\t\" \n\x11\x44ropIndexResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\"9\n\x12ListIndexesRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07min_seq\x18\x02 \x01(\x04\";\n\x13ListIndexesResponse\x12$\n\x07indexes\x18\x01 \x03(\x0b\x32\x13.vecdb.v1.IndexInfo2\xeb\x06\n\x11\x43ollectionService\x12Y\n\x10\x43reateCollection\x12!.vecdb.v1.CreateCollectionRequest\x1a\".vecdb.v1.CreateCollectionResponse\x12P\n\rGetCollection\x12\x1e.vecdb.v1.GetCollectionRequest\x1a\x1f.vecdb.v1.GetCollectionResponse\x12V\n\x0fListCollections\x12 .vecdb.v1.ListCollectionsRequest\x1a!.vecdb.v1.ListCollectionsResponse\x12Y\n\x10\x44\x65leteCollection\x12!.vecdb.v1.DeleteCollectionRequest\x1a\".vecdb.v1.DeleteCollectionResponse\x12\x41\n\x08\x41\x64\x64\x46ield\x12\x19.vecdb.v1.AddFieldRequest\x1a\x1a.vecdb.v1.AddFieldResponse\x12\x44\n\tDropField\x12\x1a.vecdb.v1.DropFieldRequest\x1a\x1b.vecdb.v1.DropFieldResponse\x12J\n\x0bSwitchField\x12\x1c.vecdb.v1.SwitchFieldRequest\x1a\x1d.vecdb.v1.SwitchFieldResponse\x12\x41\n\x08SetModel\x12\x19.vecdb.v1.SetModelRequest\x1a\x1a.vecdb.v1.SetModelResponse\x12L\n\x0b\x43reateIndex\x12\x1c.vecdb.v1.CreateIndexRequest\x1a\x1d.vecdb.v1.CreateIndexResponse0\x01\x12\x44\n\tDropIndex\x12\x1a.vecdb.v1.DropIndexRequest\x1a\x1b.vecdb.v1.DropIndexResponse\x12J\n\x0bListIndexes\x12\x1c.vecdb.v1.ListIndexesRequest\x1a\x1d.vecdb.v1.ListIndexesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecdb._pb.v1.collection_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=100
-  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=248
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=250
-  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=331
-  _globals['_GETCOLLECTIONREQUEST']._serialized_start=333
-  _globals['_GETCOLLECTIONREQUEST']._serialized_end=386
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=388
-  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=453
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=455
-  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=535
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=537
-  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=630
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=632
-  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=691
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=693
-  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=732
-  _globals['_CREATEINDEXREQUEST']._serialized_start=735
-  _globals['_CREATEINDEXREQUEST']._serialized_end=879
-  _globals['_CREATEINDEXRESPONSE']._serialized_start=881
-  _globals['_CREATEINDEXRESPONSE']._serialized_end=1002
-  _globals['_DROPINDEXREQUEST']._serialized_start=1004
-  _globals['_DROPINDEXREQUEST']._serialized_end=1111
-  _globals['_DROPINDEXRESPONSE']._serialized_start=1113
-  _globals['_DROPINDEXRESPONSE']._serialized_end=1145
-  _globals['_LISTINDEXESREQUEST']._serialized_start=1147
-  _globals['_LISTINDEXESREQUEST']._serialized_end=1204
-  _globals['_LISTINDEXESRESPONSE']._serialized_start=1206
-  _globals['_LISTINDEXESRESPONSE']._serialized_end=1265
-  _globals['_COLLECTIONSERVICE']._serialized_start=1268
-  _globals['_COLLECTIONSERVICE']._serialized_end=1863
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_start=145
+  _globals['_CREATECOLLECTIONREQUEST']._serialized_end=293
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_start=295
+  _globals['_CREATECOLLECTIONRESPONSE']._serialized_end=376
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=378
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=431
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=433
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=498
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_start=500
+  _globals['_LISTCOLLECTIONSREQUEST']._serialized_end=580
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_start=582
+  _globals['_LISTCOLLECTIONSRESPONSE']._serialized_end=675
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_start=677
+  _globals['_DELETECOLLECTIONREQUEST']._serialized_end=736
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_start=738
+  _globals['_DELETECOLLECTIONRESPONSE']._serialized_end=777
+  _globals['_ADDFIELDREQUEST']._serialized_start=779
+  _globals['_ADDFIELDREQUEST']._serialized_end=886
+  _globals['_ADDFIELDRESPONSE']._serialized_start=888
+  _globals['_ADDFIELDRESPONSE']._serialized_end=961
+  _globals['_DROPFIELDREQUEST']._serialized_start=963
+  _globals['_DROPFIELDREQUEST']._serialized_end=1036
+  _globals['_DROPFIELDRESPONSE']._serialized_start=1038
+  _globals['_DROPFIELDRESPONSE']._serialized_end=1112
+  _globals['_SWITCHFIELDREQUEST']._serialized_start=1115
+  _globals['_SWITCHFIELDREQUEST']._serialized_end=1252
+  _globals['_SWITCHFIELDRESPONSE']._serialized_start=1254
+  _globals['_SWITCHFIELDRESPONSE']._serialized_end=1330
+  _globals['_SETMODELREQUEST']._serialized_start=1332
+  _globals['_SETMODELREQUEST']._serialized_end=1451
+  _globals['_SETMODELRESPONSE']._serialized_start=1453
+  _globals['_SETMODELRESPONSE']._serialized_end=1526
+  _globals['_CREATEINDEXREQUEST']._serialized_start=1529
+  _globals['_CREATEINDEXREQUEST']._serialized_end=1673
+  _globals['_CREATEINDEXRESPONSE']._serialized_start=1675
+  _globals['_CREATEINDEXRESPONSE']._serialized_end=1796
+  _globals['_DROPINDEXREQUEST']._serialized_start=1798
+  _globals['_DROPINDEXREQUEST']._serialized_end=1905
+  _globals['_DROPINDEXRESPONSE']._serialized_start=1907
+  _globals['_DROPINDEXRESPONSE']._serialized_end=1939
+  _globals['_LISTINDEXESREQUEST']._serialized_start=1941
+  _globals['_LISTINDEXESREQUEST']._serialized_end=1998
+  _globals['_LISTINDEXESRESPONSE']._serialized_start=2000
+  _globals['_LISTINDEXESRESPONSE']._serialized_end=2059
+  _globals['_COLLECTIONSERVICE']._serialized_start=2062
+  _globals['_COLLECTIONSERVICE']._serialized_end=2937
 # @@protoc_insertion_point(module_scope)

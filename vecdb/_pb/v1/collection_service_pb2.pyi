@@ -1,4 +1,6 @@
 from vecdb._pb.v1 import collection_pb2 as _collection_pb2
+from vecdb._pb.v1 import filter_pb2 as _filter_pb2
+from vecdb._pb.v1 import model_pb2 as _model_pb2
 from vecdb._pb.v1 import progress_pb2 as _progress_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -75,6 +77,88 @@ class DeleteCollectionResponse(_message.Message):
     SEQ_FIELD_NUMBER: _ClassVar[int]
     seq: int
     def __init__(self, seq: _Optional[int] = ...) -> None: ...
+
+class AddFieldRequest(_message.Message):
+    __slots__ = ("collection", "field", "request_id", "exist_ok")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    EXIST_OK_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    field: _collection_pb2.Field
+    request_id: str
+    exist_ok: bool
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[_Union[_collection_pb2.Field, _Mapping]] = ..., request_id: _Optional[str] = ..., exist_ok: _Optional[bool] = ...) -> None: ...
+
+class AddFieldResponse(_message.Message):
+    __slots__ = ("collection", "seq")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    collection: _collection_pb2.Collection
+    seq: int
+    def __init__(self, collection: _Optional[_Union[_collection_pb2.Collection, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
+
+class DropFieldRequest(_message.Message):
+    __slots__ = ("collection", "field", "request_id")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    field: str
+    request_id: str
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DropFieldResponse(_message.Message):
+    __slots__ = ("collection", "seq")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    collection: _collection_pb2.Collection
+    seq: int
+    def __init__(self, collection: _Optional[_Union[_collection_pb2.Collection, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
+
+class SwitchFieldRequest(_message.Message):
+    __slots__ = ("collection", "name", "to", "keep_as", "unless", "request_id")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    KEEP_AS_FIELD_NUMBER: _ClassVar[int]
+    UNLESS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    name: str
+    to: str
+    keep_as: str
+    unless: _filter_pb2.Filter
+    request_id: str
+    def __init__(self, collection: _Optional[str] = ..., name: _Optional[str] = ..., to: _Optional[str] = ..., keep_as: _Optional[str] = ..., unless: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SwitchFieldResponse(_message.Message):
+    __slots__ = ("collection", "seq")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    collection: _collection_pb2.Collection
+    seq: int
+    def __init__(self, collection: _Optional[_Union[_collection_pb2.Collection, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
+
+class SetModelRequest(_message.Message):
+    __slots__ = ("collection", "field", "model", "request_id")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    field: str
+    model: _model_pb2.Model
+    request_id: str
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetModelResponse(_message.Message):
+    __slots__ = ("collection", "seq")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    collection: _collection_pb2.Collection
+    seq: int
+    def __init__(self, collection: _Optional[_Union[_collection_pb2.Collection, _Mapping]] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class CreateIndexRequest(_message.Message):
     __slots__ = ("collection", "path", "kind", "exist_ok", "no_wait", "request_id")

@@ -35,6 +35,26 @@ class CollectionServiceStub:
                 request_serializer=vecdb_dot_v1_dot_collection__service__pb2.DeleteCollectionRequest.SerializeToString,
                 response_deserializer=vecdb_dot_v1_dot_collection__service__pb2.DeleteCollectionResponse.FromString,
                 _registered_method=True)
+        self.AddField = channel.unary_unary(
+                '/vecdb.v1.CollectionService/AddField',
+                request_serializer=vecdb_dot_v1_dot_collection__service__pb2.AddFieldRequest.SerializeToString,
+                response_deserializer=vecdb_dot_v1_dot_collection__service__pb2.AddFieldResponse.FromString,
+                _registered_method=True)
+        self.DropField = channel.unary_unary(
+                '/vecdb.v1.CollectionService/DropField',
+                request_serializer=vecdb_dot_v1_dot_collection__service__pb2.DropFieldRequest.SerializeToString,
+                response_deserializer=vecdb_dot_v1_dot_collection__service__pb2.DropFieldResponse.FromString,
+                _registered_method=True)
+        self.SwitchField = channel.unary_unary(
+                '/vecdb.v1.CollectionService/SwitchField',
+                request_serializer=vecdb_dot_v1_dot_collection__service__pb2.SwitchFieldRequest.SerializeToString,
+                response_deserializer=vecdb_dot_v1_dot_collection__service__pb2.SwitchFieldResponse.FromString,
+                _registered_method=True)
+        self.SetModel = channel.unary_unary(
+                '/vecdb.v1.CollectionService/SetModel',
+                request_serializer=vecdb_dot_v1_dot_collection__service__pb2.SetModelRequest.SerializeToString,
+                response_deserializer=vecdb_dot_v1_dot_collection__service__pb2.SetModelResponse.FromString,
+                _registered_method=True)
         self.CreateIndex = channel.unary_stream(
                 '/vecdb.v1.CollectionService/CreateIndex',
                 request_serializer=vecdb_dot_v1_dot_collection__service__pb2.CreateIndexRequest.SerializeToString,
@@ -79,6 +99,35 @@ class CollectionServiceServicer:
 
     def DeleteCollection(self, request, context):
         """Removes a collection and all its records at once. COLLECTION_NOT_FOUND when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddField(self, request, context):
+        """Adds a field, which no record has a vector of yet. ALREADY_EXISTS when there is one of that name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropField(self, request, context):
+        """Removes a field and all its vectors at once; records stay. INVALID_REQUEST for the last one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SwitchField(self, request, context):
+        """Lets a name stand for another field, with its vectors and its model, from one commit on. FIELD_NOT_FOUND names those
+        that exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetModel(self, request, context):
+        """Stores which model the vectors of a field are of. MODEL_MISMATCH when it has another one already and is not empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +178,26 @@ def add_CollectionServiceServicer_to_server(servicer, server):
                     servicer.DeleteCollection,
                     request_deserializer=vecdb_dot_v1_dot_collection__service__pb2.DeleteCollectionRequest.FromString,
                     response_serializer=vecdb_dot_v1_dot_collection__service__pb2.DeleteCollectionResponse.SerializeToString,
+            ),
+            'AddField': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddField,
+                    request_deserializer=vecdb_dot_v1_dot_collection__service__pb2.AddFieldRequest.FromString,
+                    response_serializer=vecdb_dot_v1_dot_collection__service__pb2.AddFieldResponse.SerializeToString,
+            ),
+            'DropField': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropField,
+                    request_deserializer=vecdb_dot_v1_dot_collection__service__pb2.DropFieldRequest.FromString,
+                    response_serializer=vecdb_dot_v1_dot_collection__service__pb2.DropFieldResponse.SerializeToString,
+            ),
+            'SwitchField': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwitchField,
+                    request_deserializer=vecdb_dot_v1_dot_collection__service__pb2.SwitchFieldRequest.FromString,
+                    response_serializer=vecdb_dot_v1_dot_collection__service__pb2.SwitchFieldResponse.SerializeToString,
+            ),
+            'SetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetModel,
+                    request_deserializer=vecdb_dot_v1_dot_collection__service__pb2.SetModelRequest.FromString,
+                    response_serializer=vecdb_dot_v1_dot_collection__service__pb2.SetModelResponse.SerializeToString,
             ),
             'CreateIndex': grpc.unary_stream_rpc_method_handler(
                     servicer.CreateIndex,
@@ -255,6 +324,114 @@ class CollectionService:
             '/vecdb.v1.CollectionService/DeleteCollection',
             vecdb_dot_v1_dot_collection__service__pb2.DeleteCollectionRequest.SerializeToString,
             vecdb_dot_v1_dot_collection__service__pb2.DeleteCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddField(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vecdb.v1.CollectionService/AddField',
+            vecdb_dot_v1_dot_collection__service__pb2.AddFieldRequest.SerializeToString,
+            vecdb_dot_v1_dot_collection__service__pb2.AddFieldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropField(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vecdb.v1.CollectionService/DropField',
+            vecdb_dot_v1_dot_collection__service__pb2.DropFieldRequest.SerializeToString,
+            vecdb_dot_v1_dot_collection__service__pb2.DropFieldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwitchField(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vecdb.v1.CollectionService/SwitchField',
+            vecdb_dot_v1_dot_collection__service__pb2.SwitchFieldRequest.SerializeToString,
+            vecdb_dot_v1_dot_collection__service__pb2.SwitchFieldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vecdb.v1.CollectionService/SetModel',
+            vecdb_dot_v1_dot_collection__service__pb2.SetModelRequest.SerializeToString,
+            vecdb_dot_v1_dot_collection__service__pb2.SetModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

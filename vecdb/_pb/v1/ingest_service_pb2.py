@@ -13,34 +13,35 @@ _sym_db = _symbol_database.Default()
 
 
 from vecdb._pb.v1 import error_pb2 as vecdb_dot_v1_dot_error__pb2
+from vecdb._pb.v1 import ids_pb2 as vecdb_dot_v1_dot_ids__pb2
 from vecdb._pb.v1 import record_pb2 as vecdb_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvecdb/v1/ingest_service.proto\x12\x08vecdb.v1\x1a\x14vecdb/v1/error.proto\x1a\x15vecdb/v1/record.proto\"h\n\rIngestRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.vecdb.v1.IngestStartH\x00\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.vecdb.v1.IngestBatchH\x00\x42\x07\n\x05\x65vent\"Y\n\x0bIngestStart\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.vecdb.v1.IngestMode\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x0bIngestBatch\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x07records\x18\x02 \x01(\x0b\x32\x15.vecdb.v1.RecordBatch\"\xec\x01\n\x0eIngestResponse\x12)\n\x07started\x18\x01 \x01(\x0b\x32\x16.vecdb.v1.IngestWindowH\x00\x12\"\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x13.vecdb.v1.IngestAckH\x00\x12*\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x17.vecdb.v1.IngestFailureH\x00\x12(\n\x06window\x18\x04 \x01(\x0b\x32\x16.vecdb.v1.IngestWindowH\x00\x12,\n\x08\x64raining\x18\x05 \x01(\x0b\x32\x18.vecdb.v1.IngestDrainingH\x00\x42\x07\n\x05\x65vent\"6\n\x0cIngestWindow\x12\x13\n\x0b\x62\x61tches_max\x18\x01 \x01(\r\x12\x11\n\tbytes_max\x18\x02 \x01(\x04\"7\n\tIngestAck\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"?\n\rIngestFailure\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x1e\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.vecdb.v1.Error\"%\n\x0eIngestDraining\x12\x13\n\x0blast_number\x18\x01 \x01(\x04*Y\n\nIngestMode\x12\x1b\n\x17INGEST_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12INGEST_MODE_UPSERT\x10\x01\x12\x16\n\x12INGEST_MODE_INSERT\x10\x02\x32P\n\rIngestService\x12?\n\x06Ingest\x12\x17.vecdb.v1.IngestRequest\x1a\x18.vecdb.v1.IngestResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvecdb/v1/ingest_service.proto\x12\x08vecdb.v1\x1a\x14vecdb/v1/error.proto\x1a\x12vecdb/v1/ids.proto\x1a\x15vecdb/v1/record.proto\"h\n\rIngestRequest\x12&\n\x05start\x18\x01 \x01(\x0b\x32\x15.vecdb.v1.IngestStartH\x00\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.vecdb.v1.IngestBatchH\x00\x42\x07\n\x05\x65vent\"Y\n\x0bIngestStart\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x04mode\x18\x02 \x01(\x0e\x32\x14.vecdb.v1.IngestMode\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"j\n\x0bIngestBatch\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12&\n\x07records\x18\x02 \x01(\x0b\x32\x15.vecdb.v1.RecordBatch\x12#\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x13.vecdb.v1.RecordIds\"\xec\x01\n\x0eIngestResponse\x12)\n\x07started\x18\x01 \x01(\x0b\x32\x16.vecdb.v1.IngestWindowH\x00\x12\"\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x13.vecdb.v1.IngestAckH\x00\x12*\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x17.vecdb.v1.IngestFailureH\x00\x12(\n\x06window\x18\x04 \x01(\x0b\x32\x16.vecdb.v1.IngestWindowH\x00\x12,\n\x08\x64raining\x18\x05 \x01(\x0b\x32\x18.vecdb.v1.IngestDrainingH\x00\x42\x07\n\x05\x65vent\"6\n\x0cIngestWindow\x12\x13\n\x0b\x62\x61tches_max\x18\x01 \x01(\r\x12\x11\n\tbytes_max\x18\x02 \x01(\x04\"7\n\tIngestAck\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"?\n\rIngestFailure\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x1e\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x0f.vecdb.v1.Error\"%\n\x0eIngestDraining\x12\x13\n\x0blast_number\x18\x01 \x01(\x04*Y\n\nIngestMode\x12\x1b\n\x17INGEST_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12INGEST_MODE_UPSERT\x10\x01\x12\x16\n\x12INGEST_MODE_INSERT\x10\x02\x32P\n\rIngestService\x12?\n\x06Ingest\x12\x17.vecdb.v1.IngestRequest\x1a\x18.vecdb.v1.IngestResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecdb._pb.v1.ingest_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INGESTMODE']._serialized_start=812
-  _globals['_INGESTMODE']._serialized_end=901
-  _globals['_INGESTREQUEST']._serialized_start=88
-  _globals['_INGESTREQUEST']._serialized_end=192
-  _globals['_INGESTSTART']._serialized_start=194
-  _globals['_INGESTSTART']._serialized_end=283
-  _globals['_INGESTBATCH']._serialized_start=285
-  _globals['_INGESTBATCH']._serialized_end=354
-  _globals['_INGESTRESPONSE']._serialized_start=357
-  _globals['_INGESTRESPONSE']._serialized_end=593
-  _globals['_INGESTWINDOW']._serialized_start=595
-  _globals['_INGESTWINDOW']._serialized_end=649
-  _globals['_INGESTACK']._serialized_start=651
-  _globals['_INGESTACK']._serialized_end=706
-  _globals['_INGESTFAILURE']._serialized_start=708
-  _globals['_INGESTFAILURE']._serialized_end=771
-  _globals['_INGESTDRAINING']._serialized_start=773
-  _globals['_INGESTDRAINING']._serialized_end=810
-  _globals['_INGESTSERVICE']._serialized_start=903
-  _globals['_INGESTSERVICE']._serialized_end=983
+  _globals['_INGESTMODE']._serialized_start=869
+  _globals['_INGESTMODE']._serialized_end=958
+  _globals['_INGESTREQUEST']._serialized_start=108
+  _globals['_INGESTREQUEST']._serialized_end=212
+  _globals['_INGESTSTART']._serialized_start=214
+  _globals['_INGESTSTART']._serialized_end=303
+  _globals['_INGESTBATCH']._serialized_start=305
+  _globals['_INGESTBATCH']._serialized_end=411
+  _globals['_INGESTRESPONSE']._serialized_start=414
+  _globals['_INGESTRESPONSE']._serialized_end=650
+  _globals['_INGESTWINDOW']._serialized_start=652
+  _globals['_INGESTWINDOW']._serialized_end=706
+  _globals['_INGESTACK']._serialized_start=708
+  _globals['_INGESTACK']._serialized_end=763
+  _globals['_INGESTFAILURE']._serialized_start=765
+  _globals['_INGESTFAILURE']._serialized_end=828
+  _globals['_INGESTDRAINING']._serialized_start=830
+  _globals['_INGESTDRAINING']._serialized_end=867
+  _globals['_INGESTSERVICE']._serialized_start=960
+  _globals['_INGESTSERVICE']._serialized_end=1040
 # @@protoc_insertion_point(module_scope)

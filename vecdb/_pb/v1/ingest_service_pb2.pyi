@@ -1,4 +1,5 @@
 from vecdb._pb.v1 import error_pb2 as _error_pb2
+from vecdb._pb.v1 import ids_pb2 as _ids_pb2
 from vecdb._pb.v1 import record_pb2 as _record_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -36,12 +37,14 @@ class IngestStart(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., mode: _Optional[_Union[IngestMode, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class IngestBatch(_message.Message):
-    __slots__ = ("number", "records")
+    __slots__ = ("number", "records", "delete")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
+    DELETE_FIELD_NUMBER: _ClassVar[int]
     number: int
     records: _record_pb2.RecordBatch
-    def __init__(self, number: _Optional[int] = ..., records: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ...) -> None: ...
+    delete: _ids_pb2.RecordIds
+    def __init__(self, number: _Optional[int] = ..., records: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ..., delete: _Optional[_Union[_ids_pb2.RecordIds, _Mapping]] = ...) -> None: ...
 
 class IngestResponse(_message.Message):
     __slots__ = ("started", "ack", "failure", "window", "draining")

@@ -57,6 +57,18 @@ class RecordUpdate(_message.Message):
     if_version: VersionCondition
     def __init__(self, id: _Optional[_Union[_ids_pb2.RecordId, _Mapping]] = ..., filter: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., metadata: _Optional[_Union[_metadata_pb2.MetadataColumn, _Mapping]] = ..., vectors: _Optional[_Iterable[_Union[_vectors_pb2.FieldVectors, _Mapping]]] = ..., expires_at: _Optional[_Union[Expiry, _Mapping]] = ..., if_version: _Optional[_Union[VersionCondition, _Mapping]] = ...) -> None: ...
 
+class VectorUpdate(_message.Message):
+    __slots__ = ("ids", "vectors", "if_version", "skip_changed")
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    IF_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SKIP_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    ids: _ids_pb2.RecordIds
+    vectors: _containers.RepeatedCompositeFieldContainer[_vectors_pb2.FieldVectors]
+    if_version: _containers.RepeatedCompositeFieldContainer[VersionCondition]
+    skip_changed: bool
+    def __init__(self, ids: _Optional[_Union[_ids_pb2.RecordIds, _Mapping]] = ..., vectors: _Optional[_Iterable[_Union[_vectors_pb2.FieldVectors, _Mapping]]] = ..., if_version: _Optional[_Iterable[_Union[VersionCondition, _Mapping]]] = ..., skip_changed: _Optional[bool] = ...) -> None: ...
+
 class RecordDeletion(_message.Message):
     __slots__ = ("ids", "filter", "if_version")
     IDS_FIELD_NUMBER: _ClassVar[int]

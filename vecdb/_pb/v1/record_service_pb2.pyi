@@ -65,6 +65,24 @@ class UpdateRecordsResponse(_message.Message):
     count: int
     def __init__(self, seq: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
 
+class SetVectorsRequest(_message.Message):
+    __slots__ = ("collection", "update", "request_id")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    update: _record_pb2.VectorUpdate
+    request_id: str
+    def __init__(self, collection: _Optional[str] = ..., update: _Optional[_Union[_record_pb2.VectorUpdate, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SetVectorsResponse(_message.Message):
+    __slots__ = ("seq", "count")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    count: int
+    def __init__(self, seq: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
 class DeleteRecordsRequest(_message.Message):
     __slots__ = ("collection", "deletion", "request_id")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
@@ -84,18 +102,20 @@ class DeleteRecordsResponse(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
 
 class WriteOperation(_message.Message):
-    __slots__ = ("collection", "upsert", "insert", "update", "delete")
+    __slots__ = ("collection", "upsert", "insert", "update", "delete", "set_vectors")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     UPSERT_FIELD_NUMBER: _ClassVar[int]
     INSERT_FIELD_NUMBER: _ClassVar[int]
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
+    SET_VECTORS_FIELD_NUMBER: _ClassVar[int]
     collection: str
     upsert: _record_pb2.RecordBatch
     insert: _record_pb2.RecordBatch
     update: _record_pb2.RecordUpdate
     delete: _record_pb2.RecordDeletion
-    def __init__(self, collection: _Optional[str] = ..., upsert: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ..., insert: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ..., update: _Optional[_Union[_record_pb2.RecordUpdate, _Mapping]] = ..., delete: _Optional[_Union[_record_pb2.RecordDeletion, _Mapping]] = ...) -> None: ...
+    set_vectors: _record_pb2.VectorUpdate
+    def __init__(self, collection: _Optional[str] = ..., upsert: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ..., insert: _Optional[_Union[_record_pb2.RecordBatch, _Mapping]] = ..., update: _Optional[_Union[_record_pb2.RecordUpdate, _Mapping]] = ..., delete: _Optional[_Union[_record_pb2.RecordDeletion, _Mapping]] = ..., set_vectors: _Optional[_Union[_record_pb2.VectorUpdate, _Mapping]] = ...) -> None: ...
 
 class CommitTransactionRequest(_message.Message):
     __slots__ = ("operations", "request_id")

@@ -31,6 +31,11 @@ class RecordServiceStub:
                 request_serializer=vecdb_dot_v1_dot_record__service__pb2.UpdateRecordsRequest.SerializeToString,
                 response_deserializer=vecdb_dot_v1_dot_record__service__pb2.UpdateRecordsResponse.FromString,
                 _registered_method=True)
+        self.SetVectors = channel.unary_unary(
+                '/vecdb.v1.RecordService/SetVectors',
+                request_serializer=vecdb_dot_v1_dot_record__service__pb2.SetVectorsRequest.SerializeToString,
+                response_deserializer=vecdb_dot_v1_dot_record__service__pb2.SetVectorsResponse.FromString,
+                _registered_method=True)
         self.DeleteRecords = channel.unary_unary(
                 '/vecdb.v1.RecordService/DeleteRecords',
                 request_serializer=vecdb_dot_v1_dot_record__service__pb2.DeleteRecordsRequest.SerializeToString,
@@ -89,6 +94,13 @@ class RecordServiceServicer:
 
     def UpdateRecords(self, request, context):
         """Changes one record, or the metadata of all records that match a filter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetVectors(self, request, context):
+        """Stores vectors of records that exist: RECORD_NOT_FOUND, and nothing is stored, when one does not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +173,11 @@ def add_RecordServiceServicer_to_server(servicer, server):
                     servicer.UpdateRecords,
                     request_deserializer=vecdb_dot_v1_dot_record__service__pb2.UpdateRecordsRequest.FromString,
                     response_serializer=vecdb_dot_v1_dot_record__service__pb2.UpdateRecordsResponse.SerializeToString,
+            ),
+            'SetVectors': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVectors,
+                    request_deserializer=vecdb_dot_v1_dot_record__service__pb2.SetVectorsRequest.FromString,
+                    response_serializer=vecdb_dot_v1_dot_record__service__pb2.SetVectorsResponse.SerializeToString,
             ),
             'DeleteRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteRecords,
@@ -281,6 +298,33 @@ class RecordService:
             '/vecdb.v1.RecordService/UpdateRecords',
             vecdb_dot_v1_dot_record__service__pb2.UpdateRecordsRequest.SerializeToString,
             vecdb_dot_v1_dot_record__service__pb2.UpdateRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVectors(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vecdb.v1.RecordService/SetVectors',
+            vecdb_dot_v1_dot_record__service__pb2.SetVectorsRequest.SerializeToString,
+            vecdb_dot_v1_dot_record__service__pb2.SetVectorsResponse.FromString,
             options,
             channel_credentials,
             insecure,

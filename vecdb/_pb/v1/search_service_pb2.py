@@ -16,40 +16,41 @@ from vecdb._pb.v1 import error_pb2 as vecdb_dot_v1_dot_error__pb2
 from vecdb._pb.v1 import filter_pb2 as vecdb_dot_v1_dot_filter__pb2
 from vecdb._pb.v1 import ids_pb2 as vecdb_dot_v1_dot_ids__pb2
 from vecdb._pb.v1 import metadata_pb2 as vecdb_dot_v1_dot_metadata__pb2
+from vecdb._pb.v1 import model_pb2 as vecdb_dot_v1_dot_model__pb2
 from vecdb._pb.v1 import vectors_pb2 as vecdb_dot_v1_dot_vectors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvecdb/v1/search_service.proto\x12\x08vecdb.v1\x1a\x14vecdb/v1/error.proto\x1a\x15vecdb/v1/filter.proto\x1a\x12vecdb/v1/ids.proto\x1a\x17vecdb/v1/metadata.proto\x1a\x16vecdb/v1/vectors.proto\"\xb6\x02\n\rSearchOptions\x12\x12\n\x05limit\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05\x66ield\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x02\x65\x66\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rtarget_recall\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12 \n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x10.vecdb.v1.Filter\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x12\x15\n\rwith_metadata\x18\x08 \x01(\x08\x12\x14\n\x0cwith_vectors\x18\t \x01(\x08\x12$\n\x08\x65ncoding\x18\n \x01(\x0e\x32\x12.vecdb.v1.Encoding\x12\x0f\n\x07min_seq\x18\x0b \x01(\x04\x42\x08\n\x06_limitB\x08\n\x06_fieldB\x05\n\x03_efB\x10\n\x0e_target_recall\"\x80\x01\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12 \n\x05query\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Vectors\x12(\n\x07options\x18\x03 \x01(\x0b\x32\x17.vecdb.v1.SearchOptions\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\"R\n\x0eSearchResponse\x12\x1c\n\x04hits\x18\x01 \x01(\x0b\x32\x0e.vecdb.v1.Hits\x12\"\n\x07\x65xplain\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Explain\"v\n\x12SearchBatchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Vectors\x12(\n\x07options\x18\x03 \x01(\x0b\x32\x17.vecdb.v1.SearchOptions\"3\n\x13SearchBatchResponse\x12\x1c\n\x04hits\x18\x01 \x01(\x0b\x32\x0e.vecdb.v1.Hits\"S\n\x13SearchStreamRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x06search\x18\x02 \x01(\x0b\x32\x1c.vecdb.v1.SearchBatchRequest\"s\n\x14SearchStreamResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x1e\n\x04hits\x18\x02 \x01(\x0b\x32\x0e.vecdb.v1.HitsH\x00\x12 \n\x05\x65rror\x18\x03 \x01(\x0b\x32\x0f.vecdb.v1.ErrorH\x00\x42\t\n\x07outcome\"\xd9\x01\n\x04Hits\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\r\x12 \n\x03ids\x18\x02 \x01(\x0b\x32\x13.vecdb.v1.RecordIds\x12%\n\x06scores\x18\x03 \x01(\x0b\x32\x15.vecdb.v1.FloatColumn\x12(\n\tdistances\x18\x04 \x01(\x0b\x32\x15.vecdb.v1.FloatColumn\x12*\n\x08metadata\x18\x05 \x01(\x0b\x32\x18.vecdb.v1.MetadataColumn\x12\"\n\x07vectors\x18\x06 \x01(\x0b\x32\x11.vecdb.v1.Vectors\"\xed\x01\n\x07\x45xplain\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\n\n\x02\x65\x66\x18\x02 \x01(\x04\x12\x11\n\ttail_rows\x18\x03 \x01(\x04\x12\x10\n\x08segments\x18\x04 \x01(\x04\x12\"\n\x05times\x18\x05 \x03(\x0b\x32\x13.vecdb.v1.StageTime\x12\x14\n\x07matches\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\nremembered\x18\x07 \x01(\x08\x12#\n\x05steps\x18\x08 \x03(\x0b\x32\x14.vecdb.v1.FilterStep\x12$\n\x05parts\x18\t \x03(\x0b\x32\x15.vecdb.v1.SegmentPlanB\n\n\x08_matches\"0\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x14\n\x0cmicroseconds\x18\x02 \x01(\x01\"P\n\nFilterStep\x12\x0e\n\x06\x63lause\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x0f\n\x07matches\x18\x03 \x01(\x04\x12\x14\n\x0cmicroseconds\x18\x04 \x01(\x01\"\x86\x01\n\x0bSegmentPlan\x12\r\n\x05where\x18\x01 \x01(\t\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x0f\n\x07matches\x18\x04 \x01(\x04\x12\x11\n\testimated\x18\x05 \x01(\x04\x12\n\n\x02\x65\x66\x18\x06 \x01(\x04\x12\x0e\n\x06scored\x18\x07 \x01(\x04\x12\x0c\n\x04hops\x18\x08 \x01(\x04\x32\xeb\x01\n\rSearchService\x12;\n\x06Search\x12\x17.vecdb.v1.SearchRequest\x1a\x18.vecdb.v1.SearchResponse\x12J\n\x0bSearchBatch\x12\x1c.vecdb.v1.SearchBatchRequest\x1a\x1d.vecdb.v1.SearchBatchResponse\x12Q\n\x0cSearchStream\x12\x1d.vecdb.v1.SearchStreamRequest\x1a\x1e.vecdb.v1.SearchStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvecdb/v1/search_service.proto\x12\x08vecdb.v1\x1a\x14vecdb/v1/error.proto\x1a\x15vecdb/v1/filter.proto\x1a\x12vecdb/v1/ids.proto\x1a\x17vecdb/v1/metadata.proto\x1a\x14vecdb/v1/model.proto\x1a\x16vecdb/v1/vectors.proto\"\xd6\x02\n\rSearchOptions\x12\x12\n\x05limit\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05\x66ield\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x0f\n\x02\x65\x66\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rtarget_recall\x18\x04 \x01(\x01H\x03\x88\x01\x01\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12 \n\x06\x66ilter\x18\x06 \x01(\x0b\x32\x10.vecdb.v1.Filter\x12\x0e\n\x06strict\x18\x07 \x01(\x08\x12\x15\n\rwith_metadata\x18\x08 \x01(\x08\x12\x14\n\x0cwith_vectors\x18\t \x01(\x08\x12$\n\x08\x65ncoding\x18\n \x01(\x0e\x32\x12.vecdb.v1.Encoding\x12\x0f\n\x07min_seq\x18\x0b \x01(\x04\x12\x1e\n\x05model\x18\x0c \x01(\x0b\x32\x0f.vecdb.v1.ModelB\x08\n\x06_limitB\x08\n\x06_fieldB\x05\n\x03_efB\x10\n\x0e_target_recall\"\x80\x01\n\rSearchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12 \n\x05query\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Vectors\x12(\n\x07options\x18\x03 \x01(\x0b\x32\x17.vecdb.v1.SearchOptions\x12\x0f\n\x07\x65xplain\x18\x04 \x01(\x08\"R\n\x0eSearchResponse\x12\x1c\n\x04hits\x18\x01 \x01(\x0b\x32\x0e.vecdb.v1.Hits\x12\"\n\x07\x65xplain\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Explain\"v\n\x12SearchBatchRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\"\n\x07queries\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Vectors\x12(\n\x07options\x18\x03 \x01(\x0b\x32\x17.vecdb.v1.SearchOptions\"3\n\x13SearchBatchResponse\x12\x1c\n\x04hits\x18\x01 \x01(\x0b\x32\x0e.vecdb.v1.Hits\"S\n\x13SearchStreamRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12,\n\x06search\x18\x02 \x01(\x0b\x32\x1c.vecdb.v1.SearchBatchRequest\"s\n\x14SearchStreamResponse\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x1e\n\x04hits\x18\x02 \x01(\x0b\x32\x0e.vecdb.v1.HitsH\x00\x12 \n\x05\x65rror\x18\x03 \x01(\x0b\x32\x0f.vecdb.v1.ErrorH\x00\x42\t\n\x07outcome\"\xd9\x01\n\x04Hits\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\r\x12 \n\x03ids\x18\x02 \x01(\x0b\x32\x13.vecdb.v1.RecordIds\x12%\n\x06scores\x18\x03 \x01(\x0b\x32\x15.vecdb.v1.FloatColumn\x12(\n\tdistances\x18\x04 \x01(\x0b\x32\x15.vecdb.v1.FloatColumn\x12*\n\x08metadata\x18\x05 \x01(\x0b\x32\x18.vecdb.v1.MetadataColumn\x12\"\n\x07vectors\x18\x06 \x01(\x0b\x32\x11.vecdb.v1.Vectors\"\xed\x01\n\x07\x45xplain\x12\x0c\n\x04plan\x18\x01 \x01(\t\x12\n\n\x02\x65\x66\x18\x02 \x01(\x04\x12\x11\n\ttail_rows\x18\x03 \x01(\x04\x12\x10\n\x08segments\x18\x04 \x01(\x04\x12\"\n\x05times\x18\x05 \x03(\x0b\x32\x13.vecdb.v1.StageTime\x12\x14\n\x07matches\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x12\n\nremembered\x18\x07 \x01(\x08\x12#\n\x05steps\x18\x08 \x03(\x0b\x32\x14.vecdb.v1.FilterStep\x12$\n\x05parts\x18\t \x03(\x0b\x32\x15.vecdb.v1.SegmentPlanB\n\n\x08_matches\"0\n\tStageTime\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x14\n\x0cmicroseconds\x18\x02 \x01(\x01\"P\n\nFilterStep\x12\x0e\n\x06\x63lause\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x0f\n\x07matches\x18\x03 \x01(\x04\x12\x14\n\x0cmicroseconds\x18\x04 \x01(\x01\"\x86\x01\n\x0bSegmentPlan\x12\r\n\x05where\x18\x01 \x01(\t\x12\x0c\n\x04plan\x18\x02 \x01(\t\x12\x0c\n\x04rows\x18\x03 \x01(\x04\x12\x0f\n\x07matches\x18\x04 \x01(\x04\x12\x11\n\testimated\x18\x05 \x01(\x04\x12\n\n\x02\x65\x66\x18\x06 \x01(\x04\x12\x0e\n\x06scored\x18\x07 \x01(\x04\x12\x0c\n\x04hops\x18\x08 \x01(\x04\x32\xeb\x01\n\rSearchService\x12;\n\x06Search\x12\x17.vecdb.v1.SearchRequest\x1a\x18.vecdb.v1.SearchResponse\x12J\n\x0bSearchBatch\x12\x1c.vecdb.v1.SearchBatchRequest\x1a\x1d.vecdb.v1.SearchBatchResponse\x12Q\n\x0cSearchStream\x12\x1d.vecdb.v1.SearchStreamRequest\x1a\x1e.vecdb.v1.SearchStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecdb._pb.v1.search_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEARCHOPTIONS']._serialized_start=158
-  _globals['_SEARCHOPTIONS']._serialized_end=468
-  _globals['_SEARCHREQUEST']._serialized_start=471
-  _globals['_SEARCHREQUEST']._serialized_end=599
-  _globals['_SEARCHRESPONSE']._serialized_start=601
-  _globals['_SEARCHRESPONSE']._serialized_end=683
-  _globals['_SEARCHBATCHREQUEST']._serialized_start=685
-  _globals['_SEARCHBATCHREQUEST']._serialized_end=803
-  _globals['_SEARCHBATCHRESPONSE']._serialized_start=805
-  _globals['_SEARCHBATCHRESPONSE']._serialized_end=856
-  _globals['_SEARCHSTREAMREQUEST']._serialized_start=858
-  _globals['_SEARCHSTREAMREQUEST']._serialized_end=941
-  _globals['_SEARCHSTREAMRESPONSE']._serialized_start=943
-  _globals['_SEARCHSTREAMRESPONSE']._serialized_end=1058
-  _globals['_HITS']._serialized_start=1061
-  _globals['_HITS']._serialized_end=1278
-  _globals['_EXPLAIN']._serialized_start=1281
-  _globals['_EXPLAIN']._serialized_end=1518
-  _globals['_STAGETIME']._serialized_start=1520
-  _globals['_STAGETIME']._serialized_end=1568
-  _globals['_FILTERSTEP']._serialized_start=1570
-  _globals['_FILTERSTEP']._serialized_end=1650
-  _globals['_SEGMENTPLAN']._serialized_start=1653
-  _globals['_SEGMENTPLAN']._serialized_end=1787
-  _globals['_SEARCHSERVICE']._serialized_start=1790
-  _globals['_SEARCHSERVICE']._serialized_end=2025
+  _globals['_SEARCHOPTIONS']._serialized_start=180
+  _globals['_SEARCHOPTIONS']._serialized_end=522
+  _globals['_SEARCHREQUEST']._serialized_start=525
+  _globals['_SEARCHREQUEST']._serialized_end=653
+  _globals['_SEARCHRESPONSE']._serialized_start=655
+  _globals['_SEARCHRESPONSE']._serialized_end=737
+  _globals['_SEARCHBATCHREQUEST']._serialized_start=739
+  _globals['_SEARCHBATCHREQUEST']._serialized_end=857
+  _globals['_SEARCHBATCHRESPONSE']._serialized_start=859
+  _globals['_SEARCHBATCHRESPONSE']._serialized_end=910
+  _globals['_SEARCHSTREAMREQUEST']._serialized_start=912
+  _globals['_SEARCHSTREAMREQUEST']._serialized_end=995
+  _globals['_SEARCHSTREAMRESPONSE']._serialized_start=997
+  _globals['_SEARCHSTREAMRESPONSE']._serialized_end=1112
+  _globals['_HITS']._serialized_start=1115
+  _globals['_HITS']._serialized_end=1332
+  _globals['_EXPLAIN']._serialized_start=1335
+  _globals['_EXPLAIN']._serialized_end=1572
+  _globals['_STAGETIME']._serialized_start=1574
+  _globals['_STAGETIME']._serialized_end=1622
+  _globals['_FILTERSTEP']._serialized_start=1624
+  _globals['_FILTERSTEP']._serialized_end=1704
+  _globals['_SEGMENTPLAN']._serialized_start=1707
+  _globals['_SEGMENTPLAN']._serialized_end=1841
+  _globals['_SEARCHSERVICE']._serialized_start=1844
+  _globals['_SEARCHSERVICE']._serialized_end=2079
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ from vecdb._pb.v1 import error_pb2 as _error_pb2
 from vecdb._pb.v1 import filter_pb2 as _filter_pb2
 from vecdb._pb.v1 import ids_pb2 as _ids_pb2
 from vecdb._pb.v1 import metadata_pb2 as _metadata_pb2
+from vecdb._pb.v1 import model_pb2 as _model_pb2
 from vecdb._pb.v1 import vectors_pb2 as _vectors_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -12,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SearchOptions(_message.Message):
-    __slots__ = ("limit", "field", "ef", "target_recall", "exact", "filter", "strict", "with_metadata", "with_vectors", "encoding", "min_seq")
+    __slots__ = ("limit", "field", "ef", "target_recall", "exact", "filter", "strict", "with_metadata", "with_vectors", "encoding", "min_seq", "model")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     EF_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +25,7 @@ class SearchOptions(_message.Message):
     WITH_VECTORS_FIELD_NUMBER: _ClassVar[int]
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     MIN_SEQ_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     limit: int
     field: str
     ef: int
@@ -35,7 +37,8 @@ class SearchOptions(_message.Message):
     with_vectors: bool
     encoding: _vectors_pb2.Encoding
     min_seq: int
-    def __init__(self, limit: _Optional[int] = ..., field: _Optional[str] = ..., ef: _Optional[int] = ..., target_recall: _Optional[float] = ..., exact: _Optional[bool] = ..., filter: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., strict: _Optional[bool] = ..., with_metadata: _Optional[bool] = ..., with_vectors: _Optional[bool] = ..., encoding: _Optional[_Union[_vectors_pb2.Encoding, str]] = ..., min_seq: _Optional[int] = ...) -> None: ...
+    model: _model_pb2.Model
+    def __init__(self, limit: _Optional[int] = ..., field: _Optional[str] = ..., ef: _Optional[int] = ..., target_recall: _Optional[float] = ..., exact: _Optional[bool] = ..., filter: _Optional[_Union[_filter_pb2.Filter, _Mapping]] = ..., strict: _Optional[bool] = ..., with_metadata: _Optional[bool] = ..., with_vectors: _Optional[bool] = ..., encoding: _Optional[_Union[_vectors_pb2.Encoding, str]] = ..., min_seq: _Optional[int] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
     __slots__ = ("collection", "query", "options", "explain")

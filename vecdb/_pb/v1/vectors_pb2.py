@@ -12,25 +12,26 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from vecdb._pb.v1 import model_pb2 as vecdb_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vecdb/v1/vectors.proto\x12\x08vecdb.v1\"|\n\x07Vectors\x12\"\n\x04type\x18\x01 \x01(\x0e\x32\x14.vecdb.v1.VectorType\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\"\n\x06\x66loats\x18\x04 \x01(\x0b\x32\x10.vecdb.v1.FloatsH\x00\x42\x0c\n\ncomponents\"\x18\n\x06\x46loats\x12\x0e\n\x06values\x18\x01 \x03(\x02\"+\n\x0b\x46loatColumn\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06values\x18\x02 \x03(\x02\"c\n\x0c\x46ieldVectors\x12\x12\n\x05\x66ield\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x07vectors\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Vectors\x12\x11\n\tpositions\x18\x03 \x03(\rB\x08\n\x06_field*[\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13VECTOR_TYPE_FLOAT32\x10\x01\x12\x17\n\x13VECTOR_TYPE_FLOAT16\x10\x02*M\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45NCODING_PLAIN\x10\x01\x12\x13\n\x0f\x45NCODING_PACKED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vecdb/v1/vectors.proto\x12\x08vecdb.v1\x1a\x14vecdb/v1/model.proto\"|\n\x07Vectors\x12\"\n\x04type\x18\x01 \x01(\x0e\x32\x14.vecdb.v1.VectorType\x12\x0b\n\x03\x64im\x18\x02 \x01(\r\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\"\n\x06\x66loats\x18\x04 \x01(\x0b\x32\x10.vecdb.v1.FloatsH\x00\x42\x0c\n\ncomponents\"\x18\n\x06\x46loats\x12\x0e\n\x06values\x18\x01 \x03(\x02\"+\n\x0b\x46loatColumn\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\x83\x01\n\x0c\x46ieldVectors\x12\x12\n\x05\x66ield\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x07vectors\x18\x02 \x01(\x0b\x32\x11.vecdb.v1.Vectors\x12\x11\n\tpositions\x18\x03 \x03(\r\x12\x1e\n\x05model\x18\x04 \x01(\x0b\x32\x0f.vecdb.v1.ModelB\x08\n\x06_field*[\n\nVectorType\x12\x1b\n\x17VECTOR_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13VECTOR_TYPE_FLOAT32\x10\x01\x12\x17\n\x13VECTOR_TYPE_FLOAT16\x10\x02*M\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45NCODING_PLAIN\x10\x01\x12\x13\n\x0f\x45NCODING_PACKED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecdb._pb.v1.vectors_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VECTORTYPE']._serialized_start=334
-  _globals['_VECTORTYPE']._serialized_end=425
-  _globals['_ENCODING']._serialized_start=427
-  _globals['_ENCODING']._serialized_end=504
-  _globals['_VECTORS']._serialized_start=36
-  _globals['_VECTORS']._serialized_end=160
-  _globals['_FLOATS']._serialized_start=162
-  _globals['_FLOATS']._serialized_end=186
-  _globals['_FLOATCOLUMN']._serialized_start=188
-  _globals['_FLOATCOLUMN']._serialized_end=231
-  _globals['_FIELDVECTORS']._serialized_start=233
-  _globals['_FIELDVECTORS']._serialized_end=332
+  _globals['_VECTORTYPE']._serialized_start=389
+  _globals['_VECTORTYPE']._serialized_end=480
+  _globals['_ENCODING']._serialized_start=482
+  _globals['_ENCODING']._serialized_end=559
+  _globals['_VECTORS']._serialized_start=58
+  _globals['_VECTORS']._serialized_end=182
+  _globals['_FLOATS']._serialized_start=184
+  _globals['_FLOATS']._serialized_end=208
+  _globals['_FLOATCOLUMN']._serialized_start=210
+  _globals['_FLOATCOLUMN']._serialized_end=253
+  _globals['_FIELDVECTORS']._serialized_start=256
+  _globals['_FIELDVECTORS']._serialized_end=387
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from vecdb._pb.v1 import model_pb2 as _model_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -52,11 +53,13 @@ class FloatColumn(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class FieldVectors(_message.Message):
-    __slots__ = ("field", "vectors", "positions")
+    __slots__ = ("field", "vectors", "positions", "model")
     FIELD_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     POSITIONS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     field: str
     vectors: Vectors
     positions: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, field: _Optional[str] = ..., vectors: _Optional[_Union[Vectors, _Mapping]] = ..., positions: _Optional[_Iterable[int]] = ...) -> None: ...
+    model: _model_pb2.Model
+    def __init__(self, field: _Optional[str] = ..., vectors: _Optional[_Union[Vectors, _Mapping]] = ..., positions: _Optional[_Iterable[int]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ...) -> None: ...

@@ -56,8 +56,5 @@ RETRY_AFTER_MAX_S: Final = 3_600.0
 BYTES_PER_TOKEN: Final = 4
 """UTF-8 bytes of a token, to estimate where the tokenizer is not at hand: the usual rule for English."""
 
-MODEL_NAME_CHARS_MAX: Final = 512
-"""Longest provider, name, revision, prompt or location of a model."""
-
 UNIT_LENGTH_MIN: Final = 1e-12
 """A shorter vector has no direction worth scaling to unit length."""

@@ -8,6 +8,7 @@ Concurrency: a SourceFile is a value; each stream belongs to one reader.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import stat
@@ -17,11 +18,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from vecdb.errors import InvalidDocumentError
-from vecdb.ingest.sources.config import INFLATED_BYTES_FREE, INFLATED_RATIO_MAX, SETTLE_NS
+from vecdb.ingest.sources.config import (
+    CONTENT_HASH_BYTES,
+    INFLATED_BYTES_FREE,
+    INFLATED_RATIO_MAX,
+    SETTLE_NS,
+)
 from vecdb.ingest.sources.item import Position
 from vecdb.ingest.sources.options import ReadOptions
 
@@ -46,6 +53,17 @@ class SourceFile:
         """Its extension in small letters, that of what is compressed."""
         return extension_of(self.path) if self.path else ""
 
+    def digest(self, other: str | None = None) -> str | None:
+        """Hash of content and options, at a GB a second; None, unread, where it cannot be `other` by its size."""
+        if self.path is None:
+            return None
+        with open_regular(self.path) as raw:
+            head = f"{os.fstat(raw.fileno()).st_size}-{self.options.fingerprint}-"
+            if other is not None and not other.startswith(head):
+                return None
+            content = hashlib.file_digest(cast(io.BufferedReader, raw), lambda: blake2b(digest_size=CONTENT_HASH_BYTES))
+            return head + content.hexdigest()
+
     def fingerprint(self) -> str | None:
         """Changes when the file or the options do; None where that cannot be told without reading."""
         if self.path is None:
@@ -59,7 +77,8 @@ class SourceFile:
     def open(self) -> Iterator[BinaryIO]:
         """The content as a stream, unpacked."""
         if self.path is None:
-            yield sys.stdin.buffer
+            with _standard_input() as stream:
+                yield stream
             return
         with open_regular(self.path) as raw:
             if self.path.suffix.lower() == COMPRESSED:
@@ -75,6 +94,22 @@ class SourceFile:
         if len(data) > bytes_max:
             raise InvalidDocumentError(f"is larger than {bytes_max:,} bytes, the most for a file of its kind; split it")
         return data
+
+
+@contextmanager
+def _standard_input() -> Iterator[BinaryIO]:
+    """Standard input by a descriptor of its own.
+
+    A thread that still waits for a pipe when the interpreter ends holds the lock of its stream, and the interpreter
+    wants that of `sys.stdin` for its last breath.
+    """
+    try:
+        descriptor = os.dup(sys.stdin.fileno())
+    except (OSError, ValueError):  # something else was put in its place
+        yield sys.stdin.buffer
+        return
+    with os.fdopen(descriptor, "rb") as stream:
+        yield stream
 
 
 def extension_of(path: Path) -> str:

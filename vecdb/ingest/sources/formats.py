@@ -67,7 +67,8 @@ class FilePart:
     def part(self) -> Part:
         """The file as a part of a source."""
         reader = READERS[self.format]
-        return Part(self.file.part, self.file.position(), self.file.fingerprint, lambda: reader(self.file))
+        file = self.file
+        return Part(file.part, file.position(), file.fingerprint, lambda: reader(file), file.digest)
 
 
 def format_in_folder(path: Path) -> str | None:

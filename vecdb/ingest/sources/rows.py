@@ -28,6 +28,8 @@ Placed: TypeAlias = tuple[Position, Row | VecDBError]
 """A row with its place, or what was wrong with it there."""
 
 UINT64_HIGH: Final = 2**64 - 1
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+"""Types of most values, which need no closer look."""
 LISTED_COLUMNS: Final = 12
 
 
@@ -69,6 +71,8 @@ def row_item(row: Row, position: Position, file: SourceFile, number: int, ordina
 
 def checked_id(value: object, what: str = "its id") -> RecordId:
     """An id as vecdb takes it."""
+    if type(value) is str and 0 < len(value) <= ID_BYTES_MAX and value.isascii():
+        return value  # most are, and need no closer look
     if isinstance(value, (np.integer, np.str_)):
         value = value.item()
     if isinstance(value, uuid.UUID):
@@ -121,8 +125,10 @@ def checked_vector(value: object) -> FloatArray:
 
 def plain_value(value: Any, key: str) -> Any:
     """A value of a table as metadata can hold it; dates become instants, decimals become floats."""
-    if value is None or isinstance(value, (bool, int, float, str, datetime)):
+    if type(value) in PLAIN or isinstance(value, (int, float, str, datetime)):
         return value
+    if type(value) is list:
+        return [one if type(one) in PLAIN else plain_value(one, key) for one in value]
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - metadata takes no zone as UTC
     if isinstance(value, Decimal):
@@ -169,8 +175,8 @@ def _needed(row: Row, name: str, role: str) -> Any:
 def _advice(names: Sequence[str], role: str) -> str:
     listed = ", ".join(repr(name)[:SHOWN_CHARS_MAX] for name in names[:LISTED_COLUMNS]) or "nothing"
     more = f" and {len(names) - LISTED_COLUMNS} more" if len(names) > LISTED_COLUMNS else ""
-    number = f", or {role}-field={ROW_ID} for numbers" if role == "id" else ""
-    return f"it has {listed}{more}: name the one with the {role} by {role}-field={number}"
+    number = f", or --{role}-field {ROW_ID} for numbers" if role == "id" else ""
+    return f"it has {listed}{more}: name the one with the {role} by --{role}-field{number}"
 
 
 def _row_id(row: Row, file: SourceFile, number: int) -> RecordId:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from vecdb.errors import MissingExtraError, VecDBError
 from vecdb.ingest.sources.item import Event, Item, PartEnd, Position, Problem, SourceEnd
@@ -20,17 +20,26 @@ from vecdb.ingest.sources.seen import SeenIds
 
 Found: TypeAlias = Item | Problem
 Known: TypeAlias = Callable[[str], str | None]
-"""The fingerprint that is remembered of a part, by its key."""
+"""What is remembered of a part, by its key: its fingerprint, or, of one that was only touched, its digest tells that it
+is unchanged."""
+
+BETWEEN: Final = "#"
+"""Stands between the two in what is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is read at once, and skipped at once. `read` may raise: the rest of the part is then a Problem."""
+    """What is read at once, and skipped at once. `read` may raise: the rest of the part is then a Problem.
+
+    `digest`, where there is one, is a hash of all that is read: it tells a part that was only touched (or unpacked
+    again) from one that changed. Given another digest, it may be None, unread, when the two cannot be equal.
+    """
 
     key: str
     position: Position
     fingerprint: Callable[[], str | None]
     read: Callable[[], Iterator[Found]]
+    digest: Callable[[str | None], str | None] = lambda _other: None
 
 
 class Source(Protocol):
@@ -85,15 +94,15 @@ def read_source(source: Source, known: Known, ids: SeenIds, listed: SeenIds) -> 
 
 
 def read_part(part: Part, known: str | None, ids: SeenIds) -> Iterator[Item | Problem | PartEnd]:
-    """The items of a part and its end; nothing but the end when its fingerprint is `known`."""
+    """The items of a part and its end; nothing but the end when it is as when `known` was remembered of it."""
     items = problems = 0
     failed = False
-    before: str | None = None
     try:
-        before = part.fingerprint()
-        if before is not None and before == known:
-            yield PartEnd(part.key, "unchanged", before)
+        same = _remembered_anew(part, known)
+        if same is not None:
+            yield PartEnd(part.key, "unchanged", same)
             return
+        before = _state_of(part)
         for found in part.read():
             checked = ids.check(found)
             if isinstance(checked, Item):
@@ -102,16 +111,49 @@ def read_part(part: Part, known: str | None, ids: SeenIds) -> Iterator[Item | Pr
                 problems += 1
                 failed = failed or checked.scope != "item"
             yield checked
-        after = part.fingerprint()
+        # what had problems is looked at again next time
+        after = None if problems else _remembered(part, before)
     except MissingExtraError:
         raise
     except (VecDBError, OSError, RecursionError, MemoryError) as error:
         yield _problem_of(error, part.key, part.position, "part")
         yield PartEnd(part.key, "failed", None, items, problems + 1)
         return
-    # what changed while it was read is of no known state; what had problems is looked at again next time
-    steady = after is not None and before in {None, after} and not problems
-    yield PartEnd(part.key, "failed" if failed else "read", after if steady else None, items, problems)
+    yield PartEnd(part.key, "failed" if failed else "read", after, items, problems)
+
+
+def _state_of(part: Part) -> tuple[str | None, str | None]:
+    """What tells whether a part changes while it is read: its fingerprint, or its digest where it has none now."""
+    fingerprint = part.fingerprint()
+    return fingerprint, part.digest(None) if fingerprint is None else None
+
+
+def _remembered(part: Part, before: tuple[str | None, str | None]) -> str | None:
+    """What to remember of a part that was read: fingerprint and digest. None when it changed meanwhile."""
+    fingerprint, digest = part.fingerprint(), part.digest(None)
+    if before[0] is None:
+        return None if digest is None or digest != before[1] else _joined(fingerprint, digest)
+    if fingerprint != before[0]:
+        return None
+    # the digest is of what was read only if nothing changed until it was taken
+    return _joined(fingerprint, digest if part.fingerprint() == fingerprint else None)
+
+
+def _remembered_anew(part: Part, known: str | None) -> str | None:
+    """What to remember of a part that is as it was; None when it is to be read."""
+    if known is None:
+        return None
+    now = part.fingerprint()
+    fingerprint, _, digest = known.partition(BETWEEN)
+    if now is not None and now == fingerprint:
+        return known
+    if not digest or part.digest(digest) != digest:
+        return None
+    return _joined(now if part.fingerprint() == now else None, digest)
+
+
+def _joined(fingerprint: str | None, digest: str | None) -> str:
+    return f"{fingerprint or ''}{BETWEEN}{digest or ''}"
 
 
 def _problem_of(error: BaseException, part: str, position: Position, scope: str) -> Problem:

@@ -183,9 +183,43 @@ def test_other_options_read_everything_again(site: Path) -> None:
     assert len(read(f"{site}?types=infer", known=lambda part: known[part]).items) == 4
 
 
-def test_a_file_that_was_just_written_has_no_fingerprint(site: Path) -> None:
+def test_a_file_that_was_only_touched_is_not_read_and_remembered_with_its_new_time(site: Path) -> None:
+    known = read(site).known
+    os.utime(site / "a.txt", (1_600_000_009, 1_600_000_009))
+    found = read(site, known=known.get)
+    assert ({end.state for end in found.ends}, found.items) == ({"unchanged"}, [])
+    assert [part for part, fingerprint in found.known.items() if fingerprint != known[part]] == [f"{site}:a.txt"]
+    assert not read(site, known=found.known.get).items
+
+
+def test_a_file_that_was_just_written_is_known_by_its_content_alone(site: Path) -> None:
     (site / "a.txt").write_text("new")
-    assert [end.part for end in read(site).ends if end.fingerprint is None] == [f"{site}:a.txt"]
+    known = read(site).known
+    assert not read(site, known=known.get).items
+    time = (site / "a.txt").stat().st_mtime_ns
+    (site / "a.txt").write_text("NEW")
+    os.utime(site / "a.txt", ns=(time, time))
+    assert read(site, known=known.get).ids == ["a.txt"]
+
+
+def test_a_touched_file_of_another_size_is_not_hashed_to_see_whether_it_changed(site: Path) -> None:
+    part = next(open_source(str(site / "a.txt")).parts())
+    assert isinstance(part, Part)
+    digest = part.digest(None)
+    assert digest is not None
+    assert part.digest(digest) == digest
+    assert part.digest(f"1{digest}") is None
+
+
+def test_a_file_that_was_just_written_and_changes_while_it_is_read_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 1, "text": "x"}\n{"id": 2, "text": "y"}\n')
+    part = next(open_source(str(path)).parts())
+    assert isinstance(part, Part)
+    events = read_part(part, None, SeenIds())
+    next(events)
+    path.write_text('{"id": 1, "text": "z"}\n{"id": 2, "text": "y"}\n')
+    assert [getattr(event, "fingerprint", "") for event in events][-1] is None
 
 
 def test_a_file_with_problems_is_read_again(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""Gathers what is to be embedded into calls of the model, and finds what need not be embedded again.
+
+Promises: a text is in one call at most as long as that is under way, whichever items have it; what is in the cache is
+in none. A call is within the limits of its model.
+Invariants: `_pending` has the keys of calls that are not finished; a key leaves it only when its row is in the cache.
+Concurrency: one thread fills, any thread finishes calls; a single get, set or pop of a dict needs no lock.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecdb.errors import VecDBError
+from vecdb.fingerprint import ModelFingerprint
+from vecdb.ingest.embedders.checked import estimated_tokens
+from vecdb.ingest.embedders.protocol import EmbedderLimits
+from vecdb.ingest.journal.cache import EmbeddingCache
+from vecdb.ingest.pipeline.config import STOP_POLL_S
+from vecdb.ingest.pipeline.control import Control
+from vecdb.ingest.sources.item import Image
+
+Given: TypeAlias = str | Image
+"""What is embedded."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """Texts (or images) for one call of the model, and what became of each: a row, or in `failures` why not.
+
+    `error` is what ended the whole call: the run ends with it.
+    """
+
+    given: list[Given] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    cost: int = 0
+    rows: NDArray[np.float32] | None = None
+    failures: dict[int, VecDBError] = field(default_factory=dict)
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+Place: TypeAlias = tuple[Call, int]
+"""A call, and the number of a text in it."""
+
+
+class Calls:
+    """The calls of one model that are being filled or under way. `submit` is given each that is full."""
+
+    def __init__(
+        self, model: ModelFingerprint, limits: EmbedderLimits, cache: EmbeddingCache, control: Control, *, most: int
+    ) -> None:
+        self._model, self._limits, self._cache, self._control = model, limits, cache, control
+        self._pending: dict[bytes, Place] = {}
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(most)
+        self._open = Call()
+        self.ready: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self.sent = self._finished = 0
+
+    def find(self, keys: Sequence[bytes], given: Callable[[int], Given]) -> list[NDArray[np.float32] | Place]:
+        """For each key a row of the cache, or the call that will have it; `given` tells what is to be embedded."""
+        # before the cache is asked: what is finished in between is in the cache by then
+        found: list[NDArray[np.float32] | Place | None] = list(map(self._pending.get, keys))
+        open_places = [place for place, one in enumerate(found) if one is None]
+        rows = self._cache.get_many(self._model, [keys[place] for place in open_places])
+        missing = []
+        for place, row in zip(open_places, rows, strict=True):
+            found[place] = row
+            if row is None:
+                missing.append(place)
+        if missing:
+            texts = [given(place) for place in missing]
+            tokens = tokens_of(texts)
+            for place, text, cost in zip(missing, texts, tokens, strict=True):
+                found[place] = self._place(keys[place], text, cost)
+        return found  # type: ignore[return-value]  # none is None any more
+
+    @property
+    def is_idle(self) -> bool:
+        """True when no call is under way or waits."""
+        with self._lock:
+            return self.sent == self._finished
+
+    def flush(self) -> None:
+        """Send the call that is being filled, if there is anything in it."""
+        if self._open.given:
+            call, self._open = self._open, Call()
+            while not self._room.acquire(timeout=STOP_POLL_S):
+                self._control.check()
+            self.sent += 1
+            self.ready.put(call)
+
+    def finished(self, call: Call) -> None:
+        """A call has its rows, and they are in the cache."""
+        for key in call.keys:
+            self._pending.pop(key, None)
+        with self._lock:
+            self._finished += 1
+        self._room.release()
+        call.done.set()
+
+    def _place(self, key: bytes, given: Given, tokens: int) -> Place:
+        known = self._pending.get(key)  # twice among the keys of one `find`, or in two of them
+        if known is not None:
+            return known
+        cost = min(tokens, self._limits.text_tokens)
+        call = self._open
+        if call.given and (
+            call.cost + cost > self._limits.batch_tokens or isinstance(call.given[0], str) is not isinstance(given, str)
+        ):
+            self.flush()
+            call = self._open
+        place = (call, len(call.given))
+        call.given.append(given)
+        call.keys.append(key)
+        call.tokens.append(tokens)
+        call.cost += cost
+        self._pending[key] = place
+        if len(call.given) >= self._limits.batch_texts:
+            self.flush()
+        return place
+
+
+def tokens_of(given: Sequence[Given]) -> list[int]:
+    """Tokens of each, about; an image counts as one."""
+    if all(type(one) is str for one in given):
+        return estimated_tokens(given)  # type: ignore[arg-type]  # as was just seen
+    return [estimated_tokens([one])[0] if isinstance(one, str) else 1 for one in given]

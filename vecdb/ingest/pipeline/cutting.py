@@ -1,0 +1,122 @@
+"""Cuts items into the records that they become: ids, metadata, and for each what its vector comes from.
+
+Promises: what cannot be a record, or not in one transaction, is a VecDBError that says so; nothing is embedded here.
+Concurrency: any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecdb.errors import InvalidDocumentError, LimitExceededError, VecDBError
+from vecdb.fingerprint import ModelFingerprint
+from vecdb.ingest.chunkers.choosing import AUTO, ItemChunker
+from vecdb.ingest.embedders.checked import finished
+from vecdb.ingest.embedders.protocol import Embedder, ImageEmbedder
+from vecdb.ingest.journal.cache import image_key, text_key
+from vecdb.ingest.pipeline.calls import Given
+from vecdb.ingest.pipeline.config import CHUNK_BYTES_EXTRA, ITEM_BYTES, TRANSACTION_BYTES_MAX
+from vecdb.ingest.pipeline.records import metadata_of_chunks, metadata_of_whole, with_text
+from vecdb.ingest.sources.item import Item
+from vecdb.types import FloatArray, Metadata, RecordId
+
+FILLING: Final = frozenset({AUTO, "tokens", "sentences", "recursive"})
+"""Chunkers that fill chunks with as many tokens as fit."""
+
+
+@dataclass(slots=True)
+class Cut:
+    """The records of an item. Either `vector` is its only one's, or `keys` and `given` say what is embedded for each.
+
+    `size` is what all of it takes in memory, about.
+    """
+
+    item: Item
+    ids: list[RecordId]
+    metadata: list[Metadata]
+    keys: list[bytes] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
+    vector: NDArray[np.float32] | None = None
+    size: int = 0
+
+
+class Cutter:
+    """Cuts items for one model."""
+
+    def __init__(self, chunker: ItemChunker, embedder: Embedder) -> None:
+        self._chunker = chunker
+        self._model: ModelFingerprint = embedder.fingerprint
+        self._takes_images = isinstance(embedder, ImageEmbedder)
+        self._row_bytes = 4 * self._model.dim
+
+    def takes(self, item: Item) -> bool:
+        """False for an image where the model embeds none."""
+        return item.image is None or self._takes_images
+
+    def cut(self, item: Item) -> Cut:
+        """The records of an item."""
+        if item.vector is not None:
+            return self._whole(
+                Cut(item, [item.id], [metadata_of_whole(item, item.text)], vector=self._own(item.vector))
+            )
+        if item.image is not None:
+            key = image_key(item.image.content_hash)
+            return self._whole(Cut(item, [item.id], [metadata_of_whole(item, None)], [key], [item.image]))
+        text = item.text or ""
+        whole = self._short_row(item, text)
+        if whole:
+            return self._whole(
+                Cut(item, [item.id], [with_text(item.metadata, whole, None)], [text_key(whole)], [whole])
+            )
+        chunks = self._chunker.chunks(item.id, text, item.kind, language_of(item))
+        texts: list[Given] = [chunk.text for chunk in chunks]
+        cut = Cut(
+            item,
+            [chunk.id for chunk in chunks],
+            metadata_of_chunks(item, chunks),
+            [text_key(chunk.text) for chunk in chunks],
+            texts,
+        )
+        stored = sum(len(chunk.text) for chunk in chunks)
+        cut.size = len(text) + stored + len(chunks) * (self._row_bytes + ITEM_BYTES)
+        if len(chunks) > 1:
+            _check_transaction(len(chunks), stored + len(chunks) * (self._row_bytes + CHUNK_BYTES_EXTRA))
+        return cut
+
+    def _short_row(self, item: Item, text: str) -> str:
+        """The text of a row that is one chunk at any rate, which the chunker would find out more slowly; else empty."""
+        if item.kind != "row" or self._chunker.chunker not in FILLING:
+            return ""
+        trimmed = text.strip()
+        return trimmed if len(trimmed) <= self._chunker.size.tokens else ""  # no token is shorter than a character
+
+    def _whole(self, cut: Cut) -> Cut:
+        cut.size = self._row_bytes + ITEM_BYTES + len(cut.item.text or "")
+        return cut
+
+    def _own(self, vector: FloatArray) -> NDArray[np.float32]:
+        """The vector that an item has, as the model promises its vectors."""
+        try:
+            row: NDArray[np.float32] = finished(vector[None, :], 1, self._model)[0]
+        except VecDBError as error:
+            raise InvalidDocumentError(f"its vector is none of {self._model}: {error.message}") from error
+        return row
+
+
+def language_of(item: Item) -> str | None:
+    """The language of source code; None where there is none."""
+    language = item.metadata.get("language") if item.kind == "code" else None
+    return language if isinstance(language, str) else None
+
+
+def _check_transaction(chunks: int, size: int) -> None:
+    if size > TRANSACTION_BYTES_MAX:
+        raise LimitExceededError(
+            f"would be {chunks:,} chunks of {size:,} bytes; all of them change in one transaction, which takes "
+            f"{TRANSACTION_BYTES_MAX:,}: split the document, or make its chunks larger (chunk_tokens)",
+            chunks=chunks,
+        )
