@@ -24,6 +24,9 @@ DIM_MAX: Final = 8192
 PACKED_DIM_MIN: Final = 32
 """Fewest dimensions of packed rows: below, the signs of a residual say too little, and rows are small anyway."""
 
+SIGN_BLOCK: Final = 32
+"""Neighbours whose signs lie together in a packed row."""
+
 VECTOR_ABS_MAX: Final = 1e17
 """Largest |component| for dot and l2: (2e17)^2 * 8192 still fits float32, so no distance overflows."""
 

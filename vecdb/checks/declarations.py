@@ -18,15 +18,18 @@ from vecdb.config import (
     M_MIN,
     METADATA_DEPTH_MAX,
     NAME_PATTERN,
+    PACKED_DIM_MIN,
+    SIGN_BLOCK,
     TTL_FIELD_BYTES_MAX,
 )
 from vecdb.errors import FieldNotFoundError, InvalidNameError, InvalidRequestError, LimitExceededError
 from vecdb.filters.paths import parse_path
-from vecdb.types import DEFAULT_FIELD, Builder, Field, IndexKind, Metric, VectorDtype
+from vecdb.types import DEFAULT_FIELD, Builder, Field, IndexKind, Layout, Metric, VectorDtype
 
 METRICS: Final = get_args(Metric)
 DTYPES: Final = get_args(VectorDtype)
 BUILDERS: Final = get_args(Builder)
+LAYOUTS: Final = get_args(Layout)
 KINDS: Final = get_args(IndexKind)
 
 
@@ -96,8 +99,24 @@ def check_field(name: object, field: object) -> None:
     _check_choice(name, "metric", field.metric, METRICS)
     _check_choice(name, "dtype", field.dtype, DTYPES)
     _check_choice(name, "builder", field.builder, BUILDERS)
+    _check_layout(name, field)
     check_declared_model(name, field)
     _check_follows(name, field.follows)
+
+
+def can_pack(dim: int, m: int) -> bool:
+    """Whether rows of that shape can be packed: signs lie in blocks of neighbours, of which a row has 2 m."""
+    return dim >= PACKED_DIM_MIN and 2 * m % SIGN_BLOCK == 0
+
+
+def _check_layout(name: str, field: Field) -> None:
+    _check_choice(name, "layout", field.layout, LAYOUTS)
+    if field.layout == "packed" and not can_pack(field.dim, field.m):
+        raise InvalidRequestError(
+            f"layout of field {name!r} is 'packed', which needs dim of at least {PACKED_DIM_MIN} and m a multiple of "
+            f"{SIGN_BLOCK // 2}; it has dim={field.dim} and m={field.m}. Use 'auto' or 'compact'",
+            field=name,
+        )
 
 
 def _check_follows(field: str, paths: object) -> None:

@@ -18,7 +18,7 @@ from vecdb.client.session import Caller, new_request_id
 from vecdb.client.targets import Target
 from vecdb.errors import CollectionNotFoundError, InvalidNameError
 from vecdb.fingerprint import ModelFingerprint
-from vecdb.types import Builder, Field, IndexInfo, IndexKind, Metric, VectorDtype
+from vecdb.types import Builder, Field, IndexInfo, IndexKind, Layout, Metric, VectorDtype
 from vecdb.wire.collections import (
     declared_field,
     put_declaration,
@@ -41,6 +41,7 @@ def create(
     m: int,
     ef_construction: int,
     builder: Builder,
+    layout: Layout,
     model: ModelFingerprint | None,
     fields: Mapping[str, Field] | None,
     ttl_field: str | None,
@@ -48,7 +49,7 @@ def create(
 ) -> Plan[Target]:
     """See `Database.create_collection`."""
     index: dict[str, Any] = {"metric": metric, "dtype": dtype, "m": m, "ef_construction": ef_construction}
-    single = single_field(dim, model, **index, builder=builder)
+    single = single_field(dim, model, **index, builder=builder, layout=layout)
     request = pb.CreateCollectionRequest(request_id=new_request_id())
     put_declaration(request, name, declared_fields(fields, single), ttl_field=ttl_field, exist_ok=exist_ok)
     reply = yield from call(caller, methods.CREATE_COLLECTION, request)

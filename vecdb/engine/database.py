@@ -53,6 +53,7 @@ from vecdb.types import (
     Durability,
     Field,
     IndexKind,
+    Layout,
     Metadata,
     Metric,
     Mode,
@@ -180,6 +181,7 @@ class Database:
         m: int = 16,
         ef_construction: int = 200,
         builder: Builder = "vecdb",
+        layout: Layout = "auto",
         model: ModelFingerprint | None = None,
         fields: Mapping[str, Field] | None = None,
         ttl_field: str | None = None,
@@ -194,7 +196,7 @@ class Database:
         declaration is returned instead.
         """
         index: dict[str, Any] = {"metric": metric, "dtype": dtype, "m": m, "ef_construction": ef_construction}
-        declared = declared_fields(fields, single_field(dim, model, **index, builder=builder))
+        declared = declared_fields(fields, single_field(dim, model, **index, builder=builder, layout=layout))
         wanted = build_schema(0, name, declared, ttl_field)
         if exist_ok and name in self:
             return self._same(wanted)

@@ -12,13 +12,11 @@ from dataclasses import replace
 
 import msgspec
 
-from vecdb.checks.declarations import check_declaration, check_ttl_field, unknown_field
-from vecdb.config import PACKED_DIM_MIN
+from vecdb.checks.declarations import can_pack, check_declaration, check_ttl_field, unknown_field
 from vecdb.errors import CollectionExistsError
 from vecdb.filters.paths import resolver
 from vecdb.fingerprint import ModelFingerprint, require_same_model
-from vecdb.kernels.layout import SIGN_BLOCK
-from vecdb.types import Builder, Field, Metadata, Metric, VectorDtype
+from vecdb.types import Builder, Field, Layout, Metadata, Metric, VectorDtype
 
 
 class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,11 +37,12 @@ class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     model: ModelFingerprint | None = None
     added: bool = False
     follows: tuple[str, ...] = ()
+    layout: Layout = "auto"
 
     @property
     def packed(self) -> bool:
-        """Whether segments store packed rows."""
-        return self.dim >= PACKED_DIM_MIN and 2 * self.m % SIGN_BLOCK == 0
+        """Whether new segments store packed rows."""
+        return self.layout != "compact" and can_pack(self.dim, self.m)
 
     def public(self) -> Field:
         """Return the field as the caller declared it."""
@@ -54,6 +53,7 @@ class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
             m=self.m,
             ef_construction=self.ef_construction,
             builder=self.builder,
+            layout=self.layout,
             model=self.model,
             follows=self.follows,
         )
@@ -143,6 +143,7 @@ def field_schema(number: int, name: str, field: Field, *, added: bool = False) -
         m=field.m,
         ef_construction=field.ef_construction,
         builder=field.builder,
+        layout=field.layout,
         model=field.model,
         added=added,
         follows=field.follows,

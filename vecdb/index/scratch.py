@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.config import SIGN_BLOCK
 from vecdb.kernels import layout
 from vecdb.kernels.column import aligned_empty, aligned_zeros
 
@@ -54,7 +55,7 @@ class Scratch:
         self.wanted_slots_address = int(self.wanted_slots.ctypes.data)
         self.reserve_gathered(64)
         self._put(layout.CHOSEN, aligned_empty((CHOSEN_ROWS,), np.int32))
-        self._put(layout.ESTIMATES, aligned_empty((layout.SIGN_BLOCK,), np.int32))
+        self._put(layout.ESTIMATES, aligned_empty((SIGN_BLOCK,), np.int32))
         self.reserve(64, 64, 64, 16)
 
     def reserve(self, rows: int, pool: int, dim: int, limit: int) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from vecdb.config import SIGN_BLOCK
+
 # --- plan: what is searched or built --------------------------------------------------------------------------------
 
 ROWS: Final = 0
@@ -74,7 +76,6 @@ ROW_BITS: Final = 0xFFFFFFFF
 
 # --- packed rows ----------------------------------------------------------------------------------------------------
 
-SIGN_BLOCK: Final = 32  # neighbours whose signs lie together
 GROUP: Final = 4  # components whose signs are looked up together
 GROUP_BYTES: Final = 16  # signs of a block of neighbours in a group, and the table of a group
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vecdb.config import SIGN_BLOCK
 from vecdb.kernels.distance import code_distance
 from vecdb.kernels.intrinsics import load_i32, load_i64, lowest_bit, move_bytes, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
@@ -41,7 +42,6 @@ from vecdb.kernels.layout import (
     SEEN,
     SEEN_COUNT,
     SHARE_UNIT,
-    SIGN_BLOCK,
     TABLES,
     VISITED,
 )

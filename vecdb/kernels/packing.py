@@ -13,6 +13,7 @@ Cost: about 30 us a row of 384 components. Concurrency: calls on disjoint rows m
 
 from __future__ import annotations
 
+from vecdb.config import SIGN_BLOCK
 from vecdb.kernels.intrinsics import (
     fill_bytes,
     load_i8,
@@ -36,7 +37,6 @@ from vecdb.kernels.layout import (
     ROTATION,
     ROTATION_ROOM,
     ROWS,
-    SIGN_BLOCK,
     TABLES,
 )
 from vecdb.kernels.rotation import GAIN, rotate

@@ -47,6 +47,7 @@ class Choices:
 METRICS: Final = Choices("metric", collection_pb2.Metric, "METRIC", "cosine dot l2", "cosine")
 STORED_TYPES: Final = Choices("dtype", collection_pb2.StoredType, "STORED_TYPE", "float32 float16", "float32")
 BUILDERS: Final = Choices("builder", collection_pb2.Builder, "BUILDER", "vecdb hnswlib", "vecdb")
+LAYOUTS: Final = Choices("layout", collection_pb2.Layout, "LAYOUT", "auto packed compact", "auto")
 INDEX_KINDS: Final = Choices("kind", collection_pb2.IndexKind, "INDEX_KIND", "keyword int float bool datetime text geo")
 VECTOR_TYPES: Final = Choices("type", vectors_pb2.VectorType, "VECTOR_TYPE", "float32 float16")
 ENCODINGS: Final = Choices("encoding", vectors_pb2.Encoding, "ENCODING", "plain packed", "plain")

@@ -22,7 +22,7 @@ from vecdb.config import EF_CONSTRUCTION_DEFAULT, M_DEFAULT
 from vecdb.errors import InvalidRequestError
 from vecdb.filters import require_filter
 from vecdb.types import Field, IndexInfo
-from vecdb.wire.choices import BUILDERS, INDEX_KINDS, METRICS, STORED_TYPES
+from vecdb.wire.choices import BUILDERS, INDEX_KINDS, LAYOUTS, METRICS, STORED_TYPES
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.models import put_model, read_model
 from vecdb.wire.writes import Arguments
@@ -45,6 +45,7 @@ def put_field(message: collection_pb2.Field, name: str, field: Field) -> None:
     message.metric = METRICS.number(field.metric)  # type: ignore[assignment]  # an enum is an int
     message.dtype = STORED_TYPES.number(field.dtype)  # type: ignore[assignment]  # as above
     message.builder = BUILDERS.number(field.builder)  # type: ignore[assignment]  # as above
+    message.layout = LAYOUTS.number(field.layout)  # type: ignore[assignment]  # as above
     if field.model is not None:
         put_model(message.model, field.model)
     message.follows.extend(field.follows)
@@ -56,6 +57,7 @@ def read_field(message: collection_pb2.Field, where: str) -> Field:
         "metric": METRICS.word(message.metric, f"{where}.metric"),
         "dtype": STORED_TYPES.word(message.dtype, f"{where}.dtype"),
         "builder": BUILDERS.word(message.builder, f"{where}.builder"),
+        "layout": LAYOUTS.word(message.layout, f"{where}.layout"),
     }
     return Field(
         dim=message.dim,
@@ -107,7 +109,7 @@ def create_arguments(message: collection_service_pb2.CreateCollectionRequest) ->
     }
     if single is None:
         return {**arguments, "fields": fields}
-    parts = ("dim", "metric", "dtype", "m", "ef_construction", "builder", "model")
+    parts = ("dim", "metric", "dtype", "m", "ef_construction", "builder", "layout", "model")
     return {**arguments, **{part: getattr(single, part) for part in parts}}
 
 

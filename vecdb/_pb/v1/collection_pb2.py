@@ -15,25 +15,27 @@ _sym_db = _symbol_database.Default()
 from vecdb._pb.v1 import model_pb2 as vecdb_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vecdb/v1/collection.proto\x12\x08vecdb.v1\x1a\x14vecdb/v1/model.proto\"\x94\x02\n\x05\x46ield\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0b\n\x03\x64im\x18\x02 \x01(\x03\x12 \n\x06metric\x18\x03 \x01(\x0e\x32\x10.vecdb.v1.Metric\x12#\n\x05\x64type\x18\x04 \x01(\x0e\x32\x14.vecdb.v1.StoredType\x12\x0e\n\x01m\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x1c\n\x0f\x65\x66_construction\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\"\n\x07\x62uilder\x18\x07 \x01(\x0e\x32\x11.vecdb.v1.Builder\x12\x1e\n\x05model\x18\x08 \x01(\x0b\x32\x0f.vecdb.v1.Model\x12\x0f\n\x07\x66ollows\x18\t \x03(\tB\x07\n\x05_nameB\x04\n\x02_mB\x12\n\x10_ef_construction\"\xaf\x01\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x0f.vecdb.v1.Field\x12\x16\n\tttl_field\x18\x03 \x01(\tH\x00\x88\x01\x01\x12$\n\x07indexes\x18\x04 \x03(\x0b\x32\x13.vecdb.v1.IndexInfo\x12\x17\n\nmain_field\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_ttl_fieldB\r\n\x0b_main_field\"K\n\tIndexInfo\x12\x0c\n\x04path\x18\x01 \x01(\t\x12!\n\x04kind\x18\x02 \x01(\x0e\x32\x13.vecdb.v1.IndexKind\x12\r\n\x05ready\x18\x03 \x01(\x08*R\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x11\n\rMETRIC_COSINE\x10\x01\x12\x0e\n\nMETRIC_DOT\x10\x02\x12\r\n\tMETRIC_L2\x10\x03*[\n\nStoredType\x12\x1b\n\x17STORED_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13STORED_TYPE_FLOAT32\x10\x01\x12\x17\n\x13STORED_TYPE_FLOAT16\x10\x02*J\n\x07\x42uilder\x12\x17\n\x13\x42UILDER_UNSPECIFIED\x10\x00\x12\x11\n\rBUILDER_VECDB\x10\x01\x12\x13\n\x0f\x42UILDER_HNSWLIB\x10\x02*\xc0\x01\n\tIndexKind\x12\x1a\n\x16INDEX_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12INDEX_KIND_KEYWORD\x10\x01\x12\x12\n\x0eINDEX_KIND_INT\x10\x02\x12\x14\n\x10INDEX_KIND_FLOAT\x10\x03\x12\x13\n\x0fINDEX_KIND_BOOL\x10\x04\x12\x17\n\x13INDEX_KIND_DATETIME\x10\x05\x12\x13\n\x0fINDEX_KIND_TEXT\x10\x06\x12\x12\n\x0eINDEX_KIND_GEO\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vecdb/v1/collection.proto\x12\x08vecdb.v1\x1a\x14vecdb/v1/model.proto\"\xb6\x02\n\x05\x46ield\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0b\n\x03\x64im\x18\x02 \x01(\x03\x12 \n\x06metric\x18\x03 \x01(\x0e\x32\x10.vecdb.v1.Metric\x12#\n\x05\x64type\x18\x04 \x01(\x0e\x32\x14.vecdb.v1.StoredType\x12\x0e\n\x01m\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x1c\n\x0f\x65\x66_construction\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\"\n\x07\x62uilder\x18\x07 \x01(\x0e\x32\x11.vecdb.v1.Builder\x12\x1e\n\x05model\x18\x08 \x01(\x0b\x32\x0f.vecdb.v1.Model\x12\x0f\n\x07\x66ollows\x18\t \x03(\t\x12 \n\x06layout\x18\n \x01(\x0e\x32\x10.vecdb.v1.LayoutB\x07\n\x05_nameB\x04\n\x02_mB\x12\n\x10_ef_construction\"\xaf\x01\n\nCollection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x06\x66ields\x18\x02 \x03(\x0b\x32\x0f.vecdb.v1.Field\x12\x16\n\tttl_field\x18\x03 \x01(\tH\x00\x88\x01\x01\x12$\n\x07indexes\x18\x04 \x03(\x0b\x32\x13.vecdb.v1.IndexInfo\x12\x17\n\nmain_field\x18\x05 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_ttl_fieldB\r\n\x0b_main_field\"K\n\tIndexInfo\x12\x0c\n\x04path\x18\x01 \x01(\t\x12!\n\x04kind\x18\x02 \x01(\x0e\x32\x13.vecdb.v1.IndexKind\x12\r\n\x05ready\x18\x03 \x01(\x08*R\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x11\n\rMETRIC_COSINE\x10\x01\x12\x0e\n\nMETRIC_DOT\x10\x02\x12\r\n\tMETRIC_L2\x10\x03*[\n\nStoredType\x12\x1b\n\x17STORED_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13STORED_TYPE_FLOAT32\x10\x01\x12\x17\n\x13STORED_TYPE_FLOAT16\x10\x02*J\n\x07\x42uilder\x12\x17\n\x13\x42UILDER_UNSPECIFIED\x10\x00\x12\x11\n\rBUILDER_VECDB\x10\x01\x12\x13\n\x0f\x42UILDER_HNSWLIB\x10\x02*X\n\x06Layout\x12\x16\n\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x0f\n\x0bLAYOUT_AUTO\x10\x01\x12\x11\n\rLAYOUT_PACKED\x10\x02\x12\x12\n\x0eLAYOUT_COMPACT\x10\x03*\xc0\x01\n\tIndexKind\x12\x1a\n\x16INDEX_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12INDEX_KIND_KEYWORD\x10\x01\x12\x12\n\x0eINDEX_KIND_INT\x10\x02\x12\x14\n\x10INDEX_KIND_FLOAT\x10\x03\x12\x13\n\x0fINDEX_KIND_BOOL\x10\x04\x12\x17\n\x13INDEX_KIND_DATETIME\x10\x05\x12\x13\n\x0fINDEX_KIND_TEXT\x10\x06\x12\x12\n\x0eINDEX_KIND_GEO\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecdb._pb.v1.collection_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METRIC']._serialized_start=595
-  _globals['_METRIC']._serialized_end=677
-  _globals['_STOREDTYPE']._serialized_start=679
-  _globals['_STOREDTYPE']._serialized_end=770
-  _globals['_BUILDER']._serialized_start=772
-  _globals['_BUILDER']._serialized_end=846
-  _globals['_INDEXKIND']._serialized_start=849
-  _globals['_INDEXKIND']._serialized_end=1041
+  _globals['_METRIC']._serialized_start=629
+  _globals['_METRIC']._serialized_end=711
+  _globals['_STOREDTYPE']._serialized_start=713
+  _globals['_STOREDTYPE']._serialized_end=804
+  _globals['_BUILDER']._serialized_start=806
+  _globals['_BUILDER']._serialized_end=880
+  _globals['_LAYOUT']._serialized_start=882
+  _globals['_LAYOUT']._serialized_end=970
+  _globals['_INDEXKIND']._serialized_start=973
+  _globals['_INDEXKIND']._serialized_end=1165
   _globals['_FIELD']._serialized_start=62
-  _globals['_FIELD']._serialized_end=338
-  _globals['_COLLECTION']._serialized_start=341
-  _globals['_COLLECTION']._serialized_end=516
-  _globals['_INDEXINFO']._serialized_start=518
-  _globals['_INDEXINFO']._serialized_end=593
+  _globals['_FIELD']._serialized_end=372
+  _globals['_COLLECTION']._serialized_start=375
+  _globals['_COLLECTION']._serialized_end=550
+  _globals['_INDEXINFO']._serialized_start=552
+  _globals['_INDEXINFO']._serialized_end=627
 # @@protoc_insertion_point(module_scope)

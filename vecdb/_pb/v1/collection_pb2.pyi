@@ -27,6 +27,13 @@ class Builder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BUILDER_VECDB: _ClassVar[Builder]
     BUILDER_HNSWLIB: _ClassVar[Builder]
 
+class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LAYOUT_UNSPECIFIED: _ClassVar[Layout]
+    LAYOUT_AUTO: _ClassVar[Layout]
+    LAYOUT_PACKED: _ClassVar[Layout]
+    LAYOUT_COMPACT: _ClassVar[Layout]
+
 class IndexKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     INDEX_KIND_UNSPECIFIED: _ClassVar[IndexKind]
@@ -47,6 +54,10 @@ STORED_TYPE_FLOAT16: StoredType
 BUILDER_UNSPECIFIED: Builder
 BUILDER_VECDB: Builder
 BUILDER_HNSWLIB: Builder
+LAYOUT_UNSPECIFIED: Layout
+LAYOUT_AUTO: Layout
+LAYOUT_PACKED: Layout
+LAYOUT_COMPACT: Layout
 INDEX_KIND_UNSPECIFIED: IndexKind
 INDEX_KIND_KEYWORD: IndexKind
 INDEX_KIND_INT: IndexKind
@@ -57,7 +68,7 @@ INDEX_KIND_TEXT: IndexKind
 INDEX_KIND_GEO: IndexKind
 
 class Field(_message.Message):
-    __slots__ = ("name", "dim", "metric", "dtype", "m", "ef_construction", "builder", "model", "follows")
+    __slots__ = ("name", "dim", "metric", "dtype", "m", "ef_construction", "builder", "model", "follows", "layout")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
     METRIC_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +78,7 @@ class Field(_message.Message):
     BUILDER_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FOLLOWS_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     dim: int
     metric: Metric
@@ -76,7 +88,8 @@ class Field(_message.Message):
     builder: Builder
     model: _model_pb2.Model
     follows: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[StoredType, str]] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., builder: _Optional[_Union[Builder, str]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., follows: _Optional[_Iterable[str]] = ...) -> None: ...
+    layout: Layout
+    def __init__(self, name: _Optional[str] = ..., dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[StoredType, str]] = ..., m: _Optional[int] = ..., ef_construction: _Optional[int] = ..., builder: _Optional[_Union[Builder, str]] = ..., model: _Optional[_Union[_model_pb2.Model, _Mapping]] = ..., follows: _Optional[_Iterable[str]] = ..., layout: _Optional[_Union[Layout, str]] = ...) -> None: ...
 
 class Collection(_message.Message):
     __slots__ = ("name", "fields", "ttl_field", "indexes", "main_field")
