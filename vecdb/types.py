@@ -58,7 +58,7 @@ class Field:
     is the embedding model whose vectors these are: writes and queries that name another one are refused. `follows` are
     paths of the metadata that the vectors are made of: an update that changes one of them, and gives no new vector,
     removes the old one, so that a vector here is never that of another text. `layout` "packed" needs 32 dimensions and
-    an `m` that is a multiple of 16; "auto" takes it where it can.
+    an `m` that is a multiple of 16; "auto" packs from 96 dimensions on.
     """
 
     dim: int

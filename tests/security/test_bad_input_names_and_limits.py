@@ -282,6 +282,8 @@ def test_a_bad_dimension_is_refused(db: Any, dim: Any) -> None:
         ("dtype", "float64"),
         ("dtype", np.float32),
         ("builder", "faiss"),
+        ("layout", "tight"),
+        ("layout", None),
         ("m", M_MIN - 1),
         ("m", M_MAX + 1),
         ("m", 16.0),

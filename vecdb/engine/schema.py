@@ -13,6 +13,7 @@ from dataclasses import replace
 import msgspec
 
 from vecdb.checks.declarations import can_pack, check_declaration, check_ttl_field, unknown_field
+from vecdb.config import PACKED_DIM_AUTO, PACKED_DIM_MIN
 from vecdb.errors import CollectionExistsError
 from vecdb.filters.paths import resolver
 from vecdb.fingerprint import ModelFingerprint, require_same_model
@@ -42,7 +43,8 @@ class FieldSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     @property
     def packed(self) -> bool:
         """Whether new segments store packed rows."""
-        return self.layout != "compact" and can_pack(self.dim, self.m)
+        least = PACKED_DIM_AUTO if self.layout == "auto" else PACKED_DIM_MIN
+        return self.layout != "compact" and self.dim >= least and can_pack(self.dim, self.m)
 
     def public(self) -> Field:
         """Return the field as the caller declared it."""

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from vecdb.config import INDEX_COMMIT_BYTES
 from vecdb.engine.tail import Slots
 from vecdb.errors import ClosedError, CorruptionError
-from vecdb.index.calibrate import measure_curve
+from vecdb.index.calibrate import measure_walks
 from vecdb.index.packing import packed_blocks
 from vecdb.index.quantize import Quantizer, inverse_norms
 from vecdb.index.recall_curve import RecallCurve
@@ -94,7 +94,7 @@ def open_segment(
         entry=entry.entry,
         slots=column(ChunkKind.SLOTS, entry.rows, 4),
         curve=RecallCurve.from_dict(entry.curve) if entry.curve else None,
-        packed=packed,
+        packed=None if entry.by_codes else packed,
     )
 
 
@@ -139,8 +139,8 @@ def calibrated(environment: Environment, collection: int, field: FieldSchema, en
         segment = open_segment(txn, collection, field, entry)
     # Without the pin: it would keep every page that users' commits free meanwhile. The chunks stay where they are, for
     # nobody rewrites them, and only the holder of the job lock, which is this thread, removes unlisted ones.
-    curve = measure_curve(segment, CALIBRATION_SAMPLE, seed=entry.number)
-    return msgspec.structs.replace(entry, curve=curve.to_dict())
+    curve, by_codes = measure_walks(segment, CALIBRATION_SAMPLE, seed=entry.number)
+    return msgspec.structs.replace(entry, curve=curve.to_dict(), by_codes=by_codes)
 
 
 def _flush(writer: Writer, batch: list[tuple[bytes, bytes]], cancelled: Callable[[], bool]) -> None:

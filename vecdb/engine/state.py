@@ -65,7 +65,7 @@ class SegmentEntry(msgspec.Struct, frozen=True):
 
     `first_slot`..`last_slot` is the range of its slots; `upper` counts nodes above level 0; `curve` is the measured
     recall over effort, empty until measured; `id_stride` is 0 when the segment has no column of ids. A `packed` one has
-    packed rows in place of codes and links.
+    packed rows in place of codes and links; `by_codes` says that it is searched by the codes in them all the same.
     """
 
     number: int
@@ -81,6 +81,7 @@ class SegmentEntry(msgspec.Struct, frozen=True):
     bytes: int
     id_stride: int = 0
     packed: bool = False
+    by_codes: bool = False
 
 
 class LogEntry(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ FIELD = Field(dim=3)
 
 
 def test_a_schema_gives_back_what_was_declared() -> None:
-    declared = Field(dim=7, metric="dot", dtype="float16", m=8, ef_construction=99, builder="hnswlib")
+    declared = Field(dim=7, metric="dot", dtype="float16", m=8, ef_construction=99, builder="hnswlib", layout="compact")
     assert collection_schema(text=declared).field("text").public() == declared
 
 
@@ -60,6 +60,8 @@ def test_bad_names_are_refused(name: object) -> None:
         (Field(dim=3, metric="cos"), InvalidRequestError),  # type: ignore[arg-type]
         (Field(dim=3, metric=["l2"]), InvalidRequestError),  # type: ignore[arg-type]
         (Field(dim=3, dtype="float64"), InvalidRequestError),  # type: ignore[arg-type]
+        (Field(dim=3, layout="tight"), InvalidRequestError),  # type: ignore[arg-type]
+        (Field(dim=3, layout="packed"), InvalidRequestError),
         (Field(dim=3, builder="faiss"), InvalidRequestError),  # type: ignore[arg-type]
         ({"dim": 3}, InvalidRequestError),
     ],

@@ -11,7 +11,7 @@ from vecdb._pb.v1 import admin_service_pb2, collection_pb2, collection_service_p
 from vecdb.types import CollectionStats, Field, FieldStats, IndexInfo, RecallReport, VerifyReport
 from vecdb.wire import admin, collections
 
-TEXT = Field(dim=3, metric="dot", dtype="float16", m=8, ef_construction=50, builder="hnswlib")
+TEXT = Field(dim=3, metric="dot", dtype="float16", m=8, ef_construction=50, builder="hnswlib", layout="compact")
 IMAGE = Field(dim=2, metric="l2")
 
 
@@ -44,9 +44,9 @@ def test_a_declaration_of_named_fields_arrives_as_one() -> None:
 def test_a_field_without_a_name_is_the_only_one_and_has_the_defaults() -> None:
     message = collection_service_pb2.CreateCollectionRequest(name="docs", fields=[collection_pb2.Field(dim=5)])
     read = collections.create_arguments(message)
-    assert Field(**{part: read[part] for part in ("dim", "metric", "dtype", "m", "ef_construction", "builder")}) == (
-        Field(dim=5)
-    )
+    assert Field(
+        **{part: read[part] for part in ("dim", "metric", "dtype", "m", "ef_construction", "builder", "layout")}
+    ) == (Field(dim=5))
     assert read["ttl_field"] is None
 
 
