@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -53,10 +54,9 @@ def print_report(settings: IngestSettings, report: RunReport) -> None:
     for line in lines_of(report):
         print_line(line)
     if report.failures:
-        print_line(
-            f"{count(report.failures, 'failure')} in quarantine; see: vecdb ingest failed --to {settings.to} "
-            f"--collection {settings.collection}"
-        )
+        words = ["--to", settings.to, "--collection", settings.collection]
+        words += [] if settings.state is None else ["--state", settings.state]
+        print_line(f"{count(report.failures, 'failure')} in quarantine; see: vecdb ingest failed {shlex.join(words)}")
 
 
 def print_round(report: RunReport) -> None:
