@@ -135,7 +135,7 @@ def compare(**given: Any) -> None:
 
 
 def switch(**given: Any) -> None:
-    """Let searches use the new model, from one commit on, when no record lacks a vector of it."""
+    """Let searches use the new model, from one commit on, once it is indexed and no record lacks a vector of it."""
     _turn(_request(given), "switch", "switched")
 
 
