@@ -82,7 +82,10 @@ JOURNAL: Final = Layout(
     format_version=1,
     tables=JournalTable,
     opening_order=tuple(JournalTable),
-    remedy="remove the directory and run again: everything is compared anew, and what the cache has is not paid again",
+    remedy=(
+        "remove the directory and run again: everything is compared anew, and what the cache has is not paid again; "
+        "only what vanished from the sources since the last run stays in the collection"
+    ),
     # what the undone commit said is found out again: every step that it stood for can be repeated
     metasync=False,
 )
