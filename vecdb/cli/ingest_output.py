@@ -83,6 +83,8 @@ def lines_of(report: RunReport) -> Iterator[str]:
             f"({count(counts.tokens, 'token')}, {count(counts.calls, 'call')} of the model), "
             f"{counts.cached:,} from the cache"
         )
+    if counts.left_out:
+        yield f"{count(counts.left_out, 'image')} left out: the model embeds texts; clip:NAME embeds images too"
     if report.stopped:
         yield "stopped before the end; the next run goes on from here"
     elif report.error is not None:

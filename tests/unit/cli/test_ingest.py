@@ -183,6 +183,16 @@ def test_a_plan_is_readable(desk: Desk) -> None:
     assert "3 chunks to embed: about " in text
 
 
+def test_images_that_the_model_cannot_embed_are_said_to_be_left_out(desk: Desk) -> None:
+    folder = desk.folder / "docs"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2\0\0\0")
+    (folder / "a.txt").write_text("text")
+    to = ["--to", str(desk.data), "--collection", "c", "--state", str(desk.state)]
+    out = desk.run("ingest", "run", str(folder), *to).out
+    assert "1 image left out" in out
+
+
 # --- failures -------------------------------------------------------------------------------------------------------
 
 
