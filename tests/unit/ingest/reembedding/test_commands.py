@@ -278,6 +278,21 @@ def test_it_is_not_paid_for_again_until_its_text_changes_or_somebody_asks(tmp_pa
     assert (report.complete, commands.failed(settings_for(tmp_path))) == (True, [])
 
 
+def test_a_vector_that_the_collection_refuses_is_put_aside_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_a_zero(given: list[str]) -> object:
+        return np.stack([models.vector_of(text, 12) * (text != "text 7") for text in given])
+
+    with_a_zero.dim, with_a_zero.batch_texts = 12, 16  # type: ignore[attr-defined]
+    monkeypatch.setattr(models, "new", with_a_zero)
+    make(tmp_path)
+    settings = settings_for(tmp_path, model_option={"normalize": False})
+    report = commands.run(settings)
+    assert (report.counts.stored, report.failed, report.level) == (39, 1, True)
+    assert [(failure.id, failure.reason) for failure in commands.failed(settings)] == [(7, "INVALID_VECTOR")]
+
+
 def test_a_record_without_text_is_told_of_with_what_is_missing(tmp_path: Path) -> None:
     make(tmp_path, 3)
     with vecdb.open(tmp_path / "db") as db:
