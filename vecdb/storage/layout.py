@@ -86,8 +86,6 @@ JOURNAL: Final = Layout(
         "remove the directory and run again: everything is compared anew, and what the cache has is not paid again; "
         "only what vanished from the sources since the last run stays in the collection"
     ),
-    # what the undone commit said is found out again: every step that it stood for can be repeated
-    metasync=False,
 )
 
 CACHE: Final = Layout(
@@ -97,6 +95,6 @@ CACHE: Final = Layout(
     tables=CacheTable,
     opening_order=tuple(CacheTable),
     remedy="remove the directory: what it held is embedded, and paid for, again when it is needed",
-    metasync=False,
+    metasync=False,  # what the last call kept may be embedded once more
     one_writer=False,
 )
