@@ -164,8 +164,9 @@ class Assembly:
         self._reserve(sum(cut.size for _, cut in cuts))
         keys = [key for _, cut in cuts for key in cut.keys]
         given: list[Given] = [one for _, cut in cuts for one in cut.given]
+        before = self._calls.asked
         rows = self._calls.find(keys, given.__getitem__)
-        self._tally.add(cached=sum(type(row) is not tuple for row in rows))
+        self._tally.add(cached=len(keys) - self._calls.asked + before)
         place = 0
         for verdict, cut in cuts:
             own: list[Row] = [cut.vector] if cut.vector is not None else []
