@@ -142,7 +142,7 @@ def test_following_goes_on_with_what_is_written_until_it_is_stopped(
 ) -> None:
     make(tmp_path)
     database: list[vecdb.Database] = []
-    level, stop, reports = threading.Event(), threading.Event(), list[FillReport]()
+    stored, stop, reports = {40: threading.Event(), 43: threading.Event()}, threading.Event(), list[FillReport]()
     monkeypatch.setattr(commands, "opened", lambda *given: _Noticing(opened(*given), database))
     monkeypatch.setattr(commands, "FOLLOW_PAUSE_S", 0.01)
     settings = settings_for(tmp_path)
@@ -151,18 +151,17 @@ def test_following_goes_on_with_what_is_written_until_it_is_stopped(
         """Tells when all that there is was stored."""
 
         def observe(self, event: RunEvent) -> None:
-            if isinstance(event, Progressed) and event.counts.stored in {40, 43}:
-                level.set()
+            if isinstance(event, Progressed) and event.counts.stored in stored:
+                stored[event.counts.stored].set()
 
     def run() -> None:
         reports.append(commands.run(settings, follow=True, observer=Levels(), stop=stop))
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert level.wait(WAIT_S)
-    level.clear()
+    assert stored[40].wait(WAIT_S)
     fill(database[0].collection("docs"), texts(3, "written meanwhile"), first=100)
-    assert level.wait(WAIT_S)
+    assert stored[43].wait(WAIT_S)
     stop.set()
     thread.join()
     assert (reports[0].counts.stored, reports[0].left) == (43, 0)
