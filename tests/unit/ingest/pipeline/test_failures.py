@@ -79,6 +79,24 @@ def test_retry_embeds_what_failed_and_nothing_else(pipeline: Pipeline, monkeypat
     assert pipeline.run().succeeded
 
 
+def test_a_retry_of_some_items_leaves_what_else_changed_to_the_next_run(pipeline: Pipeline) -> None:
+    pipeline.write(ROWS | {"r3": "a refused-text"})
+    pipeline.run()
+    pipeline.write(ROWS | {"r3": "a refused-text", "r5": "changed meanwhile", "new": "a new row"})
+    pipeline.retry(["r3"])
+    pipeline.run()
+    texts = pipeline.texts()
+    assert (texts["r5"], texts["new"]) == ("changed meanwhile", "a new row")
+
+
+def test_a_retry_of_some_items_keeps_the_problems_of_others(pipeline: Pipeline) -> None:
+    pipeline.write(ROWS | {"r3": "a refused-text"})
+    pipeline.write_text('{"no": "id"}\n', "b.jsonl")
+    pipeline.run()
+    pipeline.retry(["r3"])
+    assert set(failures(pipeline)) == {"r3", None}
+
+
 def test_a_retry_that_fails_again_counts_its_attempts(pipeline: Pipeline) -> None:
     pipeline.write(ROWS | {"r3": "a refused-text"})
     pipeline.run()
