@@ -11,6 +11,7 @@ from tests.harness.fake_model import POISONS, fails
 from tests.unit.ingest.pipeline.conftest import Pipeline
 from vecdb.errors import (
     InvalidEmbeddingError,
+    InvalidTextError,
     InvalidVectorError,
     ProviderRefusedError,
     ProviderUnavailableError,
@@ -52,6 +53,20 @@ def test_several_poisoned_texts_are_all_found(pipeline: Pipeline) -> None:
     pipeline.write(rows)
     assert pipeline.run().failures == 14
     assert len(pipeline.records()) == 26
+
+
+def test_many_texts_that_the_model_names_do_not_make_the_others_be_embedded_again(pipeline: Pipeline) -> None:
+    def name_the_first(_number: int, texts: list[str]) -> None:
+        for index, text in enumerate(texts):
+            if "mute" in text:
+                raise InvalidTextError(f"text {index} has no character that can be read", index=index)
+
+    pipeline.model.batch_texts = 64
+    pipeline.model.faults.append(name_the_first)
+    pipeline.write({f"r{number}": f"text {number}" if number % 2 else f"mute {number}" for number in range(64)})
+    assert pipeline.run().failures == 32
+    assert sum(pipeline.model.paid.values()) == 32
+    assert pipeline.model.calls < 3 * 33
 
 
 def test_what_failed_is_left_alone_until_it_changes(pipeline: Pipeline) -> None:
