@@ -124,7 +124,7 @@ def require_same_model(stored: ModelFingerprint, given: ModelFingerprint, *, col
     raise ModelMismatchError(
         f"collection {collection!r} holds vectors of {stored}; the model given is {given}. They differ in "
         f"{'; '.join(found)}. Vectors of two models cannot be compared: use --model {stored.spec}, or move the "
-        f"collection to the other model with: vecdb reembed {collection} --model {given.spec}",
+        f"collection to the other model with: vecdb reembed {collection} --to DIR|HOST:PORT --model {given.spec}",
         collection=collection,
         stored=stored.to_dict(),
         given=given.to_dict(),

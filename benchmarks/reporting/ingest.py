@@ -52,7 +52,7 @@ def targets_of(results: Mapping[str, Any]) -> list[Target]:
     speed, resume = results.get("speed"), results.get("resume")
     found = [] if speed is None or reason_of(speed) else _speed_targets(speed)
     if resume is not None and not reason_of(resume):
-        worst = max((one["first_embedded_s"] for one in resume), default=None)
+        worst = max((one["first_embedded_s"] for one in resume if one["first_embedded_s"] is not None), default=None)
         found.append(Target("first text embedded after SIGKILL, s", RESUME_S, worst, at_most=True))
     return found
 

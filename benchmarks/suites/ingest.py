@@ -177,17 +177,19 @@ def _resumed(options: IngestOptions, turn: int) -> dict[str, Any]:
             killed.kill()
         before = stored()
         with ingestor(pipeline, *WITH_METRICS) as one:
-            embedded_s = one.until(lambda: one.embedded() > 0)
-            stored_s = one.until(lambda: stored() > before)
+            embedded_s = one.until(lambda: one.is_over or one.embedded() > 0)
+            stored_s = one.until(lambda: one.is_over or stored() > before)
             seconds = one.finish()
-        after = stored()
+        after, embedded = stored(), one.result()["counts"]["embedded"]
     if after != texts:
         raise IngestorError(f"{after:,} of {texts:,} texts are in the collection after a kill")
-    options.progress(f"    killed at {before:,}: first text embedded after {embedded_s:.2f} s, stored {stored_s:.2f} s")
+    told = f"first text embedded after {embedded_s:.2f} s, stored after {stored_s:.2f} s"
+    options.progress(f"    killed at {before:,}: {told if embedded else 'all was embedded by then'}")
     return {
         "stored_at_kill": before,
-        "first_embedded_s": embedded_s,
+        # where all was embedded before the kill there is nothing to tell
+        "first_embedded_s": embedded_s if embedded else None,
         "first_stored_s": stored_s,
         "seconds": seconds,
-        "embedded": one.result()["counts"]["embedded"],
+        "embedded": embedded,
     }

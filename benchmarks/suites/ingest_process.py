@@ -83,7 +83,7 @@ class Ingestor:
     def until(self, reached: Callable[[], bool]) -> float:
         """Wait for something; returns the seconds since the start. IngestorError if the process ended before."""
         while not reached():
-            if self._is_over():
+            if self.is_over:
                 if reached():
                     break
                 raise self._failure("ended before what was waited for")
@@ -92,7 +92,7 @@ class Ingestor:
 
     def finish(self) -> float:
         """Wait for a good end; returns the seconds that the whole process took."""
-        while not self._is_over():
+        while not self.is_over:
             time.sleep(POLL_S)
         if self.process.returncode != 0:
             raise self._failure(f"ended with status {self.process.returncode}")
@@ -103,7 +103,8 @@ class Ingestor:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
-    def _is_over(self) -> bool:
+    @property
+    def is_over(self) -> bool:
         """Whether it has ended; looks at its memory as well."""
         if self.process.poll() is not None:
             self.seconds = self.seconds or time.perf_counter() - self.started

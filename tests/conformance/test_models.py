@@ -106,7 +106,7 @@ def test_another_model_is_refused_with_both_named_and_the_way_out(
     assert error.details["collection"] == "docs"
     assert "openai:small" in error.message
     assert "builtin:other" in error.message
-    assert "vecdb reembed docs --model builtin" in error.message
+    assert "vecdb reembed docs --to DIR|HOST:PORT --model builtin" in error.message
 
 
 @pytest.mark.parametrize("call", [*WRITES, *QUERIES])

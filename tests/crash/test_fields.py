@@ -19,7 +19,7 @@ CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1
 IDS = list(range(200))
 OLD = np.eye(200, dtype=np.float32)
 NEW = np.roll(OLD, 1, axis=1)
-"""By the new field the record nearest to row 7 of OLD is 6."""
+"""By the new field the record nearest to row 7 of OLD is 6. All others are equally far, so searches must be exact."""
 
 NAMES = ({"default"}, {"default", "next"}, {"default", "before"})
 ROUNDS = 4
@@ -62,8 +62,8 @@ def check(path: Path) -> None:
         assert set(docs.fields) in NAMES
         assert docs.count() == len(IDS)
         assert docs.stats().fields["default"].rows == len(IDS)
-        by_new = docs.search(OLD[7], 1).ids == [6]
-        assert docs.search_batch(OLD, 1).ids[:, 0].tolist() == [(n - by_new) % len(IDS) for n in IDS]
+        by_new = docs.search(OLD[7], 1, exact=True).ids == [6]
+        assert docs.search_batch(OLD, 1, exact=True).ids[:, 0].tolist() == [(n - by_new) % len(IDS) for n in IDS]
         assert db.verify().problems == ()
 
 
@@ -72,7 +72,7 @@ def change_fields(pipe: Connection, path: Path) -> None:
     with vecdb.open(path, config=CONFIG) as db:
         docs = db.collection("docs")
         while True:
-            by_new = docs.search(OLD[7], 1).ids == [6]
+            by_new = docs.search(OLD[7], 1, exact=True).ids == [6]
             for name in set(docs.fields) - {"default"}:
                 docs.drop_field(name)
                 pipe.send(("changed", name))

@@ -7,6 +7,7 @@ Concurrency: any thread observes; one draws.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from typing import Final, Self
@@ -42,7 +43,10 @@ class Bar:
         self._failures: deque[ItemFailed] = deque()
         self._failed = 0
         self._ended = threading.Event()
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        # what is printed on the same terminal stands above the bar; what goes to a file is none of the bar's business
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
+        )
         self._thread = threading.Thread(target=self._draw_all, name="vecdb-bar", daemon=True)
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -53,10 +54,9 @@ def print_report(settings: IngestSettings, report: RunReport) -> None:
     for line in lines_of(report):
         print_line(line)
     if report.failures:
-        print_line(
-            f"{count(report.failures, 'failure')} in quarantine; see: vecdb ingest failed --to {settings.to} "
-            f"--collection {settings.collection}"
-        )
+        words = ["--to", settings.to, "--collection", settings.collection]
+        words += [] if settings.state is None else ["--state", settings.state]
+        print_line(f"{count(report.failures, 'failure')} in quarantine; see: vecdb ingest failed {shlex.join(words)}")
 
 
 def print_round(report: RunReport) -> None:
@@ -83,6 +83,8 @@ def lines_of(report: RunReport) -> Iterator[str]:
             f"({count(counts.tokens, 'token')}, {count(counts.calls, 'call')} of the model), "
             f"{counts.cached:,} from the cache"
         )
+    if counts.left_out:
+        yield f"{count(counts.left_out, 'image')} left out: the model embeds texts; clip:NAME embeds images too"
     if report.stopped:
         yield "stopped before the end; the next run goes on from here"
     elif report.error is not None:

@@ -90,7 +90,7 @@ def run(**given: Any) -> None:
             print_switch(request.settings, switched, "switched")
     if report.stopped and not options["follow"]:
         raise typer.Exit(session.exit_code or 0)
-    raise typer.Exit(0 if report.complete or (options["follow"] and not report.given_up) else EXIT_QUARANTINE)
+    raise typer.Exit(EXIT_QUARANTINE if report.given_up or report.overtaken else 0)
 
 
 def status(**given: Any) -> None:
@@ -135,7 +135,7 @@ def compare(**given: Any) -> None:
 
 
 def switch(**given: Any) -> None:
-    """Let searches use the new model, from one commit on, when no record lacks a vector of it."""
+    """Let searches use the new model, from one commit on, once it is indexed and no record lacks a vector of it."""
     _turn(_request(given), "switch", "switched")
 
 

@@ -44,8 +44,12 @@ def print_fill(settings: IngestSettings, report: FillReport, *, is_switched: boo
         print_line(f"{report.cut:,} texts are stored in part, and were embedded so")
     if report.stopped:
         print_line(f"stopped with {_records(report.left)} to go; the same command goes on from here")
+    elif report.overtaken:
+        print_line(f"{_records(report.left)} still due: they are written faster than embedded")
     elif not report.level:
-        print_line(f"{_records(report.left)} still due: they are written faster than embedded; go on with --follow")
+        print_line(
+            f"{_records(report.left)} written just now still due; go on with --follow, or switch, which embeds them"
+        )
     elif not is_switched:
         which = "every record" if report.complete else "every other record"
         print_line(f"level: {which} has vectors of both models")

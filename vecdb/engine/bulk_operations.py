@@ -29,13 +29,16 @@ from vecdb.engine.operations import (
     put_records,
     put_tail,
     stored_records,
+    stored_vectors,
 )
 from vecdb.errors import RecordNotFoundError
 from vecdb.storage import codec, keys
+from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
     from vecdb.engine.commit import Commit, Operation
     from vecdb.engine.schema import CollectionSchema
+    from vecdb.engine.tail import Slots
     from vecdb.engine.validate import VectorArray
 
 
@@ -68,21 +71,56 @@ class SetVectors:
         return replace(self, vectors=copies)
 
     def apply(self, commit: Commit) -> int:
-        """Move the records to new slots, with the vectors given and those kept; returns how many."""
+        """Fill the records that have no such vector yet, move the others to new slots; returns how many."""
         number = self.schema.number
         schema = commit.current(self.schema, self.vectors)
-        state = commit.state(number, self.schema.name)
         found = look_up(commit, number, self.keys)
         chosen = self._chosen(found_versions(commit, number, found))
         if not len(chosen):
             return 0
         old = np.array([found[position] for position in chosen.tolist()], dtype=np.uint32)
-        slots = new_slots(schema, state, len(old))
+        stays = self._staying(commit, schema, chosen, old)
+        slots = new_slots(schema, commit.states[number], int((~stays).sum()))
+        self._fill(commit, chosen[stays], old[stays])
+        self._move(commit, schema, chosen[~stays], old[~stays], slots)
+        return len(chosen)
+
+    def _staying(
+        self, commit: Commit, schema: CollectionSchema, chosen: npt.NDArray[np.int64], old: Slots
+    ) -> npt.NDArray[np.bool_]:
+        """Which of the chosen records stay where they are: those that get nothing but vectors they did not have."""
+        stays = np.ones(len(chosen), dtype=np.bool_)
+        for field, given in self.vectors.items():
+            positions, _ = _part(given, chosen)
+            if commit.states[schema.number].fields[field].next_row is None:
+                stays[positions] = False
+            else:
+                stays[np.intersect1d(positions, stored_vectors(commit, schema, field, old)[0])] = False
+        return stays
+
+    def _fill(self, commit: Commit, chosen: npt.NDArray[np.int64], slots: Slots) -> None:
+        """Store vectors of records that had none in these fields, and write the records anew for their version."""
+        if not len(slots):
+            return
+        number = self.schema.number
+        record_keys, metadata, expires = _content(commit, number, slots)
+        id_keys = [self.keys[position] for position in chosen.tolist()]
+        records = codec.encode_records(record_keys, id_keys, metadata, commit.version, expires)
+        commit.txn.put_many(Table.RECORDS, sorted(records))
+        commit.change(number).filled.append(slots)
+        for field, given in self.vectors.items():
+            positions, rows = _part(given, chosen)
+            put_tail(commit, number, field, slots[positions], rows)
+
+    def _move(
+        self, commit: Commit, schema: CollectionSchema, chosen: npt.NDArray[np.int64], old: Slots, slots: Slots
+    ) -> None:
+        """Store records in new slots, with the vectors given and those kept."""
+        if not len(slots):
+            return
+        number = self.schema.number
         vectors = self._vectors(kept_vectors(commit, schema, old), chosen)
-        record_keys, values = stored_records(commit, number, old)
-        _, packed = codec.decode_packed_records(record_keys, values)
-        metadata = list(map(msgspec.Raw, packed))
-        expires = [expiry for _, expiry in codec.decode_record_heads(record_keys, values)]
+        _, metadata, expires = _content(commit, number, old)
         kill_slots(commit, schema, old)
         id_keys = [self.keys[position] for position in chosen.tolist()]
         put_records(commit.txn, number, slots, id_keys, metadata, commit.version, expires)
@@ -91,8 +129,8 @@ class SetVectors:
         note_expiring(commit, number, slots[ends != codec.NEVER], ends[ends != codec.NEVER])
         for field, (positions, rows) in vectors.items():
             put_tail(commit, number, field, slots[positions], rows)
+        state = commit.states[number]
         commit.states[number] = msgspec.structs.replace(state, next_slot=state.next_slot + len(slots))
-        return len(slots)
 
     def _chosen(self, versions: Sequence[int]) -> npt.NDArray[np.int64]:
         """Positions of the records to change; the errors of those that must not be passed over."""
@@ -116,9 +154,7 @@ class SetVectors:
         """The vectors of the chosen records by field: those given, and of those stored what is not given."""
         vectors = dict(kept)
         for field, given in self.vectors.items():
-            at = np.arange(len(self.keys)) if given.positions is None else given.positions
-            wanted = np.isin(at, chosen)
-            positions, rows = np.searchsorted(chosen, at[wanted]), given.vectors[wanted]
+            positions, rows = _part(given, chosen)
             if field in kept:
                 others = ~np.isin(kept[field][0], positions)
                 positions = np.concatenate([positions, kept[field][0][others]])
@@ -127,6 +163,21 @@ class SetVectors:
                 positions, rows = positions[order], rows[order]
             vectors[field] = positions, rows
         return vectors
+
+
+def _part(given: FieldVectors, chosen: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], VectorArray]:
+    """Of the vectors given, those of chosen records (positions in the batch, ascending), by position among these."""
+    at = np.arange(len(given.vectors)) if given.positions is None else given.positions
+    wanted = np.isin(at, chosen)
+    return np.searchsorted(chosen, at[wanted]), given.vectors[wanted]
+
+
+def _content(commit: Commit, collection: int, slots: Slots) -> tuple[list[bytes], list[msgspec.Raw], list[int]]:
+    """Record keys, metadata as it is packed, and expiries of live slots."""
+    record_keys, values = stored_records(commit, collection, slots)
+    _, packed = codec.decode_packed_records(record_keys, values)
+    expires = [expiry for _, expiry in codec.decode_record_heads(record_keys, values)]
+    return record_keys, list(map(msgspec.Raw, packed)), expires
 
 
 @dataclass(frozen=True, slots=True)

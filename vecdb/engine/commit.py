@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vecdb.engine.schema import CollectionSchema
 from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters
-from vecdb.engine.validate import VectorArray
+from vecdb.engine.tail_rows import TailRows
 from vecdb.errors import CollectionNotFoundError, ConflictError
 from vecdb.storage import codec
 from vecdb.storage.keys import Table
@@ -33,13 +33,15 @@ class Change:
     """What one commit did to one collection, gathered for the log and for the next View.
 
     `records` has the metadata of all slots put, in the order of the operations, for the metadata indexes; `rewritten`
-    those of them that had a record before, which an update changed in place. `expiring` tells, in the order of the
+    those of them that had a record before, which an update changed in place; `filled` the slots of records that got a
+    vector of one more field and stayed as they are otherwise. `expiring` tells, in the order of the
     operations, when slots expire: those put that do, and those whose expiry an update changed in place (codec.NEVER: no
     longer). A slot may be killed later in the same commit.
     """
 
     killed: list[Slots] = field(default_factory=list)
-    appended: dict[int, list[tuple[Slots, VectorArray]]] = field(default_factory=dict)
+    filled: list[Slots] = field(default_factory=list)
+    appended: dict[int, list[TailRows]] = field(default_factory=dict)
     records: list[tuple[Slots, Sequence[Packed]]] = field(default_factory=list)
     rewritten: list[Slots] = field(default_factory=list)
     expiring: list[tuple[Slots, npt.NDArray[np.int64]]] = field(default_factory=list)

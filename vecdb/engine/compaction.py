@@ -64,7 +64,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to turn into one segment: `replaced` segments and, when `seals_tail`, all tail rows below `bound`."""
+    """What to turn into one segment: `replaced` segments and, when `seals_tail`, tail rows numbered below `bound`."""
 
     collection: CollectionSchema
     field: FieldSchema
@@ -79,8 +79,8 @@ class Job:
         sources = [Source(view, view.live_rows(), view.slot_map.slots[view.live_rows()]) for view in ordered]
         if self.seals_tail:
             rows = self.tail.live_rows()
-            slots = self.tail.all_slots()[rows]
-            sources.append(Source(self.tail, rows[slots < self.bound], slots[slots < self.bound]))
+            rows = rows[self.tail.all_numbers()[rows] < self.bound]
+            sources.append(Source(self.tail, rows, self.tail.all_slots()[rows]))
         return sources
 
 

@@ -7,13 +7,13 @@ Concurrency: all methods may be called from any thread.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vecdb.checks.declarations import check_field, check_name
-from vecdb.checks.models import check_declared_model, check_model
+from vecdb.checks.models import check_model
 from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.schema_operations import AddField, DropField, SetModel, SwitchField
+from vecdb.errors import DimensionMismatchError
 from vecdb.filters import require_filter
 from vecdb.kernels.native import load_kernels
 
@@ -64,7 +64,14 @@ class CollectionFields:
         DimensionMismatchError when the model makes vectors of another dimension.
         """
         wanted, found = check_model(model), self._schema.field(field)
-        check_declared_model(found.name, replace(found.public(), model=wanted))
+        if wanted.dim != found.dim:
+            raise DimensionMismatchError(
+                f"field {found.name!r} of collection {self._name!r} has dimension {found.dim}, the model makes "
+                f"vectors of {wanted.dim}: {wanted}; add a field for it with add_field, fill it and switch to it",
+                field=found.name,
+                got=wanted.dim,
+                expected=found.dim,
+            )
         self._database.submit(SetModel(self._schema, field, wanted))
 
     def add_field(self, name: str, field: Field, *, exist_ok: bool = False) -> None:

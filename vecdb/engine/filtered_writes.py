@@ -14,7 +14,7 @@ import numpy as np
 
 from vecdb.engine.expiry import has_expired
 from vecdb.engine.filtering import matching
-from vecdb.engine.operations import DeleteRecords, UpdateRecord, stored_records
+from vecdb.engine.operations import DeleteRecords, UpdateRecord, stored_records, stored_vectors
 from vecdb.filters.nodes import And, Filter, HasId, HasVector, Not, Or, Slice
 from vecdb.filters.predicate import in_slice, is_metadata_only, metadata_predicate
 from vecdb.storage import codec, keys
@@ -79,7 +79,8 @@ def matching_keys(commit: Commit, schema: CollectionSchema, wanted: Filter) -> l
     change = commit.changes.get(schema.number)
     if change is not None:
         known = 0 if view is None else view.state.next_slot
-        touched = np.union1d(change.rewritten_slots(), np.arange(known, state.next_slot, dtype=np.uint32))
+        changed = np.concatenate([change.rewritten_slots(), *change.filled])
+        touched = np.union1d(changed, np.arange(known, state.next_slot, dtype=np.uint32))
         untouched = slots[~np.isin(slots, np.concatenate([touched, change.killed_slots()]))]
         slots = np.concatenate([untouched, _holding(commit, schema, wanted, touched)])
     found = []
@@ -124,8 +125,5 @@ def _holds(
 
 def _has_vector(commit: Commit, schema: CollectionSchema, name: str, slot: int) -> bool:
     number = schema.field(name).number
-    if commit.txn.get(Table.TAIL, keys.tail_key(schema.number, number, slot)) is not None:
-        return True
-    view = commit.view.collections.get(schema.number)
-    known = None if view is None else view.numbered(number)
-    return known is not None and bool(known.vectors_of(np.array([slot], dtype=np.uint32))[0][0])
+    positions, _ = stored_vectors(commit, schema, number, np.array([slot], dtype=np.uint32))
+    return bool(len(positions))

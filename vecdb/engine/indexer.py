@@ -68,13 +68,13 @@ class Effort(Enum):
 class Request:
     """What a caller of `settle`, or one round in the background, asks for.
 
-    `bounds`: the slot up to which each collection is to be indexed. `left_out`: (collection, field) not to plan for.
+    `bounds`: the row up to which each (collection, field) is to be indexed. `left_out`: those not to plan for.
     """
 
     collections: list[int]
     effort: Effort
     threads: int
-    bounds: dict[int, int] = field(default_factory=dict)
+    bounds: dict[tuple[int, int], int] = field(default_factory=dict)
     deadline: float | None = None
     progress: Callable[[int, int], None] | None = None
     left_out: set[tuple[int, int]] = field(default_factory=set)
@@ -145,7 +145,7 @@ class Indexer:
             collections,
             effort,
             self._threads,
-            bounds={number: self._next_slot(number) for number in collections},
+            bounds={key: bound for number in collections for key, bound in self._next_rows(number).items()},
             deadline=None if timeout_s is None else time.monotonic() + timeout_s,
             progress=progress,
         )
@@ -201,9 +201,10 @@ class Indexer:
             self._job_lock.release()
         return found
 
-    def _next_slot(self, number: int) -> int:
+    def _next_rows(self, number: int) -> dict[tuple[int, int], int]:
         view = self._publisher.view.collections.get(number)
-        return 0 if view is None else view.state.next_slot
+        fields = () if view is None else view.fields
+        return {(number, one.schema.number): view.state.next_row(one.schema.number) for one in fields if view}
 
     def _step(self, request: Request) -> bool:
         """Plan and run one job; False when there is none left."""
@@ -234,7 +235,7 @@ class Indexer:
                 key = (number, view_field.schema.number)
                 if key in request.left_out:
                     continue
-                bound = request.bounds.get(number)
+                bound = request.bounds.get(key)
                 job = plan_job(collection, view_field, request.effort, self._config.tail_rows_index, bound)
                 if job is not None:
                     next_segment = collection.state.fields[key[1]].next_segment
@@ -392,7 +393,7 @@ def _tail_is_due(field: FieldView, effort: Effort, tail_rows_index: int, bound: 
     tail = field.tail
     if effort is Effort.BACKGROUND:
         return tail.live >= tail_rows_index
-    if bound is not None and tail.from_slot >= bound:
+    if bound is not None and tail.from_row >= bound:
         return False
     if effort is Effort.OPTIMIZE and field.segments:
         return tail.live > 0
@@ -418,5 +419,5 @@ def _job(collection: CollectionView, field: FieldView, replaced: tuple[SegmentVi
         replaced=replaced,
         tail=field.tail,
         seals_tail=seals_tail,
-        bound=collection.state.next_slot,
+        bound=collection.state.next_row(field.schema.number),
     )

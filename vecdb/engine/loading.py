@@ -17,15 +17,15 @@ from vecdb.engine import bitmap
 from vecdb.engine.index_view import load_expiry, load_indexes
 from vecdb.engine.schema import CollectionSchema, FieldSchema
 from vecdb.engine.segments import open_ids, open_segment
-from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters, SegmentEntry, collection_key
-from vecdb.engine.tail import Slots, Tail
+from vecdb.engine.state import COUNTERS_KEY, CollectionState, Counters, FieldState, SegmentEntry, collection_key
+from vecdb.engine.tail import Tail
+from vecdb.engine.tail_rows import TailRows, decode_rows
 from vecdb.engine.view import CollectionView, FieldView, SegmentView, SlotMap, View
 from vecdb.errors import CorruptionError
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
-    from vecdb.engine.validate import VectorArray
     from vecdb.storage.environment import Environment
     from vecdb.storage.transactions import ReadTransaction, WriteTransaction
 
@@ -93,8 +93,11 @@ def load_collection(txn: ReadTransaction, schema: CollectionSchema) -> Collectio
     for field in schema.fields:
         stored = state.fields[field.number]
         segments = tuple(load_segment(txn, schema.number, field, number, dead) for number in stored.segments)
-        slots, vectors = load_tail_rows(txn, schema.number, field, stored.indexed_upto)
-        fields.append(FieldView(field, segments, Tail(field, from_slot=stored.indexed_upto).appended(slots, vectors)))
+        rows = load_tail_rows(txn, schema.number, field, stored, stored.indexed_upto)
+        tail = empty_tail(field, stored).appended(*rows)
+        if tail.by_arrival:  # rows of slots that died are left in the table until they are swept
+            tail = tail.killed(rows.slots[bitmap.test_bits(dead, rows.slots)])
+        fields.append(FieldView(field, segments, tail))
     return CollectionView(
         schema=schema,
         state=state,
@@ -117,14 +120,22 @@ def load_dead(txn: ReadTransaction, number: int, next_slot: int) -> bitmap.Words
     return words
 
 
-def load_tail_rows(txn: ReadTransaction, number: int, field: FieldSchema, first_slot: int) -> tuple[Slots, VectorArray]:
-    """Read the tail rows of a field from `first_slot` on."""
-    start = keys.tail_key(number, field.number, first_slot)
+def empty_tail(field: FieldSchema, state: FieldState) -> Tail:
+    """A tail for the rows from `indexed_upto` on."""
+    return Tail(field, from_row=state.indexed_upto, by_arrival=state.next_row is not None)
+
+
+def load_tail_rows(
+    txn: ReadTransaction, number: int, field: FieldSchema, state: FieldState, first_row: int
+) -> TailRows:
+    """Read the tail rows of a field from `first_row` on."""
+    start = keys.tail_key(number, field.number, first_row)
     stop = keys.prefix_stop(keys.field_prefix(number, field.number))
     items = list(txn.items(Table.TAIL, start, stop))
     tail_keys = [key for key, _ in items]
-    vectors = codec.decode_vectors(tail_keys, [value for _, value in items], field.dim, field.dtype)
-    return np.array([keys.slot_from_key(key) for key in tail_keys], dtype=np.uint32), vectors
+    numbers = np.array([keys.slot_from_key(key) for key in tail_keys], dtype=np.uint32)
+    values = [value for _, value in items]
+    return decode_rows(tail_keys, values, numbers, field, by_arrival=state.next_row is not None)
 
 
 def load_segment(

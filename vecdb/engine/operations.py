@@ -23,8 +23,9 @@ from vecdb.engine.commit import Commit
 from vecdb.engine.conditions import IDS_IN_MESSAGE, check_versions
 from vecdb.engine.expiry import has_expired, read_ttl
 from vecdb.engine.records import present
-from vecdb.engine.schema import CollectionSchema, FieldSchema
+from vecdb.engine.schema import CollectionSchema
 from vecdb.engine.state import CollectionState
+from vecdb.engine.tail_rows import TailRows, encode_rows
 from vecdb.engine.validate import VectorArray
 from vecdb.errors import (
     LimitExceededError,
@@ -90,7 +91,9 @@ class PutRecords:
         kill_slots(commit, schema, old)
         self._put(commit, slots)
         commit.states[self.schema.number] = msgspec.structs.replace(
-            state, next_slot=state.next_slot + len(slots), live=state.live + len(slots) - len(old)
+            commit.states[self.schema.number],
+            next_slot=state.next_slot + len(slots),
+            live=state.live + len(slots) - len(old),
         )
         return len(slots)
 
@@ -176,7 +179,7 @@ class UpdateRecord:
             note_expiring(commit, number, slots, np.array([expires], dtype=np.int64))
         for field_number, vector in vectors.items():
             put_tail(commit, number, field_number, slots, vector)
-        commit.states[number] = msgspec.structs.replace(state, next_slot=state.next_slot + 1)
+        commit.states[number] = msgspec.structs.replace(commit.states[number], next_slot=state.next_slot + 1)
         return 1
 
     def _find(self, commit: Commit) -> tuple[Slots, Metadata, int]:
@@ -297,29 +300,30 @@ def kept_vectors(
     kept = {}
     for field in schema.fields:
         if field.number not in besides:
-            positions, rows = _stored_vectors(commit, schema.number, field, slots)
+            positions, rows = stored_vectors(commit, schema, field.number, slots)
             if len(positions):
                 kept[field.number] = positions, rows
     return kept
 
 
-def _stored_vectors(
-    commit: Commit, collection: int, field: FieldSchema, slots: Slots
+def stored_vectors(
+    commit: Commit, schema: CollectionSchema, number: int, slots: Slots
 ) -> tuple[npt.NDArray[np.int64], VectorArray]:
-    """See `kept_vectors`: from the tail table, where those of this commit are too, else from the View's segments."""
+    """See `kept_vectors`: of one field, as stored before this commit or by the operations before this one."""
+    field = schema.numbered(number)
+    assert field is not None  # one of the schema
     rows = np.zeros((len(slots), field.dim), dtype=field.dtype)
-    tail_keys = keys.tail_keys(collection, field.number, slots.tolist())
-    values = commit.txn.get_many(Table.TAIL, tail_keys)
-    has = np.array([value is not None for value in values], dtype=np.bool_)
-    stored = [value for value in values if value is not None]
-    stored_keys = [key for key, value in zip(tail_keys, values, strict=True) if value is not None]
-    rows[has] = codec.decode_vectors(stored_keys, stored, field.dim, field.dtype)
-    view = commit.view.collections.get(collection)
-    known = None if view is None else view.numbered(field.number)
-    if known is not None and not has.all():
-        missing = np.flatnonzero(~has)
-        found, vectors = known.vectors_of(slots[missing])
-        rows[missing[found]], has[missing[found]] = vectors[found], True
+    has = np.zeros(len(slots), dtype=np.bool_)
+    view = commit.view.collections.get(schema.number)
+    known = None if view is None else view.numbered(number)
+    if known is not None:
+        has, rows = known.vectors_of(slots)
+    change = commit.changes.get(schema.number)
+    for part in () if change is None else change.appended.get(number, ()):
+        at = np.argsort(part.slots)
+        places = at[np.minimum(np.searchsorted(part.slots, slots, sorter=at), len(at) - 1)]
+        hit = part.slots[places] == slots
+        rows[hit], has[hit] = part.vectors[places[hit]], True
     positions = np.flatnonzero(has)
     return positions, rows[positions]
 
@@ -333,7 +337,8 @@ def kill_slots(commit: Commit, schema: CollectionSchema, slots: Slots) -> None:
     for slot in slots.tolist():
         commit.txn.delete(Table.RECORDS, keys.record_key(schema.number, slot))
         for declared in fields:
-            if slot >= state.fields[declared.number].indexed_upto:
+            # where rows are numbered by arrival, whoever loads the tail looks at the tombstones
+            if state.fields[declared.number].next_row is None and slot >= state.fields[declared.number].indexed_upto:
                 commit.txn.delete(Table.TAIL, keys.tail_key(schema.number, declared.number, slot))
     commit.change(schema.number).killed.append(slots)
 
@@ -356,10 +361,19 @@ def put_records(
 
 
 def put_tail(commit: Commit, collection: int, field_number: int, slots: Slots, vectors: VectorArray) -> None:
-    """Store tail rows and note them for the next View."""
-    tail_keys = keys.tail_keys(collection, field_number, slots.tolist())
-    _put_newest(commit.txn, Table.TAIL, codec.encode_vectors(tail_keys, vectors))
-    commit.change(collection).appended.setdefault(field_number, []).append((slots, vectors))
+    """Store tail rows, numbered where they are numbered by arrival, and note them for the next View."""
+    if not len(slots):
+        return
+    state = commit.states[collection]
+    stored, numbers = state.fields[field_number], slots
+    if stored.next_row is not None:
+        numbers = np.arange(stored.next_row, stored.next_row + len(slots), dtype=np.uint32)
+        after = msgspec.structs.replace(stored, next_row=stored.next_row + len(slots))
+        commit.states[collection] = state.with_field(field_number, after)
+    rows = TailRows(slots, vectors, numbers)
+    tail_keys = keys.tail_keys(collection, field_number, numbers.tolist())
+    _put_newest(commit.txn, Table.TAIL, encode_rows(tail_keys, rows, by_arrival=stored.next_row is not None))
+    commit.change(collection).appended.setdefault(field_number, []).append(rows)
 
 
 def _put_newest(txn: WriteTransaction, table: Table, items: Sequence[tuple[bytes, bytes]]) -> None:

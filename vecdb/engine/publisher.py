@@ -18,6 +18,7 @@ from vecdb.config import BLOCK_SLOTS, LOG_ENTRIES_KEPT
 from vecdb.engine import bitmap
 from vecdb.engine.index_view import advanced_expiry, advanced_indexes, block_count, load_expiry, load_indexes
 from vecdb.engine.loading import (
+    empty_tail,
     load_collection_state,
     load_dead,
     load_schemas,
@@ -27,9 +28,9 @@ from vecdb.engine.loading import (
     newest_seq,
     require,
 )
-from vecdb.engine.state import LogEntry
-from vecdb.engine.tail import Slots, Tail
-from vecdb.engine.validate import VectorArray
+from vecdb.engine.state import FieldState, LogEntry
+from vecdb.engine.tail import Slots
+from vecdb.engine.tail_rows import TailRows
 from vecdb.engine.view import CollectionView, FieldView, View
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
@@ -124,7 +125,7 @@ def advanced(
     schema: CollectionSchema,
     state: CollectionState,
     killed: Slots,
-    appended: Mapping[int, list[tuple[Slots, VectorArray]]],
+    appended: Mapping[int, list[TailRows]],
     rewritten: Slots,
 ) -> CollectionView:
     """Return the collection after rows were appended, slots killed or rewritten, or segments exchanged."""
@@ -135,9 +136,17 @@ def advanced(
     fields = []
     for field in schema.fields:
         known = None if before is None else before.numbered(field.number)
-        segments, tail = ((), Tail(field)) if known is None else (known.segments, known.tail)
-        for slots, vectors in appended.get(field.number, ()):
-            tail = tail.appended(slots, vectors)
+        stored = state.fields[field.number]
+        segments, tail = (
+            ((), empty_tail(field, FieldState(next_row=stored.next_row)))
+            if known is None
+            else (
+                known.segments,
+                known.tail,
+            )
+        )
+        for rows in appended.get(field.number, ()):
+            tail = tail.appended(*rows)
         changed = FieldView(field, segments, tail)
         if len(killed):
             changed = changed.killed(killed)
@@ -168,7 +177,7 @@ def _with_segments(
     """Open segments that are new in `state`, forget those that are gone, drop what the tail no longer answers for."""
     wanted = state.fields[field.schema.number]
     current = tuple(segment.entry.number for segment in field.segments)
-    if current == wanted.segments and field.tail.from_slot >= wanted.indexed_upto:
+    if current == wanted.segments and field.tail.from_row >= wanted.indexed_upto:
         return field
     known = {segment.entry.number: segment for segment in field.segments}
     segments = tuple(
@@ -179,16 +188,16 @@ def _with_segments(
 
 def _tail_news(
     txn: ReadTransaction, known: CollectionView | None, schema: CollectionSchema, state: CollectionState
-) -> dict[int, list[tuple[Slots, VectorArray]]]:
+) -> dict[int, list[TailRows]]:
     """Read the tail rows that this process has not seen."""
-    seen = known.state.next_slot if known is not None else 0
     news = {}
     for field in schema.fields:
-        is_new = known is not None and known.numbered(field.number) is None
-        start = max(0 if is_new else seen, state.fields[field.number].indexed_upto)
-        slots, vectors = load_tail_rows(txn, schema.number, field, start)
-        if len(slots):
-            news[field.number] = [(slots, vectors)]
+        is_new = known is None or known.numbered(field.number) is None
+        seen = 0 if known is None or is_new else known.state.next_row(field.number)
+        stored = state.fields[field.number]
+        rows = load_tail_rows(txn, schema.number, field, stored, max(seen, stored.indexed_upto))
+        if len(rows.slots):
+            news[field.number] = [rows]
     return news
 
 

@@ -114,7 +114,7 @@ class AddField:
                 collection=schema.name,
             )
         field = field_schema(len(state.fields), self.name, self.field, added=True)
-        commit.states[schema.number] = msgspec.structs.replace(state, fields=(*state.fields, FieldState()))
+        commit.states[schema.number] = msgspec.structs.replace(state, fields=(*state.fields, FieldState(next_row=0)))
         _store(commit, schema.with_fields((*schema.fields, field)))
         return 1
 
@@ -148,7 +148,7 @@ class DropField:
                 field=self.name,
             )
         state = commit.state(schema.number, schema.name)
-        # Above every row that there can be, so that all of them are left over and not one is loaded.
+        # Above every row that there can be (no field has more than there are slots), so that all of them are left over.
         commit.states[schema.number] = state.with_field(gone.number, FieldState(indexed_upto=SLOTS_MAX + 1))
         commit.change(schema.number).appended.pop(gone.number, None)
         _store(commit, schema.with_fields(tuple(field for field in schema.fields if field != gone)))

@@ -1,8 +1,8 @@
 """Declares what the engine stores about itself: counters, the segments of a field, and the log of commits.
 
 Promises: these structs are the on-disk format (msgpack, see ARCHITECTURE.md); a change here is a new format version.
-Invariants: `next_slot` and `next_segment` only grow; `segments` is in slot order; every tail row of a field with a slot
-below its `indexed_upto` is garbage (its record is in a segment or dead).
+Invariants: `next_slot`, `next_segment` and `next_row` only grow; `segments` is in slot order; every tail row of a field
+with a number below its `indexed_upto` is garbage (its record is in a segment or dead).
 """
 
 from __future__ import annotations
@@ -15,11 +15,15 @@ from vecdb.types import IndexKind
 
 
 class FieldState(msgspec.Struct, frozen=True):
-    """Which segments answer for a field, and from which slot on the tail does."""
+    """Which segments answer for a field, and from which row on the tail does.
+
+    `next_row` is the number of its next row where they are numbered by arrival, None where by slot (see `tail_rows`).
+    """
 
     segments: tuple[int, ...] = ()
     indexed_upto: int = 0
     next_segment: int = 0
+    next_row: int | None = None
 
 
 class IndexState(msgspec.Struct, frozen=True):
@@ -53,6 +57,11 @@ class CollectionState(msgspec.Struct, frozen=True):
         """Return the state with one field replaced."""
         fields = (*self.fields[:number], field, *self.fields[number + 1 :])
         return msgspec.structs.replace(self, fields=fields)
+
+    def next_row(self, field: int) -> int:
+        """The number above those of all rows of a field."""
+        number = self.fields[field].next_row
+        return self.next_slot if number is None else number
 
     def with_index(self, index: IndexState) -> CollectionState:
         """Return the state with one metadata index replaced."""

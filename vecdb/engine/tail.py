@@ -2,7 +2,8 @@
 
 Promises: a Tail never changes for its holder. `appended` writes only behind the rows that older tails can see, so all
 versions share one storage and an append costs the rows appended.
-Invariants: slots ascend with the row; row r lives in chunk r >> 10. Only the newest version may be appended to.
+Invariants: numbers ascend with the row, and are the slots unless rows are numbered by arrival; a slot is in one row at
+most; row r lives in chunk r >> 10. Only the newest version may be appended to.
 Concurrency: any number of readers of any version beside one writer.
 """
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from vecdb.config import TAIL_CHUNK_ROWS
 from vecdb.engine import bitmap
 from vecdb.engine.schema import FieldSchema
+from vecdb.engine.tail_rows import TailRows
 from vecdb.engine.validate import VectorArray
 from vecdb.index.quantize import inverse_norms
 from vecdb.index.segment import Plan, scan_plan
@@ -28,23 +30,29 @@ FloatRows = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class TailChunk:
-    """Memory for 1,024 rows: vectors in the stored dtype, 1/length of each (cosine only) and slots."""
+    """Memory for 1,024 rows: vectors in the stored dtype, 1/length of each (cosine only), slots and numbers.
+
+    Where rows are numbered by slot, slots and numbers are one array.
+    """
 
     vectors: VectorArray
     inverse_norms: FloatRows
     slots: Slots
+    numbers: Slots
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Rows 0..rows-1 of a tail; `dead` marks rows deleted, replaced or below `from_slot`, which segments answer for."""
+    """Rows 0..rows-1 of a tail; `dead` marks rows deleted, replaced or below `from_row`, which segments answer for."""
 
     schema: FieldSchema
     chunks: tuple[TailChunk, ...] = ()
     rows: int = 0
     dead: bitmap.Words = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     live: int = 0
-    from_slot: int = 0
+    from_row: int = 0
+    by_arrival: bool = False
+    _orders: list[npt.NDArray[np.int64]] = field(default_factory=list, compare=False, repr=False)
     _plans: list[Plan] = field(default_factory=list, compare=False, repr=False)
 
     @property
@@ -65,16 +73,18 @@ class Tail:
             )
         return self._plans[0]
 
-    def appended(self, slots: Slots, vectors: VectorArray) -> Tail:
-        """Return the tail with rows added; `vectors` is (n, dim) in the stored dtype."""
+    def appended(self, slots: Slots, vectors: VectorArray, numbers: Slots | None = None) -> Tail:
+        """Return the tail with rows added; `vectors` is (n, dim) in the stored dtype, `numbers` None for the slots."""
+        numbers = slots if numbers is None else numbers
         chunks = list(self.chunks)
         rows, taken = self.rows, 0
         while taken < len(slots):
             if rows >> CHUNK_SHIFT == len(chunks):
-                chunks.append(_new_chunk(self.schema))
+                chunks.append(_new_chunk(self.schema, by_arrival=self.by_arrival))
             start = rows & (TAIL_CHUNK_ROWS - 1)
             count = min(TAIL_CHUNK_ROWS - start, len(slots) - taken)
-            _fill(chunks[-1], self.schema, start, slots[taken : taken + count], vectors[taken : taken + count])
+            part = slice(taken, taken + count)
+            _fill(chunks[-1], self.schema, start, TailRows(slots[part], vectors[part], numbers[part]))
             rows, taken = rows + count, taken + count
         return replace(
             self,
@@ -82,6 +92,7 @@ class Tail:
             rows=rows,
             dead=bitmap.resized(self.dead, rows),
             live=self.live + len(slots),
+            _orders=[],
             _plans=[],
         )
 
@@ -94,9 +105,9 @@ class Tail:
             return self
         return replace(self, dead=bitmap.with_bits(self.dead, fresh), live=self.live - len(fresh), _plans=[])
 
-    def dropped_below(self, slot: int) -> Tail:
-        """Return the tail without slots below `slot`: whole chunks go, the rest of the first one is marked dead."""
-        first = int(np.searchsorted(self.all_slots(), slot))
+    def dropped_below(self, number: int) -> Tail:
+        """Return the tail without rows below `number`: whole chunks go, the rest of the first one is marked dead."""
+        first = int(np.searchsorted(self.all_numbers(), number))
         gone = first >> CHUNK_SHIFT
         start = gone << CHUNK_SHIFT
         words = bitmap.resized(self.dead[start >> 6 :], self.rows - start)
@@ -109,15 +120,16 @@ class Tail:
             rows=rows,
             dead=words,
             live=rows - dead,
-            from_slot=max(slot, self.from_slot),
+            from_row=max(number, self.from_row),
+            _orders=[],
             _plans=[],
         )
 
     def compacted(self) -> Tail:
         """Return a tail of the live rows only, in memory of its own."""
         rows = self.live_rows()
-        empty = Tail(self.schema, from_slot=self.from_slot)
-        return empty.appended(self.all_slots()[rows], self.gather(rows))
+        empty = Tail(self.schema, from_row=self.from_row, by_arrival=self.by_arrival)
+        return empty.appended(self.all_slots()[rows], self.gather(rows), self.all_numbers()[rows])
 
     def live_rows(self) -> npt.NDArray[np.int64]:
         """Return the rows that are not dead, ascending."""
@@ -125,17 +137,29 @@ class Tail:
         return rows[~bitmap.test_bits(self.dead, rows)]
 
     def all_slots(self) -> Slots:
-        """Return the slots of all rows, dead ones too, ascending."""
+        """Return the slots of all rows, dead ones too; ascending unless rows are numbered by arrival."""
         if not self.chunks:
             return np.zeros(0, dtype=np.uint32)
         return np.concatenate([chunk.slots for chunk in self.chunks])[: self.rows]
+
+    def all_numbers(self) -> Slots:
+        """Return the numbers of all rows, dead ones too, ascending."""
+        if not self.chunks or not self.by_arrival:
+            return self.all_slots()
+        return np.concatenate([chunk.numbers for chunk in self.chunks])[: self.rows]
 
     def find(self, slots: Slots) -> npt.NDArray[np.int64]:
         """Return the row of each slot, -1 where the tail does not hold it."""
         known = self.all_slots()
         if not len(known) or not len(slots):
             return np.full(len(slots), -1, dtype=np.int64)
-        rows = np.minimum(np.searchsorted(known, slots), len(known) - 1)
+        if not self.by_arrival:
+            rows = np.minimum(np.searchsorted(known, slots), len(known) - 1)
+            return np.where(known[rows] == slots, rows, -1)
+        if not self._orders:
+            self._orders.append(np.argsort(known))
+        order = self._orders[0]
+        rows = order[np.minimum(np.searchsorted(known, slots, sorter=order), len(known) - 1)]
         return np.where(known[rows] == slots, rows, -1)
 
     def gather(self, rows: npt.NDArray[np.int64]) -> VectorArray:
@@ -168,18 +192,21 @@ class Tail:
         return Column(table=table, shift=CHUNK_SHIFT, stride=stride, rows=self.rows, owner=self.chunks)
 
 
-def _new_chunk(schema: FieldSchema) -> TailChunk:
+def _new_chunk(schema: FieldSchema, *, by_arrival: bool) -> TailChunk:
+    slots = np.zeros(TAIL_CHUNK_ROWS, dtype=np.uint32)
     cosine_rows = TAIL_CHUNK_ROWS if schema.metric == "cosine" else 0
     return TailChunk(
         vectors=np.zeros((TAIL_CHUNK_ROWS, schema.dim), dtype=schema.dtype),
         inverse_norms=np.zeros(cosine_rows, dtype=np.float32),
-        slots=np.zeros(TAIL_CHUNK_ROWS, dtype=np.uint32),
+        slots=slots,
+        numbers=np.zeros(TAIL_CHUNK_ROWS, dtype=np.uint32) if by_arrival else slots,
     )
 
 
-def _fill(chunk: TailChunk, schema: FieldSchema, start: int, slots: Slots, vectors: VectorArray) -> None:
-    stop = start + len(slots)
-    chunk.vectors[start:stop] = vectors
-    chunk.slots[start:stop] = slots
+def _fill(chunk: TailChunk, schema: FieldSchema, start: int, rows: TailRows) -> None:
+    stop = start + len(rows.slots)
+    chunk.vectors[start:stop] = rows.vectors
+    chunk.numbers[start:stop] = rows.numbers
+    chunk.slots[start:stop] = rows.slots
     if schema.metric == "cosine":
-        chunk.inverse_norms[start:stop] = inverse_norms(vectors)
+        chunk.inverse_norms[start:stop] = inverse_norms(rows.vectors)

@@ -82,9 +82,10 @@ JOURNAL: Final = Layout(
     format_version=1,
     tables=JournalTable,
     opening_order=tuple(JournalTable),
-    remedy="remove the directory and run again: everything is compared anew, and what the cache has is not paid again",
-    # what the undone commit said is found out again: every step that it stood for can be repeated
-    metasync=False,
+    remedy=(
+        "remove the directory and run again: everything is compared anew, and what the cache has is not paid again; "
+        "only what vanished from the sources since the last run stays in the collection"
+    ),
 )
 
 CACHE: Final = Layout(
@@ -94,6 +95,6 @@ CACHE: Final = Layout(
     tables=CacheTable,
     opening_order=tuple(CacheTable),
     remedy="remove the directory: what it held is embedded, and paid for, again when it is needed",
-    metasync=False,
+    metasync=False,  # what the last call kept may be embedded once more
     one_writer=False,
 )

@@ -59,6 +59,12 @@ def test_failures_are_lines_above_the_bar() -> None:
     assert "failed: rows.jsonl:3: has no \\x07 text" in out.getvalue()
 
 
+def test_what_is_printed_meanwhile_goes_where_it_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bar(Progress(), Console(file=io.StringIO(), width=140, force_terminal=True)):
+        print("a result")
+    assert capsys.readouterr().out == "a result\n"
+
+
 def test_only_the_first_of_many_failures_are_shown() -> None:
     out = io.StringIO()
     with Bar(Progress(), Console(file=out, width=140, force_terminal=True)) as bar:

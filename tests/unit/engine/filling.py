@@ -102,7 +102,7 @@ def _field_picture(field: FieldView) -> dict[str, Any]:
         "tail_slots": tail.all_slots()[live].tolist(),
         "tail_vectors": tail.gather(live).tolist(),
         "tail_live": tail.live,
-        "from_slot": tail.from_slot,
+        "from_row": tail.from_row,
     }
 
 

@@ -45,7 +45,7 @@ def plan(
     """Numbers of the segments to replace and whether the tail is sealed. Segments are (rows, dead), oldest first."""
     views = tuple(segment(number, *counts) for number, counts in enumerate(segments))
     slots = np.arange(from_slot, from_slot + tail, dtype=np.uint32)
-    field = FieldView(field_schema(), views, Tail(field_schema(), from_slot=from_slot).appended(slots, rows(tail)))
+    field = FieldView(field_schema(), views, Tail(field_schema(), from_row=from_slot).appended(slots, rows(tail)))
     state = CollectionState(next_slot=from_slot + tail, live=0, fields=(FieldState(),))
     collection = CollectionView(collection_schema(), state, np.zeros(0, np.uint64), (field,))
     job = plan_job(collection, field, effort, DUE, bound)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import vecdb
-from tests.unit.engine.filling import CONFIG, DIM, fill, rows, stored_keys
+from tests.unit.engine.filling import CONFIG, DIM, field_of, fill, rows, stored_keys
 from tests.unit.engine.test_compaction import during_a_job, indexer_of
 from vecdb.engine.bulk import BulkWrites
 from vecdb.engine.expired import RemoveExpired
@@ -88,10 +88,10 @@ def test_the_removal_of_what_has_expired_counts_in_a_field_added_meanwhile(
     docs.upsert([1, 2], rows(2), expires_at=[datetime(2000, 1, 1, tzinfo=UTC), None])
     prepared = RemoveExpired(docs._schema, np.arange(2, dtype=np.uint32))
     docs.add_field("next", NEXT)
-    with db._environment.write() as txn:  # a row of a record that has expired, as one written before then has
-        txn.put_many(Table.TAIL, codec.encode_vectors([keys.tail_key(1, 1, 0)], rows(1)))
+    docs.set_vectors([2], {"next": rows(1)})
     assert db.submit(prepared).count == 1
-    assert keys_of_field(db, 1) == []
+    assert docs.count() == docs.stats().fields["next"].rows == 1
+    assert db.verify().problems == ()
 
 
 def test_what_is_prepared_after_a_switch_by_who_was_there_before_it_is_stored(
@@ -193,6 +193,64 @@ def test_numbers_of_dropped_fields_are_not_used_again(filled: vecdb.Collection) 
     filled.add_field("next", NEXT)
     assert [field.number for field in filled._schema.fields] == [0, 2]
     assert filled.stats().fields["next"].rows == 0
+
+
+# --- fields that are filled -------------------------------------------------------------------------------------------
+
+
+def test_filling_a_field_leaves_records_and_the_other_fields_where_they_are(
+    db: vecdb.Database, docs: vecdb.Collection
+) -> None:
+    fill(docs, 50)
+    docs.optimize()
+    view = field_of(db)
+    docs.add_field("next", NEXT)
+    docs.set_vectors(list(range(49, -1, -1)), {"next": rows(50, seed=9)[::-1].copy()})
+    assert field_of(db).segments[0] is view.segments[0]
+    assert (field_of(db).segments[0].dead_count, field_of(db).tail.live) == (0, 0)
+    assert docs.search(rows(50, seed=9)[7], 1, field="next").ids == [7]
+
+
+def test_rows_that_are_numbered_by_arrival_are_sealed_found_and_read_again(tmp_path: Path) -> None:
+    """Filled in two parts, of which an index job takes the first; what is killed between is dead after a restart."""
+    x = rows(60, seed=9)
+    with vecdb.open(tmp_path / "db", config=CONFIG) as db:
+        docs = db.create_collection("docs", dim=DIM, metric="l2")
+        fill(docs, 60)
+        docs.add_field("next", NEXT)
+        docs.set_vectors(list(range(40, 60)), {"next": x[40:]})
+        docs.optimize()
+        docs.set_vectors(list(range(40)), {"next": x[:40]})
+        docs.delete([3, 50])
+        docs.set_vectors([5], {"next": -x[5:6]})
+        before = [docs.search(row, 3, field="next", exact=True).ids for row in x]
+        assert docs.stats().fields["next"].rows == 58
+    with vecdb.open(tmp_path / "db", config=CONFIG) as db:
+        docs = db.collection("docs")
+        assert docs.stats().fields["next"].rows == 58
+        assert [docs.search(row, 3, field="next", exact=True).ids for row in x] == before
+        docs.optimize()
+        assert docs.stats().fields["next"].segment_rows == (58,)
+        assert [docs.search(row, 3, field="next", exact=True).ids for row in x] == before
+        assert stored_keys(db, Table.TAIL)[Table.TAIL] == []
+        assert db.verify().problems == ()
+
+
+def test_operations_of_one_transaction_see_what_those_before_them_filled(
+    db: vecdb.Database, docs: vecdb.Collection
+) -> None:
+    fill(docs, 4)
+    docs.add_field("next", NEXT)
+    with db.transaction() as tx:
+        inside = tx.collection("docs")
+        inside.set_vectors([1, 2], {"next": rows(2)})
+        inside.update(2, vector=rows(1)[0])
+        inside.delete(filter=~vecdb.F.has_vector("next"))
+    assert [record.id for record in docs.iterate()] == [1, 2]
+    found = docs.get(2, with_vectors=True)
+    assert found is not None
+    assert found.vectors["next"].tolist() == rows(2)[1].tolist()
+    assert db.verify().problems == ()
 
 
 # --- the catalog ------------------------------------------------------------------------------------------------------

@@ -27,33 +27,47 @@ steps = st.lists(
 )
 
 
+SCRAMBLED = 0b1010101010
+"""Bits to turn over; even."""
+
+
 @dataclass(frozen=True)
 class Twin:
-    """What a tail should hold: its live (slot, vector), and where the next slot begins."""
+    """What a tail should hold: its live (slot, vector) by number, in order, and the number of the next row.
 
+    Where rows are numbered by arrival, the slot of a number is that number with some bits turned over.
+    """
+
+    by_arrival: bool
     live: tuple[tuple[int, tuple[float, ...]], ...] = ()
-    next_slot: int = 0
-    from_slot: int = 0
+    next_row: int = 0
+    from_row: int = 0
+
+    def slot(self, number: int) -> int:
+        """The slot of a row; even, as numbers are."""
+        return number ^ SCRAMBLED if self.by_arrival else number
 
 
 def advance(tail: Tail, twin: Twin, step: Step) -> tuple[Tail, Twin]:
     """Do one step to both."""
     kind, number = step
     if kind == "append":
-        slots = twin.next_slot + np.arange(number, dtype=np.uint32) * 2
+        numbers = twin.next_row + np.arange(number, dtype=np.uint32) * 2
+        slots = numbers ^ np.uint32(SCRAMBLED) if twin.by_arrival else numbers
         vectors = rows(number, seed=number, dim=2)
-        news = tuple(zip(slots.tolist(), map(tuple, vectors.tolist()), strict=True))
-        return tail.appended(slots, vectors), replace(
-            twin, live=twin.live + news, next_slot=twin.next_slot + 2 * number
+        news = tuple(zip(numbers.tolist(), map(tuple, vectors.tolist()), strict=True))
+        return tail.appended(slots, vectors, numbers), replace(
+            twin, live=twin.live + news, next_row=twin.next_row + 2 * number
         )
     if kind == "kill":
-        slots = np.unique(np.random.default_rng(number).integers(0, twin.next_slot + 10, 200)).astype(np.uint32)
+        slots = np.unique(np.random.default_rng(number).integers(0, twin.next_row + 10, 200)).astype(np.uint32)
         gone = set(slots.tolist())
-        return tail.killed(slots), replace(twin, live=tuple(row for row in twin.live if row[0] not in gone))
+        kept = tuple(row for row in twin.live if twin.slot(row[0]) not in gone)
+        return tail.killed(slots), replace(twin, live=kept)
     if kind == "drop":
-        bound = twin.next_slot * number // 100
+        bound = twin.next_row * number // 100
         kept = tuple(row for row in twin.live if row[0] >= bound)
-        return tail.dropped_below(bound), replace(twin, live=kept, from_slot=max(bound, twin.from_slot))
+        return tail.dropped_below(bound), replace(twin, live=kept, from_row=max(bound, twin.from_row))
     return tail.compacted(), twin
 
 
@@ -64,27 +78,28 @@ def contents(tail: Tail) -> tuple[tuple[int, tuple[float, ...]], ...]:
     return tuple(zip(slots.tolist(), map(tuple, vectors.tolist()), strict=True))
 
 
-def history(wanted: list[Step]) -> list[tuple[Tail, Twin]]:
+def history(wanted: list[Step], *, by_arrival: bool) -> list[tuple[Tail, Twin]]:
     """Every version of a tail and its twin."""
-    versions = [(Tail(field_schema(dim=2)), Twin())]
+    versions = [(Tail(field_schema(dim=2), by_arrival=by_arrival), Twin(by_arrival))]
     for step in wanted:
         versions.append(advance(*versions[-1], step))
     return versions
 
 
 @settings(max_examples=60)
-@given(steps)
-def test_every_version_holds_what_a_list_would_whatever_came_after_it(wanted: list[Step]) -> None:
-    for tail, twin in history(wanted):
-        assert contents(tail) == twin.live
-        assert (tail.live, tail.from_slot) == (len(twin.live), twin.from_slot)
+@given(steps, st.booleans())
+def test_every_version_holds_what_a_list_would_whatever_came_after_it(wanted: list[Step], by_arrival: bool) -> None:
+    for tail, twin in history(wanted, by_arrival=by_arrival):
+        assert contents(tail) == tuple((twin.slot(number), vector) for number, vector in twin.live)
+        assert tail.all_numbers()[tail.live_rows()].tolist() == [number for number, _ in twin.live]
+        assert (tail.live, tail.from_row) == (len(twin.live), twin.from_row)
 
 
 @settings(max_examples=40)
-@given(steps)
-def test_finding_a_live_slot_leads_to_its_row(wanted: list[Step]) -> None:
-    tail, twin = history(wanted)[-1]
-    slots = np.array([slot for slot, _ in twin.live], dtype=np.uint32)
+@given(steps, st.booleans())
+def test_finding_a_live_slot_leads_to_its_row(wanted: list[Step], by_arrival: bool) -> None:
+    tail, twin = history(wanted, by_arrival=by_arrival)[-1]
+    slots = np.array([twin.slot(number) for number, _ in twin.live], dtype=np.uint32)
     found = tail.find(slots)
     assert (found == tail.live_rows()).all()
     assert (tail.find(slots + np.uint32(1)) == -1).all()  # slots are even

@@ -32,6 +32,7 @@ from vecdb.ingest.journal.config import (
     CACHE_BYTES_MIN,
     EVICTED_RATIO_MAX,
     EVICTED_ROWS_MIN,
+    READER_CHECK_PUTS,
     TOUCH_FILL_MIN,
     TOUCH_OLDEST_SHARE,
     TOUCHED_ROWS_MAX,
@@ -79,6 +80,7 @@ class EmbeddingCache:
         self._environment = environment
         self._lock = threading.Lock()
         self._touched: Touched = {}
+        self._puts = 0
         self._digests: dict[ModelFingerprint, bytes] = {}
 
     @classmethod
@@ -172,7 +174,7 @@ class EmbeddingCache:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def put_many(self, model: ModelFingerprint, keys: Sequence[bytes], rows: NDArray[np.float32]) -> None:
-        """Keep a vector for each key; on the disk when it returns.
+        """Keep a vector for each key, synced.
 
         Errors: DimensionMismatchError, StorageFullError (nothing was stored, what was there stays), StorageError.
         """
@@ -183,6 +185,9 @@ class EmbeddingCache:
             )
         rows = np.ascontiguousarray(rows, dtype=np.float32)
         touched = self._take_touched()
+        self._puts += 1
+        if self._puts % READER_CHECK_PUTS == 0:
+            self._environment.check_readers()
         with self._writing() as transaction:
             number = self._numbered(transaction, model)
             fresh = _not_there(transaction, number, keys, model.dim)

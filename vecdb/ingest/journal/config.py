@@ -31,6 +31,9 @@ PART_KEY_BYTES_MAX: Final = 400
 
 PART_HASH_BYTES: Final = 16
 
+READER_CHECK_PUTS: Final = 256
+"""Calls after which readers that were killed are looked for: until then they keep pages from being used again."""
+
 RUNS_KEPT_MAX: Final = 100
 """Runs in the history: with one every quarter of an hour, a day."""
 

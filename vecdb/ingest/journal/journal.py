@@ -1,10 +1,10 @@
 """Keeps the journal of a pipeline: which items of its sources are stored, what failed, and what its runs did.
 
 A directory with an LMDB environment (`records` has its tables; `lookups` reads them).
-Promises: a `write` is stored whole or not at all, and survives the death of the process at any instant; a power cut may
-undo the last one, which costs repeated work and nothing else. Readers (status, failed) see the newest write, before,
-during and after a run, and hold nothing up. Damage is a CorruptionError that names the directory and says what to do.
-Memory does not grow with the number of items.
+Promises: a `write` is stored whole or not at all, and what it stored survives the death of the process and a power cut:
+what is intended must, since a delivery follows. Readers (status, failed) see the newest write, before, during and after
+a run, and hold nothing up. Damage is a CorruptionError that names the directory and says what to do. Memory does not
+grow with the number of items.
 Invariants: one writer per directory. What a crash leaves `intended` joins the items when the next writer opens.
 Concurrency: all methods from any thread; writes take turns.
 """
@@ -111,6 +111,8 @@ class Journal(JournalReader):
 
     def begin_run(self) -> int:
         """Write down that a run begins; return its number."""
+        # one that was killed while it read would keep pages from being used again, for as long as somebody watches
+        self._environment.check_readers()
         with self._changing:
             with self._writing() as (transaction, writer):
                 number = writer.counters.next_run

@@ -36,9 +36,9 @@ def told(directory: Path, layout: Layout) -> Iterator[None]:
     try:
         yield
     except CorruptionError as error:
-        problem = error.message.partition(";")[0]
         raise CorruptionError(
-            f"the {layout.noun} in {directory} is damaged ({problem}): {layout.remedy}", path=str(directory)
+            f"the {layout.noun} in {directory} is damaged: {_problem(error)}. {layout.remedy.capitalize()}",
+            path=str(directory),
         ) from None
     except StoragePoisonedError as error:
         problem = error.message.partition(":")[0]
@@ -52,6 +52,12 @@ def told(directory: Path, layout: Layout) -> Iterator[None]:
             path=str(directory),
             **{key: value for key, value in error.details.items() if key != "path"},
         ) from None
+
+
+def _problem(error: CorruptionError) -> str:
+    """What is wrong, without what follows: that is advice for a database."""
+    problem = error.message.partition(";")[0]
+    return problem + ")" * (problem.count("(") - problem.count(")"))
 
 
 def _who(details: dict[str, object]) -> str:

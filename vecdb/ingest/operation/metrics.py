@@ -18,7 +18,7 @@ from vecdb.ingest.operation.progress import Progress
 from vecdb.ingest.pipeline.events import BreakerClosed, BreakerOpened, Counts, Progressed, RunEvent
 from vecdb.ingest.pipeline.reports import RunReport
 
-OUTCOMES: Final = ("new", "changed", "unchanged", "skipped", "stored", "deleted", "failed")
+OUTCOMES: Final = ("new", "changed", "unchanged", "skipped", "stored", "deleted", "failed", "left_out")
 PLAIN: Final = {
     "embedded": ("vecdb_ingest_chunks_embedded", "Chunks that the model embedded."),
     "cached": ("vecdb_ingest_chunks_cached", "Chunks whose embedding was kept from before."),

@@ -75,7 +75,7 @@ class Snapshot:
 
 def finished(counts: Counts) -> int:
     """Items of which nothing is left to do for a run: stored, found unchanged, or given up."""
-    return counts.skipped + counts.unchanged + counts.stored + counts.failed
+    return counts.skipped + counts.unchanged + counts.left_out + counts.stored + counts.failed
 
 
 def looked_at(counts: Counts) -> int:

@@ -123,13 +123,16 @@ class Asking:
         self._control.pause(wait)
 
     def _refused(self, call: Call, asked: list[int], error: VecDBError) -> list[list[int]]:
-        """What to ask for next after a refusal: a text that the error names by itself, or halves."""
+        """What to ask for next after a refusal: halves, or a text that the error names by itself, and those around it.
+
+        What is named is the first, so many bad texts in one call cost no more than each of them by itself.
+        """
         if len(asked) == 1:
             self._give_up(call, asked[0], error)
             return []
         named = error.details.get("index")
         if isinstance(named, int) and 0 <= named < len(asked):
-            return [[asked[named]], asked[:named] + asked[named + 1 :]]
+            return [asked[:named], [asked[named]], asked[named + 1 :]]
         return _halves(asked)
 
     def _give_up(self, call: Call, place: int, error: VecDBError) -> None:

@@ -56,10 +56,12 @@ class Assembly:
         tally: Tally,
         *,
         choice: Choice = is_due,
+        is_whole: bool = True,
         call_texts: int = GROUP_CHUNKS,
     ) -> None:
         self._cutter, self._calls, self._journal, self._comparison = cutter, calls, journal, comparison
         self._budget, self._control, self._tally, self._choice = budget, control, tally, choice
+        self._is_whole = is_whole
         # with a slow model each call is soon to be seen in the collection, and journalled
         self._most = min(GROUP_CHUNKS, max(call_texts, GROUP_CHUNKS_MIN))
         self._group = Group(self._most)
@@ -164,8 +166,9 @@ class Assembly:
         self._reserve(sum(cut.size for _, cut in cuts))
         keys = [key for _, cut in cuts for key in cut.keys]
         given: list[Given] = [one for _, cut in cuts for one in cut.given]
+        before = self._calls.asked
         rows = self._calls.find(keys, given.__getitem__)
-        self._tally.add(cached=sum(type(row) is not tuple for row in rows))
+        self._tally.add(cached=len(keys) - self._calls.asked + before)
         place = 0
         for verdict, cut in cuts:
             own: list[Row] = [cut.vector] if cut.vector is not None else []
@@ -214,7 +217,8 @@ class Assembly:
                 self._group.changes.parts.append(PartWrite(end.part, end.fingerprint))
         else:
             self._tally.add(parts=1)
-            if is_done:
+            # in a retry other items of the part may have been passed over: they are left to the next run
+            if is_done and self._is_whole:
                 self._group.changes.parts.append(PartWrite(end.part, end.fingerprint))
         self._tally.tell(PartEnded(end.part, end.state, end.items, end.problems))
 

@@ -52,7 +52,10 @@ Place: TypeAlias = tuple[Call, int]
 
 
 class Calls:
-    """The calls of one model that are being filled or under way. `submit` is given each that is full."""
+    """The calls of one model that are being filled or under way; `ready` has those that are full, None after the last.
+
+    `sent` counts these, `asked` the texts that were put into calls.
+    """
 
     def __init__(
         self, model: ModelFingerprint, limits: EmbedderLimits, cache: EmbeddingCache, control: Control, *, most: int
@@ -63,7 +66,7 @@ class Calls:
         self._room = threading.Semaphore(most)
         self._open = Call()
         self.ready: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
-        self.sent = self._finished = 0
+        self.sent = self.asked = self._finished = 0
 
     def find(self, keys: Sequence[bytes], given: Callable[[int], Given]) -> list[NDArray[np.float32] | Place]:
         """For each key a row of the cache, or the call that will have it; `given` tells what is to be embedded."""
@@ -119,6 +122,7 @@ class Calls:
             self.flush()
             call = self._open
         place = (call, len(call.given))
+        self.asked += 1
         call.given.append(given)
         call.keys.append(key)
         call.tokens.append(tokens)

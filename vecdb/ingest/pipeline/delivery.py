@@ -188,6 +188,7 @@ class Delivery:
             chunks_deleted=0 if sent.swap is None else len(sent.swap.deletes),
         )
         self._budget.give_back(sent.group.size)
+        sent.swap = None  # it leads back to `sent`: both, and their vectors, would stay until circles are looked for
 
     def _write(self) -> None:
         """Journal what has come together, with what was counted since the last time."""

@@ -87,12 +87,14 @@ def _carried_out(
         EmbeddingCache.open(job.cache, max_bytes=job.work.cache_bytes) as cache,
     ):
         journal.begin_run()
-        work = _Run(job, journal, cache, control, tally, order(journal))
+        wanted = order(journal)
+        work = _Run(job, journal, cache, control, tally, wanted)
         try:
             work.carry_out()
         finally:
             state, error = work.outcome()
-            journal.end_run(state, note=str(error or ""), all_read=work.all_read)
+            whole = state == "done" and wanted.is_whole
+            journal.end_run(state, note=str(error or ""), all_read=whole)
         failures = journal.summary().failures
     tally.progress()
     return RunReport(
@@ -129,6 +131,7 @@ class _Run:
             control,
             tally,
             choice=order.choice,
+            is_whole=order.is_whole,
             call_texts=limits.batch_texts,
         )
         self._delivery = Delivery(

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vecdb.errors import DeadlineExceededError, OverloadedError, UnavailableError, VecDBError
+from vecdb.errors import DeadlineExceededError, InvalidVectorError, OverloadedError, UnavailableError, VecDBError
 from vecdb.ingest.journal.cache import text_key
 from vecdb.ingest.journal.journal import Journal
 from vecdb.ingest.journal.states import Failure, JournalChanges
@@ -62,7 +62,6 @@ class _Batch:
     """Some records that are being embedded, with a row or the call that it comes from for each."""
 
     records: list[DueRecord]
-    keys: list[bytes]
     rows: list[Row]
 
 
@@ -147,7 +146,7 @@ class Backfill:
         rows = self._calls.find(keys, lambda place: records[place].text) if records else []
         met.tried += len(records)
         self._tally.add(items=len(records), cached=sum(type(row) is not tuple for row in rows))
-        return _Batch(records, keys, rows)
+        return _Batch(records, rows)
 
     def _finish(self, batch: _Batch, met: _Round) -> None:
         """Store the rows of a batch where nobody was faster, and remember what could not be embedded."""
@@ -155,18 +154,21 @@ class Backfill:
             self._calls.flush()
         done: list[DueRecord] = []
         vectors: list[FloatArray] = []
-        changes = JournalChanges()
-        for record, key, row in zip(batch.records, batch.keys, batch.rows, strict=True):
+        wrong: list[tuple[DueRecord, VecDBError]] = []
+        for record, row in zip(batch.records, batch.rows, strict=True):
             found = self._wait(*row) if isinstance(row, tuple) else row
             if isinstance(found, VecDBError):
-                changes.failed.append(self._failed(record, key, found))
-                met.failed[record.id] = found.message
+                wrong.append((record, found))
             elif found is not None:
                 done.append(record)
                 vectors.append(found)
         if done:
-            self._store(done, np.stack(vectors))
-            changes.cleared += [record.id for record in done if self._failures.pop(record.id, None) is not None]
+            wrong += self._store(done, np.stack(vectors))
+        met.failed.update((record.id, error.message) for record, error in wrong)
+        changes = JournalChanges(failed=[self._failed(record, error) for record, error in wrong])
+        for record in done:
+            if record.id not in met.failed and self._failures.pop(record.id, None) is not None:
+                changes.cleared.append(record.id)
         if changes:
             self._journal.write(changes)
 
@@ -182,20 +184,28 @@ class Backfill:
         row: FloatArray = call.rows[place]
         return call.failures.get(place, row)
 
-    def _store(self, records: list[DueRecord], vectors: FloatArray) -> None:
-        result = self._patiently(
-            lambda: self._collection.set_vectors(
-                [record.id for record in records],
-                {self._roles.shadow_name: vectors},
-                if_version=[record.version for record in records],
-                skip_changed=True,
-                model={self._roles.shadow_name: self._model},
+    def _store(self, records: list[DueRecord], vectors: FloatArray) -> list[tuple[DueRecord, VecDBError]]:
+        """Store vectors of records that are still as they were read; returns those whose vectors are refused."""
+        try:
+            result = self._patiently(
+                lambda: self._collection.set_vectors(
+                    [record.id for record in records],
+                    {self._roles.shadow_name: vectors},
+                    if_version=[record.version for record in records],
+                    skip_changed=True,
+                    model={self._roles.shadow_name: self._model},
+                )
             )
-        )
+        except InvalidVectorError as error:  # zero under cosine, or out of range: one of them, and the others are good
+            if len(records) == 1:
+                return [(records[0], error)]
+            half = len(records) // 2
+            return self._store(records[:half], vectors[:half]) + self._store(records[half:], vectors[half:])
         self._cut += sum(record.is_cut for record in records)
         self._tally.add(stored=result.count, chunks_stored=result.count, changed=len(records) - result.count)
+        return []
 
-    def _failed(self, record: DueRecord, key: bytes, error: VecDBError) -> Failure:
+    def _failed(self, record: DueRecord, error: VecDBError) -> Failure:
         known = self._failures.get(record.id)
         position = f"record {record.id}"
         self._tally.add(failed=1)
@@ -207,7 +217,7 @@ class Backfill:
             reason=error.reason,
             message=error.message,
             attempts=1 if known is None else known.attempts + 1,
-            content_hash=key,
+            content_hash=text_key(record.text),
             time=time.time(),
         )
         return failure

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vecdb.ingest.pipeline.events import Counts
+from vecdb.ingest.reembedding.config import LEVEL_ROUNDS_MAX
 from vecdb.ingest.reembedding.roles import Roles, Stage
 from vecdb.types import RecordId
 
@@ -59,6 +60,11 @@ class FillReport:
         return not self.stopped and self.left <= self.failed + self.textless
 
     @property
+    def overtaken(self) -> bool:
+        """True when writers were faster in all rounds, not just in the moment after the last one."""
+        return not self.stopped and not self.level and self.rounds >= LEVEL_ROUNDS_MAX
+
+    @property
     def complete(self) -> bool:
         """True when no record is without a vector."""
         return self.level and not self.failed and not self.textless
@@ -79,6 +85,7 @@ class FillReport:
             "examples": [{"id": record_id, "problem": problem} for record_id, problem in self.examples],
             "stopped": self.stopped,
             "level": self.level,
+            "overtaken": self.overtaken,
         }
 
 

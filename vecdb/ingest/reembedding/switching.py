@@ -98,14 +98,15 @@ def _required(collection: Any, field: str | None, turn: Turn) -> Roles:
 
 
 def _require_level(filled: FillReport, *, allow_missing: bool) -> None:
-    if filled.complete or (allow_missing and filled.level):
-        return
-    if not filled.level:
+    """Errors when a switch is not worth trying. What was written in the last moment is found by the switch itself."""
+    if filled.stopped or filled.overtaken:
         ending = "it was asked to stop" if filled.stopped else "somebody writes faster than they are embedded"
         raise ConflictError(
             f"nothing was switched: {filled.left} record(s) have no vector of the other model yet, for {ending}",
             left=filled.left,
         )
+    if allow_missing or not filled.given_up:
+        return
     problems = "; ".join(f"{record_id}: {problem}" for record_id, problem in filled.examples)
     raise InvalidRequestError(
         f"nothing was switched: {filled.failed} record(s) could not be embedded, {filled.textless} without a text, so "

@@ -120,12 +120,9 @@ Event: TypeAlias = Item | Problem | PartEnd | SourceEnd
 
 def _content_hash(item: Item) -> bytes:
     """Length-prefixed parts, so that no two items run together; keys sorted, since tables reorder their columns."""
-    digest = blake2b(digest_size=CONTENT_HASH_BYTES, person=b"vecdb item")
     text = None if item.text is None else item.text.encode("utf-8", "surrogatepass")
     image = None if item.image is None else item.image.content_hash
     vector = None if item.vector is None else item.vector.tobytes()
     metadata = bytes(encode_metadata(dict(sorted(item.metadata.items())), item.ordinal))
-    for piece in (text, image, vector, metadata):
-        digest.update(b"-" if piece is None else b"%d:" % len(piece))
-        digest.update(piece or b"")
-    return digest.digest()
+    pieces = [b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in (text, image, vector, metadata)]
+    return blake2b(b"".join(pieces), digest_size=CONTENT_HASH_BYTES, person=b"vecdb item").digest()

@@ -65,7 +65,11 @@ def row_item(row: Row, position: Position, file: SourceFile, number: int, ordina
         position=position,
         text=text,
         vector=vector,
-        metadata={key: plain_value(value, key) for key, value in row.items() if key not in taken},
+        metadata={
+            key: value if type(value) in PLAIN else plain_value(value, key)
+            for key, value in row.items()
+            if key not in taken
+        },
     )
 
 
@@ -91,6 +95,8 @@ def checked_id(value: object, what: str = "its id") -> RecordId:
 
 def checked_text(value: object, what: str = "the text") -> str:
     """A text that can be embedded: some, valid, not too much."""
+    if type(value) is str and len(value) <= ITEM_TEXT_CHARS_MAX and value.isascii() and value and not value.isspace():
+        return value  # most are, and need no closer look
     if not isinstance(value, str):
         raise InvalidDocumentError(f"{what} is {_type_name(value)}, not text")
     if not value.strip():

@@ -50,7 +50,7 @@ def test_the_error_says_which_is_which_and_how_to_migrate() -> None:
     assert "collection 'docs' holds vectors of onnx:small (revision abc, 384 dimensions, unit length)" in message
     assert "the model given is openai:large (1536 of 3072 dimensions, unit length)" in message
     assert "use --model onnx:/models/small" in message
-    assert "vecdb reembed docs --model openai:large" in message
+    assert "vecdb reembed docs --to DIR|HOST:PORT --model openai:large" in message
     assert caught.value.details["stored"]["name"] == "small"
 
 

@@ -160,6 +160,22 @@ def test_status_can_be_read_by_other_processes_while_a_run_is_under_way(tmp_path
         assert [wait_child(pid) for pid in pids] == [0, 0]
 
 
+def _hold(directory: Path, ready: Path) -> None:
+    with Journal.open(directory, mode="r") as journal, journal.reading():
+        ready.touch()
+        signal.pause()
+
+
+def test_a_killed_reader_does_not_keep_pages_beyond_the_next_run(tmp_path: Path) -> None:
+    directory, ready = tmp_path / "journal", tmp_path / "ready"
+    with opened(directory) as journal:
+        pid = start_child(_hold, directory, ready)
+        wait_for_file(ready)
+        kill_child(pid)
+        journal.begin_run()
+        assert journal._environment.check_readers() == 0
+
+
 def _refused(directory: Path) -> None:
     with pytest.raises(DatabaseLockedError, match=f"process {os.getppid()} on"):
         opened(directory)

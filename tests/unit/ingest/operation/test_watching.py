@@ -168,7 +168,9 @@ def test_a_collection_that_was_moved_to_another_model_is_followed(desk: Desk, mo
     next(rounds)
     with vecdb.open(desk.folder / "data") as db:
         db.drop_collection("c")
-    assert vecdb.ingest.run(desk.rows, to=desk.folder / "data", collection="c", model=model).succeeded
+    assert vecdb.ingest.run(
+        desk.rows, to=desk.folder / "data", collection="c", model=model, state=str(desk.folder / "other")
+    ).succeeded
     desk.write("z")
     assert next(rounds).error is None
     with vecdb.open(desk.folder / "data", mode="r") as db:
@@ -176,7 +178,9 @@ def test_a_collection_that_was_moved_to_another_model_is_followed(desk: Desk, mo
 
 
 def test_another_model_than_the_named_one_ends_the_watch(desk: Desk, model: str) -> None:
-    assert vecdb.ingest.run(desk.rows, to=desk.folder / "data", collection="c", model=model).succeeded
+    assert vecdb.ingest.run(
+        desk.rows, to=desk.folder / "data", collection="c", model=model, state=str(desk.folder / "other")
+    ).succeeded
     with pytest.raises(ModelMismatchError):
         next(desk.watch(model="builtin"))
 

@@ -11,6 +11,7 @@ from tests.harness.fake_model import POISONS, fails
 from tests.unit.ingest.pipeline.conftest import Pipeline
 from vecdb.errors import (
     InvalidEmbeddingError,
+    InvalidTextError,
     InvalidVectorError,
     ProviderRefusedError,
     ProviderUnavailableError,
@@ -54,6 +55,20 @@ def test_several_poisoned_texts_are_all_found(pipeline: Pipeline) -> None:
     assert len(pipeline.records()) == 26
 
 
+def test_many_texts_that_the_model_names_do_not_make_the_others_be_embedded_again(pipeline: Pipeline) -> None:
+    def name_the_first(_number: int, texts: list[str]) -> None:
+        for index, text in enumerate(texts):
+            if "mute" in text:
+                raise InvalidTextError(f"text {index} has no character that can be read", index=index)
+
+    pipeline.model.batch_texts = 64
+    pipeline.model.faults.append(name_the_first)
+    pipeline.write({f"r{number}": f"text {number}" if number % 2 else f"mute {number}" for number in range(64)})
+    assert pipeline.run().failures == 32
+    assert sum(pipeline.model.paid.values()) == 32
+    assert pipeline.model.calls < 3 * 33
+
+
 def test_what_failed_is_left_alone_until_it_changes(pipeline: Pipeline) -> None:
     pipeline.write(ROWS | {"r3": "a refused-text"})
     pipeline.run()
@@ -77,6 +92,24 @@ def test_retry_embeds_what_failed_and_nothing_else(pipeline: Pipeline, monkeypat
     assert (report.failures, report.counts.embedded) == (0, 1)
     assert pipeline.texts() == rows | {"other": "text"}
     assert pipeline.run().succeeded
+
+
+def test_a_retry_of_some_items_leaves_what_else_changed_to_the_next_run(pipeline: Pipeline) -> None:
+    pipeline.write(ROWS | {"r3": "a refused-text"})
+    pipeline.run()
+    pipeline.write(ROWS | {"r3": "a refused-text", "r5": "changed meanwhile", "new": "a new row"})
+    pipeline.retry(["r3"])
+    pipeline.run()
+    texts = pipeline.texts()
+    assert (texts["r5"], texts["new"]) == ("changed meanwhile", "a new row")
+
+
+def test_a_retry_of_some_items_keeps_the_problems_of_others(pipeline: Pipeline) -> None:
+    pipeline.write(ROWS | {"r3": "a refused-text"})
+    pipeline.write_text('{"no": "id"}\n', "b.jsonl")
+    pipeline.run()
+    pipeline.retry(["r3"])
+    assert set(failures(pipeline)) == {"r3", None}
 
 
 def test_a_retry_that_fails_again_counts_its_attempts(pipeline: Pipeline) -> None:

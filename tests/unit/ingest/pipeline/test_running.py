@@ -137,7 +137,8 @@ def test_a_document_that_gets_shorter_loses_its_last_chunks(pipeline: Pipeline) 
 
 def test_the_same_text_in_many_rows_is_paid_once(pipeline: Pipeline) -> None:
     pipeline.write({f"r{number}": "the same" for number in range(40)})
-    pipeline.run()
+    counts = pipeline.run().counts
+    assert (counts.embedded, counts.cached) == (1, 39)
     assert pipeline.model.paid == {"the same": 1}
     assert len(pipeline.records()) == 40
 

@@ -142,7 +142,7 @@ def test_following_goes_on_with_what_is_written_until_it_is_stopped(
 ) -> None:
     make(tmp_path)
     database: list[vecdb.Database] = []
-    level, stop, reports = threading.Event(), threading.Event(), list[FillReport]()
+    stored, stop, reports = {40: threading.Event(), 43: threading.Event()}, threading.Event(), list[FillReport]()
     monkeypatch.setattr(commands, "opened", lambda *given: _Noticing(opened(*given), database))
     monkeypatch.setattr(commands, "FOLLOW_PAUSE_S", 0.01)
     settings = settings_for(tmp_path)
@@ -151,18 +151,17 @@ def test_following_goes_on_with_what_is_written_until_it_is_stopped(
         """Tells when all that there is was stored."""
 
         def observe(self, event: RunEvent) -> None:
-            if isinstance(event, Progressed) and event.counts.stored in {40, 43}:
-                level.set()
+            if isinstance(event, Progressed) and event.counts.stored in stored:
+                stored[event.counts.stored].set()
 
     def run() -> None:
         reports.append(commands.run(settings, follow=True, observer=Levels(), stop=stop))
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert level.wait(WAIT_S)
-    level.clear()
+    assert stored[40].wait(WAIT_S)
     fill(database[0].collection("docs"), texts(3, "written meanwhile"), first=100)
-    assert level.wait(WAIT_S)
+    assert stored[43].wait(WAIT_S)
     stop.set()
     thread.join()
     assert (reports[0].counts.stored, reports[0].left) == (43, 0)
@@ -276,6 +275,21 @@ def test_it_is_not_paid_for_again_until_its_text_changes_or_somebody_asks(tmp_pa
         db.collection("docs").update(50, metadata={"text": "a cure"})
     report = commands.run(settings_for(tmp_path))
     assert (report.complete, commands.failed(settings_for(tmp_path))) == (True, [])
+
+
+def test_a_vector_that_the_collection_refuses_is_put_aside_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_a_zero(given: list[str]) -> object:
+        return np.stack([models.vector_of(text, 12) * (text != "text 7") for text in given])
+
+    with_a_zero.dim, with_a_zero.batch_texts = 12, 16  # type: ignore[attr-defined]
+    monkeypatch.setattr(models, "new", with_a_zero)
+    make(tmp_path)
+    settings = settings_for(tmp_path, model_option={"normalize": False})
+    report = commands.run(settings)
+    assert (report.counts.stored, report.failed, report.level) == (39, 1, True)
+    assert [(failure.id, failure.reason) for failure in commands.failed(settings)] == [(7, "INVALID_VECTOR")]
 
 
 def test_a_record_without_text_is_told_of_with_what_is_missing(tmp_path: Path) -> None:

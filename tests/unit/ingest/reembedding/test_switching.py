@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.unit.ingest.reembedding.models import fill, make, settings_for, wrong
 from vecdb.errors import ConflictError
 from vecdb.ingest.pipeline.tally import Tally
 from vecdb.ingest.reembedding import commands, switching
+from vecdb.ingest.reembedding.config import LEVEL_ROUNDS_MAX
 from vecdb.ingest.reembedding.due import count_due
 from vecdb.ingest.reembedding.reports import FillReport
 from vecdb.ingest.reembedding.roles import NEXT, roles_of
@@ -85,3 +87,31 @@ def test_records_that_were_given_up_on_are_allowed_to_be_missing_and_no_others(t
 
         report = turned(docs, None, SWITCH, give_up_on_one, allow_missing=True)
         assert (report.attempts, report.missing) == (2, 1)
+
+
+def test_a_record_written_in_the_last_moment_of_filling_is_no_reason_to_give_up(tmp_path: Path) -> None:
+    make(tmp_path, 3)
+    commands.run(settings_for(tmp_path))
+    with vecdb.open(tmp_path / "db") as db:
+        docs = db.collection("docs")
+        moments = iter([True])
+
+        def overtaken_once() -> FillReport:
+            report = filled(docs)
+            if next(moments, False):
+                docs.update(1, metadata={"text": "changed"})
+                return replace(report, left=count_due(docs, report.roles))
+            return report
+
+        assert turned(docs, None, SWITCH, overtaken_once, allow_missing=False).attempts == 2
+        assert wrong(docs, "default") == []
+
+
+def test_writers_that_are_faster_in_all_rounds_are_told_of(tmp_path: Path) -> None:
+    make(tmp_path, 3)
+    commands.run(settings_for(tmp_path))
+    with vecdb.open(tmp_path / "db") as db:
+        docs = db.collection("docs")
+        slow = replace(filled(docs), left=5, rounds=LEVEL_ROUNDS_MAX)
+        with pytest.raises(ConflictError, match="somebody writes faster than they are embedded"):
+            turned(docs, None, SWITCH, lambda: slow, allow_missing=False)
