@@ -53,3 +53,12 @@ PROGRESS_INTERVAL_S: Final = 0.25
 
 LAST_ANSWERS_S: Final = 0.25
 """How long a server that stops lets answers of ended calls go out; only streams that wait for clients make it wait."""
+
+LOG_LINES_MAX: Final = 20_000
+"""Lines of the log that may wait to be written, at about half a kilobyte each."""
+
+LOG_WRITES_PER_S: Final = 50
+"""How often lines are written while there are some: what a line costs is mostly the write."""
+
+LOG_CLOSE_S: Final = 2.0
+"""How long the end of a server waits for a log that is not read."""

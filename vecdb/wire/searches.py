@@ -7,7 +7,7 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def search_arguments(message: search_service_pb2.SearchRequest) -> Arguments:
     return {
         "query": read_query(message.query, "query"),
         "explain": message.explain,
-        **_options(message.options, "options"),
+        **read_options(message.options),
     }
 
 
@@ -100,7 +100,20 @@ def batch_arguments(message: search_service_pb2.SearchBatchRequest) -> Arguments
             f"queries has {len(queries)} vectors; one batch takes at most {SEARCH_BATCH_MAX}, so split it",
             where="queries",
         )
-    return {"queries": queries, **_options(message.options, "options")}
+    return {"queries": queries, **read_options(message.options)}
+
+
+def read_options(message: search_service_pb2.SearchOptions) -> Arguments:
+    """The arguments of both. Clients send the same options again and again, so what they came to is kept."""
+    key = message.SerializeToString()
+    found = _known_options.get(key)
+    if found is None:
+        found = _options(message, "options")
+        if len(key) <= OPTIONS_KEPT_BYTES_MAX:
+            if len(_known_options) >= OPTIONS_KEPT_MAX:
+                _known_options.clear()
+            _known_options[key] = found
+    return found
 
 
 def _options(message: search_service_pb2.SearchOptions, where: str) -> Arguments:
@@ -120,13 +133,21 @@ def _options(message: search_service_pb2.SearchOptions, where: str) -> Arguments
     return arguments
 
 
+OPTIONS_KEPT_MAX: Final = 256
+OPTIONS_KEPT_BYTES_MAX: Final = 512
+"""Options that are kept, and the longest of them: half a megabyte at most, with what they came to."""
+
+_known_options: dict[bytes, Arguments] = {}
+
+
 # --- hits -------------------------------------------------------------------------------------------------------------
 
 
 def put_hits(message: search_service_pb2.Hits, results: Sequence[SearchResult], *, packed: bool) -> None:
     """Fill a message with the hits of some queries."""
     message.counts.extend([len(result.ids) for result in results])
-    put_ids(message.ids, [record_id for result in results for record_id in result.ids], packed=packed)
+    ids = results[0].ids if len(results) == 1 else [record_id for result in results for record_id in result.ids]
+    put_ids(message.ids, ids, packed=packed)
     if not results:
         return
     put_numbers(message.scores, _joined([result.scores for result in results]), packed=packed)
