@@ -55,7 +55,7 @@ class LogLines:
         """Wait until what was said is written; False when it takes longer."""
         self._written.clear()
         self._said.set()
-        return self._written.wait(within_s)
+        return self._written.wait(within_s) if self._thread.is_alive() else not self._waiting
 
     def close(self) -> None:
         """End the thread."""

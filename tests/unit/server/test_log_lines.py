@@ -83,6 +83,7 @@ def test_a_log_that_nobody_reads_stops_neither_calls_nor_refusals(tmp_path: Path
         assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert call_raw(channel, SEARCH, b"") == [b""]
         hold.set()
+        assert list(answers) == []
         stream.may_go_on.set()
     assert stream.getvalue().count('"code":"OK"') == 2
 
