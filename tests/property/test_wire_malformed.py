@@ -143,6 +143,10 @@ def failure() -> Any:
     return message
 
 
+def _options(message: Any) -> Any:
+    return searches.read_options(message.options)
+
+
 Reader = Callable[[Any], Any]
 CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "upsert": (upsert, writes.upsert_arguments),
@@ -151,8 +155,8 @@ CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "update": (update, writes.update_arguments),
     "deletion": (deletion, writes.delete_arguments),
     "operation": (operation, lambda message: writes.read_operation(message, "operations[0]")),
-    "search": (search, searches.search_arguments),
-    "batch": (batch, searches.batch_arguments),
+    "search": (search, lambda message: (vectors.read_query(message.query, "query"), _options(message))),
+    "batch": (batch, lambda message: (vectors.read_queries(message.queries, "queries"), _options(message))),
     "listing": (listing, reads.scroll_arguments),
     "export": (export, reads.export_arguments),
     "creation": (creation, collections.create_arguments),

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vecdb.engine.collection import Collection
-from vecdb.engine.hit_results import batch_results, scores_of, search_result
+from vecdb.engine.hit_results import batch_results, opened_records, scores_of, search_result
 from vecdb.engine.interruption import check_bytes
 from vecdb.engine.records import present
 from vecdb.storage import codec, keys
@@ -20,7 +22,7 @@ from vecdb.storage.keys import Table
 from vecdb.types import SearchResult
 
 if TYPE_CHECKING:
-    from vecdb.engine.search import FieldHits
+    from vecdb.engine.search import FieldHits, Slots
     from vecdb.engine.view import FieldView, View
     from vecdb.types import RecordId
 
@@ -34,7 +36,7 @@ class PackedCollection(Collection):
         number = self._schema.number
         if not with_metadata:
             return search_result(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
-        ids, metadata = packed_records(view, number, hits.slots.tolist())
+        ids, metadata = packed_records(view, number, hits.slots)
         result = SearchResult(ids, scores_of(hits.distances, field.schema.metric), hits.distances, metadata)
         if not with_vectors:
             return result
@@ -52,26 +54,32 @@ class PackedCollection(Collection):
             vectors = [result.vectors for result in results]
         else:
             vectors = [None] * len(hits)
-        listed = [found.slots.tolist() for found in hits]
-        unique = sorted(set().union(*listed))
+        unique, places = np.unique(np.concatenate([found.slots for found in hits]), return_inverse=True)
         ids, metadata = packed_records(view, number, unique)
-        named = dict(zip(unique, zip(ids, metadata, strict=True), strict=True))
-        metric = field.schema.metric
-        return tuple(
-            SearchResult(
-                ids=[named[slot][0] for slot in slots],
-                scores=scores_of(found.distances, metric),
-                distances=found.distances,
-                metadata=[named[slot][1] for slot in slots],
-                vectors=rows,
+        metric, where = field.schema.metric, places.tolist()
+        named, start = list[SearchResult](), 0
+        for found, rows in zip(hits, vectors, strict=True):
+            mine = where[start : start + len(found.slots)]
+            start += len(mine)
+            named.append(
+                SearchResult(
+                    ids=[ids[place] for place in mine],
+                    scores=scores_of(found.distances, metric),
+                    distances=found.distances,
+                    metadata=[metadata[place] for place in mine],
+                    vectors=rows,
+                )
             )
-            for found, slots, rows in zip(hits, listed, vectors, strict=True)
-        )
+        return tuple(named)
 
 
-def packed_records(view: View, number: int, slots: Sequence[int]) -> tuple[list[RecordId], list[Any]]:
-    """The ids and the metadata, as it is stored, of the records at live slots."""
-    record_keys = keys.record_keys(number, slots)
+def packed_records(view: View, number: int, slots: Slots) -> tuple[list[RecordId], list[Any]]:
+    """The ids and the metadata, as it is stored, of the records at live slots (n,)."""
+    found = (view.txn.records or opened_records(view)).read_packed(number, slots)
+    if found is not None:
+        check_bytes(found[1])
+        return found
+    record_keys = keys.record_keys(number, slots.tolist())
     with view.lock:
         values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
         check_bytes(values)

@@ -22,9 +22,9 @@ from vecdb.server.config import HITS_DEFAULT, SEARCHES_AHEAD_MAX
 from vecdb.server.receiving import Received
 from vecdb.server.record_pages import COMPONENT_BYTES
 from vecdb.server.refusals import discreet
-from vecdb.wire.choices import is_packed
-from vecdb.wire.searches import batch_arguments, put_explain, put_hits, search_arguments
+from vecdb.wire.searches import put_explain, put_hits, read_options
 from vecdb.wire.status import put_error
+from vecdb.wire.vectors import read_queries, read_query
 
 if TYPE_CHECKING:
     from vecdb.engine.packed import PackedCollection
@@ -44,14 +44,15 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self._backing = backing
 
     def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
-        packed = is_packed(request.options.encoding)
-        arguments = search_arguments(request)
-        collection = self._backing.collection(request.collection)
-        check_hits((1, len(arguments["query"])), arguments, collection, self._backing.config.max_message_bytes)
-        with interruptible(call.check, self._backing.read_bytes_max):
-            result = collection.search(**arguments)
+        backing = self._backing
+        arguments, packed = read_options(request.options)
+        query = read_query(request.query, "query")
+        collection = backing.collection(request.collection)
+        check_hits((1, len(query)), arguments, collection, backing.config.max_message_bytes)
+        with interruptible(call.check, backing.read_bytes_max):
+            result = collection.search(query, explain=request.explain, **arguments)
         response = pb.SearchResponse()
-        put_hits(response.hits, [result], packed=packed)
+        put_hits(response.hits, (result,), packed=packed)
         if result.explain is not None:
             put_explain(response.explain, result.explain)
         return response
@@ -77,12 +78,12 @@ class SearchService(pb_grpc.SearchServiceServicer):
                 yield response
 
     def _batch(self, request: pb.SearchBatchRequest, call: Call, hits: pb.Hits) -> None:
-        packed = is_packed(request.options.encoding)
-        arguments = batch_arguments(request)
+        arguments, packed = read_options(request.options)
+        queries = read_queries(request.queries, "queries")
         collection, bytes_max = self._backing.collection(request.collection), self._backing.config.max_message_bytes
-        check_hits(arguments["queries"].shape, arguments, collection, bytes_max)
+        check_hits(queries.shape, arguments, collection, bytes_max)
         with interruptible(call.check, self._backing.read_bytes_max):
-            found = collection.search_batch(**arguments)
+            found = collection.search_batch(queries, **arguments)
         call.check()
         check_metadata(found, bytes_max)
         put_hits(hits, found.results, packed=packed)

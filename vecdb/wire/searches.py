@@ -7,20 +7,20 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, vectors_pb2
 from vecdb.checks.options import check_count, check_ef, check_seq, check_target_recall
-from vecdb.config import SEARCH_BATCH_MAX
-from vecdb.errors import FieldNotFoundError, InvalidRequestError, LimitExceededError
+from vecdb.errors import FieldNotFoundError, InvalidRequestError
 from vecdb.filters import read_filter
 from vecdb.types import Explain, FilterStep, FloatArray, SearchResult, SegmentPlan
+from vecdb.wire.choices import is_packed
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import put_ids, read_ids
 from vecdb.wire.metadata import put_stored, read_metadata
-from vecdb.wire.vectors import put_numbers, put_vectors, read_numbers, read_query, read_vectors
+from vecdb.wire.vectors import put_numbers, put_vectors, read_numbers, read_vectors
 from vecdb.wire.writes import Arguments
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -83,32 +83,19 @@ def put_field_name(
         raise FieldNotFoundError(f"field is {field!r:.80}, which is no name of a field") from None
 
 
-def search_arguments(message: search_service_pb2.SearchRequest) -> Arguments:
-    """Arguments of `Collection.search`."""
-    return {
-        "query": read_query(message.query, "query"),
-        "explain": message.explain,
-        **read_options(message.options),
-    }
+class ReadOptions(NamedTuple):
+    """Options of a search as arguments of `Collection.search` and `search_batch`, and the form of the reply."""
+
+    arguments: Arguments
+    is_packed: bool
 
 
-def batch_arguments(message: search_service_pb2.SearchBatchRequest) -> Arguments:
-    """Arguments of `Collection.search_batch`."""
-    queries = read_vectors(message.queries, "queries")
-    if len(queries) > SEARCH_BATCH_MAX:
-        raise LimitExceededError(
-            f"queries has {len(queries)} vectors; one batch takes at most {SEARCH_BATCH_MAX}, so split it",
-            where="queries",
-        )
-    return {"queries": queries, **read_options(message.options)}
-
-
-def read_options(message: search_service_pb2.SearchOptions) -> Arguments:
-    """The arguments of both. Clients send the same options again and again, so what they came to is kept."""
+def read_options(message: search_service_pb2.SearchOptions) -> ReadOptions:
+    """What options ask for. Clients send the same ones again and again, so what they came to is kept."""
     key = message.SerializeToString()
     found = _known_options.get(key)
     if found is None:
-        found = _options(message, "options")
+        found = ReadOptions(_options(message, "options"), is_packed(message.encoding))
         if len(key) <= OPTIONS_KEPT_BYTES_MAX:
             if len(_known_options) >= OPTIONS_KEPT_MAX:
                 _known_options.clear()
@@ -137,7 +124,7 @@ OPTIONS_KEPT_MAX: Final = 256
 OPTIONS_KEPT_BYTES_MAX: Final = 512
 """Options that are kept, and the longest of them: half a megabyte at most, with what they came to."""
 
-_known_options: dict[bytes, Arguments] = {}
+_known_options: dict[bytes, ReadOptions] = {}
 
 
 # --- hits -------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from vecdb._pb.v1 import vectors_pb2
-from vecdb.errors import DimensionMismatchError, InvalidRequestError, InvalidVectorError
+from vecdb.config import SEARCH_BATCH_MAX
+from vecdb.errors import DimensionMismatchError, InvalidRequestError, InvalidVectorError, LimitExceededError
 from vecdb.types import FloatArray
 from vecdb.wire.choices import VECTOR_TYPES
 
@@ -157,6 +158,16 @@ def read_query(message: vectors_pb2.Vectors, where: str) -> Rows:
             f"{where} holds {len(rows)} vectors; give one, or use SearchBatch for several", where=where
         )
     return rows[0] if rows.ndim == 2 else rows
+
+
+def read_queries(message: vectors_pb2.Vectors, where: str) -> Rows:
+    """The vectors of a message to search for, (n, dim). LimitExceededError for more than a batch takes."""
+    queries = read_vectors(message, where)
+    if len(queries) > SEARCH_BATCH_MAX:
+        raise LimitExceededError(
+            f"{where} has {len(queries)} vectors; one batch takes at most {SEARCH_BATCH_MAX}, so split it", where=where
+        )
+    return queries
 
 
 def read_field_vectors(fields: Sequence[vectors_pb2.FieldVectors], count: int, where: str) -> Columns:
