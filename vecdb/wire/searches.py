@@ -15,7 +15,7 @@ from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, vectors_pb2
 from vecdb.checks.options import check_count, check_ef, check_seq, check_target_recall
 from vecdb.errors import FieldNotFoundError, InvalidRequestError
 from vecdb.filters import read_filter
-from vecdb.types import Explain, FilterStep, FloatArray, SearchResult, SegmentPlan
+from vecdb.types import Explain, FilterStep, SearchResult, SegmentPlan
 from vecdb.wire.choices import is_packed
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import put_ids, read_ids
@@ -132,23 +132,36 @@ _known_options: dict[bytes, ReadOptions] = {}
 
 def put_hits(message: search_service_pb2.Hits, results: Sequence[SearchResult], *, packed: bool) -> None:
     """Fill a message with the hits of some queries."""
-    message.counts.extend([len(result.ids) for result in results])
-    ids = results[0].ids if len(results) == 1 else [record_id for result in results for record_id in result.ids]
-    put_ids(message.ids, ids, packed=packed)
     if not results:
+        message.ids.texts.SetInParent()
         return
-    put_numbers(message.scores, _joined([result.scores for result in results]), packed=packed)
-    put_numbers(message.distances, _joined([result.distances for result in results]), packed=packed)
-    if results[0].metadata is not None:
-        column = [item for result in results for item in result.metadata or ()]
-        put_stored(message.metadata, column, packed=packed)
-    rows: list[Any] = [result.vectors for result in results]
-    if rows[0] is not None:
-        put_vectors(message.vectors, np.concatenate(rows), packed=packed)
+    joined: dict[str, Any] = {}
+    for column in ("scores", "distances", "vectors"):
+        parts = [getattr(result, column) for result in results]
+        joined[column] = None if parts[0] is None else np.concatenate(parts)
+    has_metadata = results[0].metadata is not None
+    put_columns(
+        message,
+        [len(result.ids) for result in results],
+        SearchResult(
+            ids=[record_id for result in results for record_id in result.ids],
+            metadata=[item for result in results for item in result.metadata or ()] if has_metadata else None,
+            **joined,
+        ),
+        packed=packed,
+    )
 
 
-def _joined(columns: list[FloatArray]) -> FloatArray:
-    return columns[0] if len(columns) == 1 else np.concatenate(columns)
+def put_columns(message: search_service_pb2.Hits, counts: Sequence[int], hits: SearchResult, *, packed: bool) -> None:
+    """Fill a message with the hits of some queries, which are one after another in `hits`."""
+    message.counts.extend(counts)
+    put_ids(message.ids, hits.ids, packed=packed)
+    put_numbers(message.scores, hits.scores, packed=packed)
+    put_numbers(message.distances, hits.distances, packed=packed)
+    if hits.metadata is not None:
+        put_stored(message.metadata, hits.metadata, packed=packed)
+    if hits.vectors is not None:
+        put_vectors(message.vectors, hits.vectors, packed=packed)
 
 
 def read_hits(
