@@ -18,6 +18,7 @@ from vecdb.client.targets import Target
 from vecdb.errors import CollectionNotFoundError, InvalidNameError
 from vecdb.types import Builder, Field, IndexInfo, IndexKind, Metric, VectorDtype
 from vecdb.wire.collections import put_declaration, put_index_path, read_collection, read_index
+from vecdb.wire.search_requests import SearchRequests
 
 
 def create(
@@ -113,4 +114,4 @@ def indexes(target: Target) -> Plan[tuple[IndexInfo, ...]]:
 
 def _target(caller: Caller, message: Any) -> Target:
     declared = read_collection(message)
-    return Target(caller, declared.name, declared.fields, declared.ttl_field)
+    return Target(caller, declared.name, declared.fields, declared.ttl_field, SearchRequests(declared.name))

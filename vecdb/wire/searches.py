@@ -183,6 +183,8 @@ def read_hits(
     metadata = None
     if with_metadata:
         metadata = read_metadata(message.metadata, total, "hits.metadata") or [{} for _ in ids]
+    if queries == 1:
+        return [SearchResult(ids, scores, distances, metadata, vectors, explain)]
     results, start = [], 0
     for count in counts:
         stop = start + count

@@ -62,6 +62,16 @@ def as_rows(value: object) -> Rows:
     return rows
 
 
+def as_query(value: object) -> Rows:
+    """One vector to search for, as `as_rows` makes it."""
+    row = as_rows(value)
+    if row.ndim != 1:
+        raise InvalidVectorError(
+            f"the query has shape {row.shape}; give one vector of shape (dim,), or use search_batch for several"
+        )
+    return row
+
+
 def put_vectors(message: vectors_pb2.Vectors, rows: Rows, *, packed: bool = True) -> None:
     """Fill a message with vectors (n, dim), or one vector (dim,)."""
     message.dim = rows.shape[-1]
@@ -76,12 +86,7 @@ def put_vectors(message: vectors_pb2.Vectors, rows: Rows, *, packed: bool = True
 
 def put_query(message: vectors_pb2.Vectors, query: object) -> None:
     """Fill a message with one vector to search for."""
-    row = as_rows(query)
-    if row.ndim != 1:
-        raise InvalidVectorError(
-            f"the query has shape {row.shape}; give one vector of shape (dim,), or use search_batch for several"
-        )
-    put_vectors(message, row)
+    put_vectors(message, as_query(query))
 
 
 def put_queries(message: vectors_pb2.Vectors, queries: object) -> None:
