@@ -22,7 +22,7 @@ from vecdb.errors import KernelError
 from vecdb.kernels.cache import ObjectCode, cache_directory, compiling, read_object, write_object
 
 SYMBOL_PREFIX: Final = "vecdb_"
-PROGRESS_LINE: Final = "vecdb: compiling kernels for this machine, once (about 10 s) ...\n"
+PROGRESS_LINE: Final = "vecdb: compiling kernels for this machine, once (about half a minute of one core) ...\n"
 
 Kernel: TypeAlias = Callable[..., int]
 
@@ -66,7 +66,7 @@ _engines: list[Any] = []
 
 
 def load_kernels(progress: bool = True) -> None:
-    """Make every kernel ready: load them from the cache (5 ms) or compile them (about 10 s, once per machine).
+    """Make every kernel ready: load them from the cache (5 ms) or compile them (25 s, once per machine).
 
     Raises KernelError when LLVM cannot compile here. Cheap when called again.
     """

@@ -45,6 +45,9 @@ INGEST_GROUP_MAX: Final = 4
 LONG_OPERATIONS_MAX: Final = 16
 """Optimizations, waits and index builds asked for by clients at once; they mostly wait for one another."""
 
+LONG_OPERATIONS_PRINCIPAL_MAX: Final = 12
+"""Of these, what one principal may have: a quarter is left to the others."""
+
 STREAM_POLL_S: Final = 0.05
 """How often a stream that waits for its client looks whether the server drains."""
 

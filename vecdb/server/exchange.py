@@ -160,7 +160,7 @@ class Exchange:
                 call.check()  # a stream that was cut off looks like one that ended
                 return
             assert self.principal is not None
-            self.principal = self._dispatch.renewed(self.principal)
+            self.principal = call.principal = self._dispatch.renewed(self.principal)
             yield self._message(body)
 
     def _message(self, body: bytes) -> Any:
