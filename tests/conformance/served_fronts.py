@@ -15,13 +15,13 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import trustme
 
@@ -33,7 +33,9 @@ from vecdb.server.keyfile import change_keys, make_key
 from vecdb.server.pool.supervisor import run_pool
 from vecdb.server.services import bind_services
 from vecdb.server.settings import ServerConfig
-from vecdb.types import Record, WriteResult
+from vecdb.types import BatchResult, Record, WriteResult
+
+T = TypeVar("T")
 
 # --- servers ----------------------------------------------------------------------------------------------------------
 
@@ -249,10 +251,15 @@ class Blocking:
         self._loop.run(self._target.__aexit__(*error))
 
     def iterate(self, **options: Any) -> Iterator[Record]:
-        records = self._target.iterate(**options)
+        return self._each(self._target.iterate(**options))
+
+    def search_stream(self, *args: Any, **options: Any) -> Iterator[BatchResult]:
+        return self._each(self._target.search_stream(*args, **options))
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
         with contextlib.suppress(StopAsyncIteration):
             while True:
-                yield self._loop.run(anext(records))
+                yield self._loop.run(_next(items))
 
     def ingest(self, batches: Any, **options: Any) -> WriteResult:
         result: WriteResult = self._loop.run(self._target.ingest(batches, **options))
@@ -261,6 +268,10 @@ class Blocking:
     def close(self) -> None:
         self._loop.run(self._target.close())
         self._loop.close()
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)
 
 
 class Loop:

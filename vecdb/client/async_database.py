@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from vecdb.client import collections, reading, searching, upkeep
 from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest, iterator_of
 from vecdb.client.plans import Plan, T
+from vecdb.client.search_streaming import SearchStream
 from vecdb.client.session import Caller
 from vecdb.client.targets import Target
 from vecdb.client.writing import Mode, RecordWrites, Write
@@ -21,6 +22,7 @@ from vecdb.config import ITERATE_PAGE_ROWS
 from vecdb.filters import FilterLike
 from vecdb.types import (
     Aggregate,
+    BatchOptions,
     BatchResult,
     Builder,
     CollectionStats,
@@ -264,6 +266,20 @@ class AsyncCollection(RecordWrites[Coroutine[Any, Any, WriteResult]]):
             "min_seq": min_seq,
         }
         return await self._run(searching.search_batch(self._target, queries, limit, options))
+
+    async def search_stream(
+        self,
+        batches: Iterable[VectorLike] | AsyncIterable[VectorLike],
+        limit: int = 10,
+        **options: Unpack[BatchOptions],
+    ) -> AsyncIterator[BatchResult]:
+        """See `Collection.search_stream`: the next batches travel while one is searched."""
+        stream = SearchStream(self._target, iterator_of(batches), limit, options)
+        try:
+            while (found := await self._run(stream.step())) is not None:
+                yield found
+        finally:
+            stream.close()
 
     # --- metadata indexes and upkeep --------------------------------------------------------------------------------
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from vecdb.client import collections, reading, searching, upkeep
 from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest
 from vecdb.client.plans import Plan, T
+from vecdb.client.search_streaming import SearchStream
 from vecdb.client.session import Caller
 from vecdb.client.targets import Target
 from vecdb.client.writing import Mode, RecordWrites, Write
@@ -21,6 +22,7 @@ from vecdb.config import ITERATE_PAGE_ROWS
 from vecdb.filters import FilterLike
 from vecdb.types import (
     Aggregate,
+    BatchOptions,
     BatchResult,
     Builder,
     CollectionStats,
@@ -262,6 +264,17 @@ class RemoteCollection(RecordWrites[WriteResult]):
             "min_seq": min_seq,
         }
         return self._run(searching.search_batch(self._target, queries, limit, options))
+
+    def search_stream(
+        self, batches: Iterable[VectorLike], limit: int = 10, **options: Unpack[BatchOptions]
+    ) -> Iterator[BatchResult]:
+        """See `Collection.search_stream`: the next batches travel while one is searched."""
+        stream = SearchStream(self._target, iter(batches), limit, options)
+        try:
+            while (found := self._run(stream.step())) is not None:
+                yield found
+        finally:
+            stream.close()
 
     # --- metadata indexes and upkeep --------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from vecdb.config import BATCH_RECORDS_MAX, SEARCH_BATCH_MAX
 from vecdb.errors import InvalidVectorError
 from vecdb.types import BatchResult, SearchResult
 from vecdb.wire.searches import read_explain, read_hits
-from vecdb.wire.vectors import as_rows
+from vecdb.wire.vectors import Rows, as_rows
 
 HIT_BYTES: Final = 40
 METADATA_BYTES: Final = 200
@@ -40,9 +40,7 @@ def search(
 def search_batch(target: Target, queries: object, limit: object, options: Mapping[str, Any]) -> Plan[BatchResult]:
     """See `Collection.search_batch`."""
     hits = check_count("limit", limit)
-    rows = as_rows(queries)
-    if rows.ndim != 2 and rows.size:
-        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
+    rows = as_queries(queries)
     asked = {**options, "min_seq": target.session.min_seq(options["min_seq"])}
 
     def ask(start: int, stop: int) -> Plan[list[SearchResult]]:
@@ -53,6 +51,14 @@ def search_batch(target: Target, queries: object, limit: object, options: Mappin
     size = batch_size(target, rows.shape[-1], hits, options)
     found = yield from in_parts(len(rows), size, ask)
     return BatchResult(results=tuple(found), limit=hits)
+
+
+def as_queries(value: object) -> Rows:
+    """Vectors to search for, (n, dim)."""
+    rows = as_rows(value)
+    if rows.ndim != 2 and rows.size:
+        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
+    return rows
 
 
 def batch_size(target: Target, dim: int, hits: int, options: Mapping[str, Any]) -> int:

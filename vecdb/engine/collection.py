@@ -6,9 +6,9 @@ Concurrency: all methods may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from vecdb.checks.declarations import check_index
 from vecdb.checks.options import check_count, check_ef, check_seed, check_target_recall, check_timeout
@@ -30,6 +30,7 @@ from vecdb.errors import InvalidRequestError, LimitExceededError
 from vecdb.filters import Filter, FilterLike
 from vecdb.kernels.native import load_kernels
 from vecdb.types import (
+    BatchOptions,
     BatchResult,
     CollectionStats,
     Field,
@@ -165,6 +166,13 @@ class Collection(RecordWrites[WriteResult], RecordReads):
                 view, found, self._schema.number, hits, with_metadata=with_metadata, with_vectors=with_vectors
             )
         return BatchResult(results=results, limit=limit)
+
+    def search_stream(
+        self, batches: Iterable[VectorLike], limit: int = 10, **options: Unpack[BatchOptions]
+    ) -> Iterator[BatchResult]:
+        """`search_batch` for each of many batches, in turn; served, it is the fastest way to search for many."""
+        for queries in batches:
+            yield self.search_batch(queries, limit, **options)
 
     def _batch_hits(
         self,

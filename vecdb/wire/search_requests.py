@@ -74,6 +74,12 @@ class SearchRequests:
         return head + tag(number) + varint(len(data) + rows.nbytes) + data
 
 
+def stream_request(number: int, search: bytes) -> bytes:
+    """A SearchStreamRequest as bytes, around those of a SearchBatchRequest."""
+    head = pb.SearchStreamRequest(number=number).SerializeToString()
+    return b"".join((head, tag(pb.SearchStreamRequest.SEARCH_FIELD_NUMBER), varint(len(search)), search))
+
+
 def bytes_of(rows: Rows) -> bytes:
     """The components as the protocol has them."""
     return rows.astype(PACKED[rows.dtype][1], copy=False).tobytes()
