@@ -155,6 +155,13 @@ class Turns:
     def take(self, timeout_s: float | None) -> bool:
         """Wait for a turn, at most so long (None: for as long as it takes); False when there was none."""
         try:
+            self._free.get_nowait()
+        except queue.Empty:
+            return self._wait(timeout_s)
+        return True
+
+    def _wait(self, timeout_s: float | None) -> bool:
+        try:
             self._free.get(timeout=timeout_s)
         except queue.Empty:
             return False

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb._pb.v1 import vectors_pb2
 from vecdb.wire.searches import put_options
-from vecdb.wire.vectors import PACKED, Rows, as_query
+from vecdb.wire.vectors import IS_LITTLE, PACKED, Rows, as_query
 
 HEADS_MAX: Final = 64
 """Heads kept for a collection: programs search in a few ways. `min_seq` is a part of it, and grows with each write."""
@@ -48,7 +48,7 @@ class SearchRequests:
         if options["filter"] is not None:  # F("a") == 1 equals F("a") == True, and means something else
             return self._made(kind, rows, limit, options, explain=explain)
         values = (limit, *options.values())
-        key = kind, explain, rows.shape, rows.dtype, values, tuple(map(type, values))  # types: True equals 1, too
+        key = kind, explain, rows.shape, rows.dtype.char, values, tuple(map(type, values))  # types: True equals 1, too
         try:
             found = self._heads.get(key)
         except TypeError:  # something unhashable, which will be refused
@@ -82,7 +82,7 @@ def stream_request(number: int, search: bytes) -> bytes:
 
 def bytes_of(rows: Rows) -> bytes:
     """The components as the protocol has them."""
-    return rows.astype(PACKED[rows.dtype][1], copy=False).tobytes()
+    return (rows if IS_LITTLE else rows.astype(PACKED[rows.dtype][1])).tobytes()
 
 
 def tag(number: int) -> bytes:

@@ -8,6 +8,7 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ FLOAT32: Final[np.dtype[Any]] = np.dtype(np.float32)
 FLOAT16: Final[np.dtype[Any]] = np.dtype(np.float16)
 LITTLE: Final[dict[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 """What bytes hold, whatever machine this is."""
+IS_LITTLE: Final = sys.byteorder == "little"
+"""Whether arrays of this machine are what bytes hold."""
+
 PACKED: Final = {
     FLOAT32: (vectors_pb2.VECTOR_TYPE_FLOAT32, LITTLE["float32"]),
     FLOAT16: (vectors_pb2.VECTOR_TYPE_FLOAT16, LITTLE["float16"]),
@@ -51,7 +55,7 @@ def as_rows(value: object) -> Rows:
         raise InvalidVectorError(f"vectors are one {type(value).__name__}; give an array of numbers")
     if array.ndim == 2 and array.shape[1] == 0:
         raise DimensionMismatchError("vectors have dimension 0; give as many components as the field has", got=0)
-    if array.dtype in {FLOAT32, FLOAT16}:
+    if array.dtype == FLOAT32 or array.dtype == FLOAT16:  # noqa: PLR1714 - a set would hash the dtypes, which is slow
         return np.ascontiguousarray(array)
     if array.dtype.kind not in "fiu":
         raise InvalidVectorError(f"vectors have dtype {array.dtype}; give float32, float16, float64 or integers")
@@ -117,7 +121,7 @@ def put_field_vectors(
 def put_numbers(message: vectors_pb2.FloatColumn, numbers: FloatArray, *, packed: bool) -> None:
     """Fill a column of numbers."""
     if packed:
-        message.data = numbers.astype(LITTLE["float32"], copy=False).tobytes()
+        message.data = (numbers if IS_LITTLE else numbers.astype(LITTLE["float32"])).tobytes()
     else:
         message.values.extend(numbers.tolist())
 
@@ -157,6 +161,9 @@ def _bytes_as(data: bytes, kind: np.dtype[Any], where: str) -> Rows:
 
 def read_query(message: vectors_pb2.Vectors, where: str) -> Rows:
     """The only vector of a message, (dim,)."""
+    data = message.data
+    if message.type == vectors_pb2.VECTOR_TYPE_FLOAT32 and len(data) == FLOAT32.itemsize * message.dim != 0:
+        return np.frombuffer(data, LITTLE["float32"])  # what nearly all of them are
     rows = read_vectors(message, where)
     if rows.ndim == 2 and len(rows) != 1:
         raise InvalidVectorError(
