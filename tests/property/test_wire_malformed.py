@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.strategies_wire import put_hits
 from vecdb import F, errors
 from vecdb._pb.v1 import (
     collection_service_pb2,
@@ -124,7 +125,7 @@ def hits() -> Any:
     numbers = np.ones(2, np.float32)
     results = [SearchResult(["a", 1], numbers, numbers, [METADATA, {}], np.ones((2, 3), np.float32))] * 2
     message = search_service_pb2.Hits()
-    searches.put_hits(message, results, packed=True)
+    put_hits(message, results, packed=True)
     return message
 
 

@@ -271,4 +271,5 @@ def _add_reflection(names: Sequence[str], dispatch: Dispatch) -> None:
     except ImportError as error:
         raise InvalidConfigError("reflection needs grpcio-reflection; run: pip install 'vecdb[server]'") from error
 
-    reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], dispatch)  # type: ignore[arg-type]  # takes its place
+    server: Any = dispatch  # takes its place while services are added
+    reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)

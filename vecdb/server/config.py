@@ -65,3 +65,6 @@ LOG_WRITES_PER_S: Final = 50
 
 LOG_CLOSE_S: Final = 2.0
 """How long the end of a server waits for a log that is not read."""
+
+STATUSES_KEPT_MAX: Final = 64
+"""Statuses of refusals that are kept: the reasons have few numbers in them."""

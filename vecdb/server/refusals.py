@@ -25,6 +25,7 @@ from vecdb.errors import (
     UnavailableError,
     VecDBError,
 )
+from vecdb.server.config import STATUSES_KEPT_MAX
 from vecdb.server.principals import Principal
 from vecdb.wire.status import status_of as message_of
 
@@ -82,14 +83,11 @@ def status_of(error: VecDBError) -> grpc.Status:
     found = _kept.get(key)
     if found is None:
         found = _made(error)
-        if len(_kept) >= STATUSES_MAX:
+        if len(_kept) >= STATUSES_KEPT_MAX:
             _kept.clear()
         _kept[key] = found
     return found
 
-
-STATUSES_MAX: Final = 64
-"""Statuses that are kept: the reasons to refuse have few numbers in them."""
 
 _kept: dict[Any, grpc.Status] = {}
 

@@ -14,11 +14,9 @@ from typing import Any, Final, TypeAlias
 
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb._pb.v1 import vectors_pb2
+from vecdb.wire.config import HEADS_KEPT_MAX
 from vecdb.wire.searches import put_options
 from vecdb.wire.vectors import IS_LITTLE, PACKED, Rows, as_query
-
-HEADS_MAX: Final = 64
-"""Heads kept for a collection: programs search in a few ways. `min_seq` is a part of it, and grows with each write."""
 
 LENGTH_DELIMITED: Final = 2
 VARINT_BITS: Final = 7
@@ -55,7 +53,7 @@ class SearchRequests:
             return self._made(kind, rows, limit, options, explain=explain)
         if found is None:
             found = self._made(kind, rows, limit, options, explain=explain)
-            if len(self._heads) >= HEADS_MAX:
+            if len(self._heads) >= HEADS_KEPT_MAX:
                 self._heads.clear()
             self._heads[key] = found
         return found

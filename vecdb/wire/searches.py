@@ -7,9 +7,7 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, vectors_pb2
 from vecdb.checks.options import check_count, check_ef, check_seq, check_target_recall
@@ -17,6 +15,7 @@ from vecdb.errors import FieldNotFoundError, InvalidRequestError
 from vecdb.filters import read_filter
 from vecdb.types import Explain, FilterStep, SearchResult, SegmentPlan
 from vecdb.wire.choices import is_packed
+from vecdb.wire.config import OPTIONS_KEPT_BYTES_MAX, OPTIONS_KEPT_MAX
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import put_ids, read_ids
 from vecdb.wire.metadata import put_stored, read_metadata
@@ -120,36 +119,10 @@ def _options(message: search_service_pb2.SearchOptions, where: str) -> Arguments
     return arguments
 
 
-OPTIONS_KEPT_MAX: Final = 256
-OPTIONS_KEPT_BYTES_MAX: Final = 512
-"""Options that are kept, and the longest of them: half a megabyte at most, with what they came to."""
-
 _known_options: dict[bytes, ReadOptions] = {}
 
 
 # --- hits -------------------------------------------------------------------------------------------------------------
-
-
-def put_hits(message: search_service_pb2.Hits, results: Sequence[SearchResult], *, packed: bool) -> None:
-    """Fill a message with the hits of some queries."""
-    if not results:
-        message.ids.texts.SetInParent()
-        return
-    joined: dict[str, Any] = {}
-    for column in ("scores", "distances", "vectors"):
-        parts = [getattr(result, column) for result in results]
-        joined[column] = None if parts[0] is None else np.concatenate(parts)
-    has_metadata = results[0].metadata is not None
-    put_columns(
-        message,
-        [len(result.ids) for result in results],
-        SearchResult(
-            ids=[record_id for result in results for record_id in result.ids],
-            metadata=[item for result in results for item in result.metadata or ()] if has_metadata else None,
-            **joined,
-        ),
-        packed=packed,
-    )
 
 
 def put_columns(message: search_service_pb2.Hits, counts: Sequence[int], hits: SearchResult, *, packed: bool) -> None:

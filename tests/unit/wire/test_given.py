@@ -19,6 +19,7 @@ from vecdb._pb.v1 import (
 )
 from vecdb.types import Field
 from vecdb.wire import collections, reads, searches, vectors, writes
+from vecdb.wire.config import OPTIONS_KEPT_MAX
 
 ONE = ("default",)
 TWO = ("text", "image")
@@ -202,10 +203,10 @@ def test_options_are_kept_by_all_that_they_say() -> None:
 
 def test_no_more_options_are_kept_than_said() -> None:
     message = search_service_pb2.SearchOptions()
-    for limit in range(3 * searches.OPTIONS_KEPT_MAX):
+    for limit in range(3 * OPTIONS_KEPT_MAX):
         searches.put_options(message, limit + 1)
         assert searches.read_options(message).arguments["limit"] == limit + 1
-    assert len(searches._known_options) <= searches.OPTIONS_KEPT_MAX
+    assert len(searches._known_options) <= OPTIONS_KEPT_MAX
 
 
 @pytest.mark.parametrize("query", [np.ones((1, 2)), np.ones((2, 2)), 1.0, "a", None, [[]]])

@@ -9,7 +9,7 @@ import pytest
 
 from vecdb import F, errors
 from vecdb._pb.v1 import search_service_pb2 as pb
-from vecdb.wire import search_requests
+from vecdb.wire.config import HEADS_KEPT_MAX
 from vecdb.wire.search_requests import SearchRequests, varint
 from vecdb.wire.searches import put_options
 from vecdb.wire.vectors import put_vectors
@@ -57,10 +57,10 @@ def test_options_that_are_equal_but_not_the_same_are_told_apart() -> None:
 
 def test_a_bounded_number_of_heads_is_kept() -> None:
     requests = SearchRequests("docs")
-    for seq in range(3 * search_requests.HEADS_MAX):
+    for seq in range(3 * HEADS_KEPT_MAX):
         body = requests.one([1.0], 1, {**OPTIONS, "min_seq": seq}, explain=False)
         assert pb.SearchRequest.FromString(body).options.min_seq == seq
-    assert len(requests._heads) <= search_requests.HEADS_MAX
+    assert len(requests._heads) <= HEADS_KEPT_MAX
 
 
 @pytest.mark.parametrize(
