@@ -155,7 +155,7 @@ def read_hits(
         raise InvalidRequestError(f"hits has {len(vectors)} vectors for {total} ids", where="hits.vectors")
     metadata = None
     if with_metadata:
-        metadata = read_metadata(message.metadata, total, "hits.metadata") or [{} for _ in ids]
+        metadata = read_metadata(message.metadata, total, "hits.metadata", is_reply=True) or [{} for _ in ids]
     if queries == 1:
         return [SearchResult(ids, scores, distances, metadata, vectors, explain)]
     results, start = [], 0
