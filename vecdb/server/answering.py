@@ -60,7 +60,10 @@ class Answering:
             logger.exception("a call could not be answered")
         work, _afterwards.work = _afterwards.work, None
         if work is not None:
-            work()
+            try:
+                work()
+            except Exception:
+                logger.exception("what was left for after an answer failed")
         self._has_ended = True
         self._tell()
 
@@ -97,7 +100,6 @@ class AnsweringThreads(ThreadPoolExecutor):
             thread = self._free.pop() if self._free else None
             if thread is None and len(self._started) >= self._most:
                 self._waiting.append(answering)
-                thread = None
             elif thread is None:
                 self._start(answering)
         if thread is not None:
@@ -124,8 +126,14 @@ class AnsweringThreads(ThreadPoolExecutor):
     def _start(self, first: Answering) -> None:
         name = f"{self._name}_{len(self._started)}"
         thread = threading.Thread(target=self._answer, args=(first,), name=name, daemon=True)
-        self._started.append(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more; those that there are will do
+            if not self._started:
+                raise
+            self._waiting.append(first)
+        else:
+            self._started.append(thread)
 
     def _answer(self, first: Answering) -> None:
         mine: queue.SimpleQueue[Answering | None] = queue.SimpleQueue()

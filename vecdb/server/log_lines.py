@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Line: TypeAlias = str | Callable[[], str]
 """A line, or what makes it when it is written."""
 
-LOST: Final = '{{"event":"log","level":"warning","message":"{} lines of this log are missing: it was not read"}}\n'
+LOST: Final = '{{"event":"log","level":"warning","message":"{} lines of this log are missing"}}\n'
 
 
 class LogLines:
@@ -75,7 +75,7 @@ class LogLines:
         lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
         with self._guard:
             lost, self._lost = self._lost, 0
-        text = "".join([line if isinstance(line, str) else line() for line in lines])
+        text = "".join(map(_text_of, lines))
         if lost:
             text += LOST.format(lost)
         with contextlib.suppress(OSError, ValueError):  # nobody reads the log any more; calls go on
@@ -84,3 +84,10 @@ class LogLines:
             self._stream.flush()
         if not self._waiting:
             self._written.set()
+
+
+def _text_of(line: Line) -> str:
+    try:
+        return line if isinstance(line, str) else line()
+    except Exception:  # noqa: BLE001 - one line must not end the log
+        return LOST.format(1)

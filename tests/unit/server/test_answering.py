@@ -110,6 +110,32 @@ def test_what_waits_when_the_threads_end_is_not_begun_if_so_asked() -> None:
     assert done == []
 
 
+def test_a_call_waits_for_another_thread_where_no_more_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold, done = threading.Event(), list[str]()
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with AnsweringThreads(4) as threads:
+        threads.submit(hold.wait, WAIT_S)
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        threads.submit(done.append, "answered")
+        hold.set()
+    assert done == ["answered"]
+
+
+def test_what_fails_after_an_answer_ends_no_thread() -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        raise ValueError
+
+    with AnsweringThreads(1) as threads:
+        threads.submit(do_afterwards, fail)
+        threads.submit(done.append, "the next call")
+    assert done == ["the next call"]
+
+
 def test_whoever_asks_late_is_told_at_once_that_a_call_was_answered() -> None:
     told: list[object] = []
     with AnsweringThreads(1) as threads:

@@ -55,6 +55,20 @@ def test_a_line_may_be_made_when_it_is_written() -> None:
     lines.close()
 
 
+def test_a_line_that_cannot_be_made_ends_nothing() -> None:
+    def fail() -> str:
+        raise ValueError
+
+    stream = io.StringIO()
+    lines = LogLines(stream)
+    for line in ("first\n", fail, "last\n"):
+        lines.write(line)
+    lines.close()
+    first, missing, last = stream.getvalue().splitlines()
+    assert (first, last) == ("first", "last")
+    assert "1 lines" in json.loads(missing)["message"]
+
+
 def test_what_does_not_fit_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_lines, "LOG_LINES_MAX", 3)
     stream = StuckStream()
