@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from vecdb import errors
 from vecdb.types import Explain, FilterStep, Record, RecordId, SearchResult, SegmentPlan
+from vecdb.wire import searches
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 INSTANTS = st.datetimes(timezones=st.just(UTC)).map(lambda instant: instant.replace(fold=0))
@@ -125,3 +127,25 @@ def same_bits(one: Any, other: Any) -> bool:
     """Whether two arrays hold the same bits (NaN equals itself)."""
     left, right = np.asarray(one), np.asarray(other)
     return left.shape == right.shape and left.dtype == right.dtype and left.tobytes() == right.tobytes()
+
+
+def put_hits(message: Any, results: Sequence[SearchResult], *, packed: bool) -> None:
+    """Fill a message with the results of some queries, as a server does with their columns."""
+    if not results:
+        message.ids.texts.SetInParent()
+        return
+    joined: dict[str, Any] = {}
+    for column in ("scores", "distances", "vectors"):
+        parts = [getattr(result, column) for result in results]
+        joined[column] = None if parts[0] is None else np.concatenate(parts)
+    has_metadata = results[0].metadata is not None
+    searches.put_columns(
+        message,
+        [len(result.ids) for result in results],
+        SearchResult(
+            ids=[record_id for result in results for record_id in result.ids],
+            metadata=[item for result in results for item in result.metadata or ()] if has_metadata else None,
+            **joined,
+        ),
+        packed=packed,
+    )

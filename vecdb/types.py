@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, TypedDict, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -239,6 +239,21 @@ class SearchResult(Sequence[Hit]):
             metadata=None if self.metadata is None else self.metadata[position],
             vector=None if self.vectors is None else self.vectors[position],
         )
+
+
+class BatchOptions(TypedDict, total=False):
+    """The options of `search_batch` by name, for `search_stream`; `filter` is a condition (see `vecdb.F`)."""
+
+    field: str | None
+    ef: int | None
+    target_recall: float | None
+    exact: bool
+    filter: Any
+    strict: bool
+    with_metadata: bool
+    with_vectors: bool
+    min_seq: int | None
+    model: ModelFingerprint | None
 
 
 @dataclass(frozen=True, slots=True)

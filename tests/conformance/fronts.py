@@ -57,6 +57,7 @@ class CollectionLike(Protocol):
     def get(self, *args: Any, **options: Any) -> Any: ...
     def search(self, *args: Any, **options: Any) -> SearchResult: ...
     def search_batch(self, *args: Any, **options: Any) -> BatchResult: ...
+    def search_stream(self, *args: Any, **options: Any) -> Iterator[BatchResult]: ...
     def scroll(self, *args: Any, **options: Any) -> Page: ...
     def iterate(self, *args: Any, **options: Any) -> Iterator[Record]: ...
     def count(self, *args: Any, **options: Any) -> int: ...
@@ -142,6 +143,7 @@ SERVED: dict[str, Callable[[], Front]] = {
 
 FRONTS = LOCAL | SERVED
 
+GENERATORS = frozenset({"iterate", "search_stream"})
 DATABASE_READS = ("list_collections", "__contains__", "verify")
 COLLECTION_READS = (
     "get",
@@ -217,6 +219,9 @@ class SplitCollection:
     def iterate(self, **options: Any) -> Iterator[Record]:
         return iter(self._database.ask(self._writer.name, "iterate", (), options))
 
+    def search_stream(self, batches: Any, *args: Any, **options: Any) -> Iterator[BatchResult]:
+        return iter(self._database.ask(self._writer.name, "search_stream", (list(batches), *args), options))
+
     def __getattr__(self, name: str) -> Any:
         if name in COLLECTION_READS:
             return lambda *args, **options: self._database.ask(self._writer.name, name, args, options)
@@ -235,6 +240,6 @@ def serve_reads(pipe: Connection, path: Path) -> None:
             try:
                 target: Any = database if collection is None else database.collection(collection)
                 answer = getattr(target, method)(*args, **options)
-                pipe.send(("answer", list(answer) if method == "iterate" else answer))
+                pipe.send(("answer", list(answer) if method in GENERATORS else answer))
             except VecDBError as error:
                 pipe.send(("answer", error))

@@ -15,13 +15,13 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import trustme
 
@@ -33,7 +33,9 @@ from vecdb.server.keyfile import change_keys, make_key
 from vecdb.server.pool.supervisor import run_pool
 from vecdb.server.services import bind_services
 from vecdb.server.settings import ServerConfig
-from vecdb.types import Record, WriteResult
+from vecdb.types import BatchResult, Record, WriteResult
+
+T = TypeVar("T")
 
 # --- servers ----------------------------------------------------------------------------------------------------------
 
@@ -64,17 +66,27 @@ def server_in_a_process() -> Iterator[Place]:
     """A server of a directory, in a process of its own, on TLS and on a socket, for those who have its key."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        authority = trustme.CA()
-        certificate = authority.issue_cert("localhost", "127.0.0.1")
-        certificate.private_key_pem.write_to_path(folder / "key.pem")
-        certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-        authority.cert_pem.write_to_path(folder / "ca.pem")
-        key, spoken = make_key("tests", {"*": "admin"})
-        change_keys(str(folder / "keys.json"), lambda _held: [key])
+        options = make_secrets(folder)
         with Worker(serve_directory, folder) as worker:
-            place = Place(folder / "backups", worker.expect("addresses"))
-            place.options = {"api_key": spoken, "tls": folder / "ca.pem"}
-            yield place
+            yield Place(folder / "backups", worker.expect("addresses"), options)
+
+
+def make_secrets(folder: Path) -> dict[str, Any]:
+    """A certificate and a key for a server of a directory; returns what its clients need."""
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    key, spoken = make_key("tests", {"*": "admin"})
+    change_keys(str(folder / "keys.json"), lambda _held: [key])
+    return {"api_key": spoken, "tls": folder / "ca.pem"}
+
+
+def secrets_of(folder: Path) -> dict[str, Any]:
+    """The settings of a server with the secrets of a directory."""
+    files = {"tls_cert": "cert.pem", "tls_key": "key.pem", "keys": "keys.json"}
+    return {setting: str(folder / name) for setting, name in files.items()}
 
 
 def serve_directory(pipe: Connection, folder: Path) -> None:
@@ -84,9 +96,7 @@ def serve_directory(pipe: Connection, folder: Path) -> None:
         data=str(folder / "db"),
         listen=("127.0.0.1:0", f"unix:{folder}/socket"),
         backups=str(folder / "backups"),
-        tls_cert=str(folder / "cert.pem"),
-        tls_key=str(folder / "key.pem"),
-        keys=str(folder / "keys.json"),
+        **secrets_of(folder),
     )
     with (
         vecdb.open(config.data, config=SMALL, durability="async") as database,  # what a sync does, other fronts see
@@ -99,12 +109,13 @@ def serve_directory(pipe: Connection, folder: Path) -> None:
 
 @contextlib.contextmanager
 def server_of_a_pool() -> Iterator[Place]:
-    """Two workers and a writer, each a process, for whoever comes."""
+    """Two workers and a writer, each a process, on TLS for those who have its key."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        options = make_secrets(folder)
         (folder / "backups").mkdir()
         with Worker(serve_from_a_pool, folder, log=folder / "log") as supervisor:
-            yield Place(folder / "backups", supervisor.expect("addresses"))
+            yield Place(folder / "backups", supervisor.expect("addresses"), options)
             os.kill(supervisor.pid, signal.SIGTERM)
             assert supervisor.join() == 0
 
@@ -118,6 +129,7 @@ def serve_from_a_pool(pipe: Connection, folder: Path) -> None:
         durability="async",  # as in `serve_directory`
         workers=2,
         drain_s=5.0,
+        **secrets_of(folder),
     )
     run_pool(config, lambda pool: pipe.send(("addresses", pool.addresses)), SMALL)
 
@@ -158,7 +170,7 @@ class ProcessFront(ServedFront):
 
 
 class PoolFront(ServedFront):
-    """A pool of processes: each test's connection comes to one of its two workers."""
+    """A pool of processes on TLS, with a key: each test's connection comes to one of its two workers."""
 
     def __init__(self) -> None:
         super().__init__(server_of_a_pool())
@@ -249,10 +261,15 @@ class Blocking:
         self._loop.run(self._target.__aexit__(*error))
 
     def iterate(self, **options: Any) -> Iterator[Record]:
-        records = self._target.iterate(**options)
+        return self._each(self._target.iterate(**options))
+
+    def search_stream(self, *args: Any, **options: Any) -> Iterator[BatchResult]:
+        return self._each(self._target.search_stream(*args, **options))
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
         with contextlib.suppress(StopAsyncIteration):
             while True:
-                yield self._loop.run(anext(records))
+                yield self._loop.run(_next(items))
 
     def ingest(self, batches: Any, **options: Any) -> WriteResult:
         result: WriteResult = self._loop.run(self._target.ingest(batches, **options))
@@ -261,6 +278,10 @@ class Blocking:
     def close(self) -> None:
         self._loop.run(self._target.close())
         self._loop.close()
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)
 
 
 class Loop:

@@ -10,6 +10,7 @@ import pytest
 from tests.conformance.conftest import DIM
 from tests.conformance.fronts import CollectionLike, DatabaseLike
 from tests.harness.model import Model, assert_exact_hits, assert_hits, low_rank, recall
+from vecdb.errors import DimensionMismatchError
 from vecdb.types import Field, Metric, VectorDtype
 
 ROWS = 1_200
@@ -94,6 +95,32 @@ def test_a_batch_answers_as_its_queries_one_by_one(
         np.testing.assert_array_equal(result.distances, single.distances)
         assert result.metadata == single.metadata
     assert batch.ids.shape == batch.scores.shape == batch.distances.shape == (len(queries), 12)
+
+
+@pytest.mark.parametrize("count", [0, 1, 12])
+def test_a_stream_answers_as_its_batches_one_by_one(db: DatabaseLike, rng: np.random.Generator, count: int) -> None:
+    docs, _, _ = filled(db, rng)
+    batches = [rng.standard_normal((size, DIM)) for size in rng.integers(0, 30, count)]
+    found = list(docs.search_stream(batches, 7, ef=50, with_metadata=True))
+    assert len(found) == count
+    for queries, result in zip(batches, found, strict=True):
+        wanted = docs.search_batch(queries, 7, ef=50, with_metadata=True)
+        assert [one.ids for one in result] == [one.ids for one in wanted]
+        assert [one.metadata for one in result] == [one.metadata for one in wanted]
+
+
+def test_a_batch_of_a_stream_that_is_wrong_is_an_error(db: DatabaseLike, rng: np.random.Generator) -> None:
+    docs, _, queries = filled(db, rng)
+    with pytest.raises(DimensionMismatchError):
+        list(docs.search_stream([queries, queries[:, :3], queries], 5))
+
+
+def test_a_stream_may_be_left(db: DatabaseLike, rng: np.random.Generator) -> None:
+    docs, _, queries = filled(db, rng)
+    stream = docs.search_stream([queries] * 50, 5)
+    assert next(stream)[0].ids == docs.search(queries[0], 5).ids
+    del stream
+    assert docs.count() > 0
 
 
 def test_an_empty_batch_of_queries_has_no_results(docs: CollectionLike) -> None:

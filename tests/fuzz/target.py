@@ -24,7 +24,8 @@ from tests.fuzz.valid_requests import RECORDS, batch, metadata_of, plain_batch, 
 from tests.harness.process import Worker
 from tests.unit.server.echo import METHODS
 from vecdb.config import EngineConfig
-from vecdb.server.app import serving
+from vecdb.server.app import Role, Service, serving
+from vecdb.server.pool.forwarding import Forwarder, worker_rules
 from vecdb.server.services import bind_services
 from vecdb.server.settings import ServerConfig
 from vecdb.types import Field
@@ -32,6 +33,7 @@ from vecdb.wire.writes import upsert_arguments
 
 ENGINE = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32, scrub=False)
 CALL_S = 20
+SECRET = "fuzz"  # noqa: S105 - of the test
 WAITS_S = 0.01
 """What a read waits for a commit that never comes: ten seconds in a server for use."""
 
@@ -77,6 +79,32 @@ def serve(pipe: Connection, folder: Path) -> None:
         database.warm_up()
         restore(database)
         pipe.send(("address", service.address))
+        with contextlib.suppress(EOFError):
+            while pipe.recv() == "restore":
+                restore(database)
+                pipe.send(("restored", None))
+
+
+def serve_through_a_worker(pipe: Connection, folder: Path) -> None:
+    """As `serve`, with a worker of a pool in front, which answers reads and passes on what else there is."""
+    engine: Any = importlib.import_module("vecdb.engine.database")
+    engine.MIN_SEQ_WAIT_S = WAITS_S
+    given: Any = {"data": str(folder / "db"), "backups": str(folder / "backups"), "access_log": False}
+    inner, outer = f"unix:{folder}/writer", f"unix:{folder}/socket"
+    writing, reading = ServerConfig(listen=(inner,), **given), ServerConfig(listen=(outer,), **given)
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(vecdb.open(writing.data, config=ENGINE, durability="async"))
+        writer = Service(writing, bind_services(database, writing), database=database, role=Role(pass_secret=SECRET))
+        stack.callback(writer.start().stop)
+        restore(database)
+        reader = stack.enter_context(vecdb.open(writing.data, mode="r", config=ENGINE))
+        reader.warm_up()
+        forwarder = Forwarder(inner, SECRET, reading)
+        stack.callback(forwarder.close)
+        bindings = forwarder.bindings(bind_services(reader, reading))
+        worker = Service(reading, bindings, role=Role(rules=worker_rules()), reads_from=reader)
+        stack.callback(worker.start().stop)
+        pipe.send(("address", worker.address))
         with contextlib.suppress(EOFError):
             while pipe.recv() == "restore":
                 restore(database)
@@ -205,10 +233,10 @@ def anonymous_bytes(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def fuzzed(folder: Path) -> Iterator[Target]:
+def fuzzed(folder: Path, *, through_a_worker: bool = False) -> Iterator[Target]:
     """A server while the block lasts."""
     log = folder / "log"
-    with Worker(serve, folder, log=log) as worker:
+    with Worker(serve_through_a_worker if through_a_worker else serve, folder, log=log) as worker:
         address = worker.expect("address")
         with grpc.insecure_channel(address) as channel:
             yield Target(worker, channel, log)

@@ -16,6 +16,7 @@ from vecdb._pb.v1 import admin_service_pb2
 
 BATCH = 50
 CASES = 5_000
+CASES_WORKER = 1_000
 CASES_TORTURE = 200_000
 GROWTH_MIB = 24
 """What the memory of the server's process may differ by between early and late batches: its caches, still filling in a
@@ -74,6 +75,12 @@ def _check_what_is_left(target: Target) -> None:
 def test_no_request_shows_a_defect(tmp_path: Path) -> None:
     with fuzzed(tmp_path) as target:
         _fuzz(target, CASES)
+
+
+@pytest.mark.slow
+def test_no_request_through_a_worker_shows_a_defect(tmp_path: Path) -> None:
+    with fuzzed(tmp_path, through_a_worker=True) as target:
+        _fuzz(target, CASES_WORKER)
 
 
 @pytest.mark.torture

@@ -18,6 +18,7 @@ from tests.strategies_wire import (
     INSTANTS,
     METADATA,
     TEXT,
+    put_hits,
     records,
     results,
     same_bits,
@@ -157,7 +158,7 @@ def test_what_was_not_found_comes_back_as_none_in_its_place(found: list[Record],
 @given(results(), st.booleans())
 def test_hits_come_back_query_by_query(given_results: list[SearchResult], packed: bool) -> None:
     message = search_service_pb2.Hits()
-    searches.put_hits(message, given_results, packed=packed)
+    put_hits(message, given_results, packed=packed)
     with_metadata = bool(given_results) and given_results[0].metadata is not None
     read = searches.read_hits(sent(message), len(given_results), with_metadata=with_metadata)
     for one, other in zip(read, given_results, strict=True):

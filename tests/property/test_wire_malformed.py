@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.strategies_wire import put_hits
 from vecdb import F, errors
 from vecdb._pb.v1 import (
     collection_service_pb2,
@@ -123,7 +124,7 @@ def hits() -> Any:
     numbers = np.ones(2, np.float32)
     results = [SearchResult(["a", 1], numbers, numbers, [METADATA, {}], np.ones((2, 3), np.float32))] * 2
     message = search_service_pb2.Hits()
-    searches.put_hits(message, results, packed=True)
+    put_hits(message, results, packed=True)
     return message
 
 
@@ -142,6 +143,10 @@ def failure() -> Any:
     return message
 
 
+def _options(message: Any) -> Any:
+    return searches.read_options(message.options)
+
+
 Reader = Callable[[Any], Any]
 CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "upsert": (upsert, writes.upsert_arguments),
@@ -150,8 +155,8 @@ CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "update": (update, writes.update_arguments),
     "deletion": (deletion, writes.delete_arguments),
     "operation": (operation, lambda message: writes.read_operation(message, "operations[0]")),
-    "search": (search, searches.search_arguments),
-    "batch": (batch, searches.batch_arguments),
+    "search": (search, lambda message: (vectors.read_query(message.query, "query"), _options(message))),
+    "batch": (batch, lambda message: (vectors.read_queries(message.queries, "queries"), _options(message))),
     "listing": (listing, reads.scroll_arguments),
     "export": (export, reads.export_arguments),
     "creation": (creation, collections.create_arguments),

@@ -197,7 +197,7 @@ def test_the_body_of_a_refused_call_is_never_received(fresh: Guarded, path: str)
     hold.set()
     assert code == UNKNOWN
     assert fresh.served.service.dispatch.admission.bytes_held == 0
-    assert '"received_bytes":0' in fresh.served.log.getvalue()
+    assert '"received_bytes":0' in fresh.served.log_text()
 
 
 @pytest.mark.parametrize(("key", "code"), [("wrong secret", UNKNOWN), ("reader of all", DENIED), ("write", DENIED)])
@@ -234,7 +234,7 @@ def test_no_key_and_nothing_of_a_request_is_in_the_log(serve: Serve, tmp_path: P
                 )
     change_keys(str(tmp_path / "k.json"), lambda _held: [])
     served.service.stop()
-    log = served.log.getvalue()
+    log = served.log_text()
     assert "incident" in log
     assert "canary" not in log
     assert secret not in log

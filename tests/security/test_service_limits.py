@@ -248,7 +248,7 @@ def queries(count: int) -> Any:
 
 def test_queries_are_limited_in_number(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     assert server.refuses("SearchBatch", queries(config.SEARCH_BATCH_MAX + 1)) == LIMIT
-    monkeypatch.setattr("vecdb.wire.searches.SEARCH_BATCH_MAX", 100)  # a hundred thousand take seconds
+    monkeypatch.setattr("vecdb.wire.vectors.SEARCH_BATCH_MAX", 100)  # a hundred thousand take seconds
     assert server.refuses("SearchBatch", queries(101)) == LIMIT
     assert len(server.ask("SearchBatch", queries(100)).hits.counts) == 100
 

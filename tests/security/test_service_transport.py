@@ -98,6 +98,7 @@ def test_too_many_headers_are_refused(server: Served, what: str) -> None:
 def test_any_request_id_is_taken_or_replaced(server: Served, value: str) -> None:
     body = request_of("Search", 1).SerializeToString()
     assert server.outcome("Search", body, metadata=[("x-request-id", value)]) == "OK"
+    assert server.service.log.settle()
     lines = server.log.getvalue().splitlines()
     assert all(json.loads(line) for line in lines)
     assert max(map(len, lines)) < 1_000

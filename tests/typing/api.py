@@ -109,6 +109,8 @@ def searching(docs: vecdb.Collection, query: FloatArray) -> None:
     assert_type(result.scores, npt.NDArray[np.float32])
     assert_type(result[0].metadata, Metadata | None)
     batch = docs.search_batch(np.stack([query, query]), limit=10, target_recall=0.9)
+    for streamed in docs.search_stream([np.stack([query, query])], 10, target_recall=0.9, with_metadata=True):
+        assert_type(streamed, vecdb.BatchResult)
     assert_type(batch, vecdb.BatchResult)
     assert_type(batch[0], vecdb.SearchResult)
     assert_type(batch.ids, npt.NDArray[np.object_])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
@@ -16,6 +16,7 @@ from vecdb.client.fields import CollectionFields
 from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest, iterator_of
 from vecdb.client.plans import Plan, T
+from vecdb.client.search_streaming import SearchStream
 from vecdb.client.session import Caller
 from vecdb.client.targets import Target
 from vecdb.client.writing import Mode, RecordWrites, Write
@@ -24,6 +25,7 @@ from vecdb.filters import FilterLike
 from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import (
     Aggregate,
+    BatchOptions,
     BatchResult,
     Builder,
     CollectionStats,
@@ -233,18 +235,9 @@ class AsyncCollection(
         model: ModelFingerprint | None = None,
     ) -> SearchResult:
         """See `Collection.search`."""
-        options = {
-            "field": field,
-            "ef": ef,
-            "target_recall": target_recall,
-            "exact": exact,
-            "filter": filter,
-            "strict": strict,
-            "with_metadata": with_metadata,
-            "with_vectors": with_vectors,
-            "min_seq": min_seq,
-            "model": model,
-        }
+        options: dict[str, Any] = {"field": field, "ef": ef, "target_recall": target_recall, "exact": exact}
+        options |= {"filter": filter, "strict": strict, "min_seq": min_seq, "model": model}
+        options |= {"with_metadata": with_metadata, "with_vectors": with_vectors}
         return await self._run(searching.search(self._target, query, limit, options, explain=explain))
 
     async def search_batch(
@@ -264,19 +257,24 @@ class AsyncCollection(
         model: ModelFingerprint | None = None,
     ) -> BatchResult:
         """See `Collection.search_batch`; more queries than fit a message are searched for in parts."""
-        options = {
-            "field": field,
-            "ef": ef,
-            "target_recall": target_recall,
-            "exact": exact,
-            "filter": filter,
-            "strict": strict,
-            "with_metadata": with_metadata,
-            "with_vectors": with_vectors,
-            "min_seq": min_seq,
-            "model": model,
-        }
+        options: dict[str, Any] = {"field": field, "ef": ef, "target_recall": target_recall, "exact": exact}
+        options |= {"filter": filter, "strict": strict, "min_seq": min_seq, "model": model}
+        options |= {"with_metadata": with_metadata, "with_vectors": with_vectors}
         return await self._run(searching.search_batch(self._target, queries, limit, options))
+
+    async def search_stream(
+        self,
+        batches: Iterable[VectorLike] | AsyncIterable[VectorLike],
+        limit: int = 10,
+        **options: Unpack[BatchOptions],
+    ) -> AsyncIterator[BatchResult]:
+        """See `Collection.search_stream`: the next batches travel while one is searched."""
+        stream = SearchStream(self._target, iterator_of(batches), limit, options)
+        try:
+            while (found := await self._run(stream.step())) is not None:
+                yield found
+        finally:
+            stream.close()
 
     # --- metadata indexes and upkeep --------------------------------------------------------------------------------
 
@@ -393,14 +391,12 @@ class AsyncDatabase:
         exist_ok: bool = False,
     ) -> AsyncCollection:
         """See `Database.create_collection`."""
+        index: dict[str, Any] = {"metric": metric, "dtype": dtype, "m": m, "ef_construction": ef_construction}
         plan = collections.create(
             self._caller,
             name,
             dim,
-            metric=metric,
-            dtype=dtype,
-            m=m,
-            ef_construction=ef_construction,
+            **index,
             builder=builder,
             layout=layout,
             model=model,

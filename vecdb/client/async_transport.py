@@ -18,7 +18,7 @@ import grpc.aio
 from vecdb.client.failures import cut_off, failure
 from vecdb.client.methods import METHODS
 from vecdb.client.plans import Invoke, Open, Plan, Pull, Receive, Send, Sleep, T
-from vecdb.client.transport import CLOSED, FORKED, Metadata
+from vecdb.client.transport import CLOSED, FORKED, Metadata, serialised
 from vecdb.errors import CancelledError, ClosedError, VecDBError
 
 
@@ -34,7 +34,7 @@ class AsyncTransport:
         self._callables: dict[Any, Callable[..., Any]] = {
             method: getattr(channel, method.kind)(
                 method.path,
-                request_serializer=lambda message: message.SerializeToString(),
+                request_serializer=serialised,
                 response_deserializer=method.reply.FromString,
             )
             for method in METHODS

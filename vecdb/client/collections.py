@@ -29,6 +29,7 @@ from vecdb.wire.collections import (
     read_index,
 )
 from vecdb.wire.models import put_model
+from vecdb.wire.search_requests import SearchRequests
 
 
 def create(
@@ -168,4 +169,5 @@ def indexes(target: Target) -> Plan[tuple[IndexInfo, ...]]:
 
 def _target(caller: Caller, message: Any) -> Target:
     declared = read_collection(message)
-    return Target(caller, declared.name, declared.fields, declared.ttl_field, declared.main_field)
+    requests = SearchRequests(declared.name)
+    return Target(caller, declared.name, declared.fields, declared.ttl_field, requests, declared.main_field)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
@@ -16,6 +16,7 @@ from vecdb.client.fields import CollectionFields
 from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest
 from vecdb.client.plans import Plan, T
+from vecdb.client.search_streaming import SearchStream
 from vecdb.client.session import Caller
 from vecdb.client.targets import Target
 from vecdb.client.writing import Mode, RecordWrites, Write
@@ -24,6 +25,7 @@ from vecdb.filters import FilterLike
 from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import (
     Aggregate,
+    BatchOptions,
     BatchResult,
     Builder,
     CollectionStats,
@@ -228,18 +230,9 @@ class RemoteCollection(CollectionFields[None, ModelFingerprint | None], RecordWr
         model: ModelFingerprint | None = None,
     ) -> SearchResult:
         """See `Collection.search`."""
-        options = {
-            "field": field,
-            "ef": ef,
-            "target_recall": target_recall,
-            "exact": exact,
-            "filter": filter,
-            "strict": strict,
-            "with_metadata": with_metadata,
-            "with_vectors": with_vectors,
-            "min_seq": min_seq,
-            "model": model,
-        }
+        options: dict[str, Any] = {"field": field, "ef": ef, "target_recall": target_recall, "exact": exact}
+        options |= {"filter": filter, "strict": strict, "min_seq": min_seq, "model": model}
+        options |= {"with_metadata": with_metadata, "with_vectors": with_vectors}
         return self._run(searching.search(self._target, query, limit, options, explain=explain))
 
     def search_batch(
@@ -259,19 +252,21 @@ class RemoteCollection(CollectionFields[None, ModelFingerprint | None], RecordWr
         model: ModelFingerprint | None = None,
     ) -> BatchResult:
         """See `Collection.search_batch`; more queries than fit a message are searched for in parts."""
-        options = {
-            "field": field,
-            "ef": ef,
-            "target_recall": target_recall,
-            "exact": exact,
-            "filter": filter,
-            "strict": strict,
-            "with_metadata": with_metadata,
-            "with_vectors": with_vectors,
-            "min_seq": min_seq,
-            "model": model,
-        }
+        options: dict[str, Any] = {"field": field, "ef": ef, "target_recall": target_recall, "exact": exact}
+        options |= {"filter": filter, "strict": strict, "min_seq": min_seq, "model": model}
+        options |= {"with_metadata": with_metadata, "with_vectors": with_vectors}
         return self._run(searching.search_batch(self._target, queries, limit, options))
+
+    def search_stream(
+        self, batches: Iterable[VectorLike], limit: int = 10, **options: Unpack[BatchOptions]
+    ) -> Iterator[BatchResult]:
+        """See `Collection.search_stream`: the next batches travel while one is searched."""
+        stream = SearchStream(self._target, iter(batches), limit, options)
+        try:
+            while (found := self._run(stream.step())) is not None:
+                yield found
+        finally:
+            stream.close()
 
     # --- metadata indexes and upkeep --------------------------------------------------------------------------------
 
@@ -386,14 +381,12 @@ class RemoteDatabase:
         exist_ok: bool = False,
     ) -> RemoteCollection:
         """See `Database.create_collection`."""
+        index: dict[str, Any] = {"metric": metric, "dtype": dtype, "m": m, "ef_construction": ef_construction}
         plan = collections.create(
             self._caller,
             name,
             dim,
-            metric=metric,
-            dtype=dtype,
-            m=m,
-            ef_construction=ef_construction,
+            **index,
             builder=builder,
             layout=layout,
             model=model,

@@ -74,6 +74,7 @@ AGGREGATE_RECORDS: Final = Method("RecordService", "AggregateRecords", record_se
 
 SEARCH: Final = Method("SearchService", "Search", search_service_pb2.SearchResponse)
 SEARCH_BATCH: Final = Method("SearchService", "SearchBatch", search_service_pb2.SearchBatchResponse)
+SEARCH_STREAM: Final = Method("SearchService", "SearchStream", search_service_pb2.SearchStreamResponse, "stream_stream")
 
 INGEST: Final = Method("IngestService", "Ingest", ingest_service_pb2.IngestResponse, "stream_stream")
 

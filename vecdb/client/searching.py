@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb.checks.options import check_count
 from vecdb.client import methods
 from vecdb.client.calling import call
@@ -19,8 +18,8 @@ from vecdb.client.targets import FLOAT_BYTES, Target, in_parts
 from vecdb.config import BATCH_RECORDS_MAX, SEARCH_BATCH_MAX
 from vecdb.errors import InvalidVectorError
 from vecdb.types import BatchResult, SearchResult
-from vecdb.wire.searches import put_options, read_explain, read_hits
-from vecdb.wire.vectors import as_rows, put_query, put_vectors
+from vecdb.wire.searches import read_explain, read_hits
+from vecdb.wire.vectors import Rows, as_rows
 
 HIT_BYTES: Final = 40
 METADATA_BYTES: Final = 200
@@ -31,32 +30,35 @@ def search(
     target: Target, query: object, limit: object, options: Mapping[str, Any], *, explain: object
 ) -> Plan[SearchResult]:
     """See `Collection.search`; `options` are the keyword arguments that a batch takes, too."""
-    request = pb.SearchRequest(collection=target.name, explain=bool(explain))
-    put_query(request.query, query)
-    put_options(request.options, limit, **{**options, "min_seq": target.session.min_seq(options.get("min_seq"))})
+    asked = {**options, "min_seq": target.session.min_seq(options["min_seq"])}
+    request = target.requests.one(query, limit, asked, explain=bool(explain))
     reply = yield from call(target.caller, methods.SEARCH, request)
     told = read_explain(reply.explain) if reply.HasField("explain") else None
-    return read_hits(reply.hits, 1, with_metadata=bool(options.get("with_metadata")), explain=told)[0]
+    return read_hits(reply.hits, 1, with_metadata=bool(options["with_metadata"]), explain=told)[0]
 
 
 def search_batch(target: Target, queries: object, limit: object, options: Mapping[str, Any]) -> Plan[BatchResult]:
     """See `Collection.search_batch`."""
     hits = check_count("limit", limit)
-    rows = as_rows(queries)
-    if rows.ndim != 2 and rows.size:
-        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
-    seq = target.session.min_seq(options.get("min_seq"))
+    rows = as_queries(queries)
+    asked = {**options, "min_seq": target.session.min_seq(options["min_seq"])}
 
     def ask(start: int, stop: int) -> Plan[list[SearchResult]]:
-        request = pb.SearchBatchRequest(collection=target.name)
-        put_vectors(request.queries, rows[start:stop])
-        put_options(request.options, hits, **{**options, "min_seq": seq})
+        request = target.requests.batch(rows[start:stop], hits, asked)
         reply = yield from call(target.caller, methods.SEARCH_BATCH, request)
         return read_hits(reply.hits, stop - start, with_metadata=bool(options.get("with_metadata")))
 
     size = batch_size(target, rows.shape[-1], hits, options)
     found = yield from in_parts(len(rows), size, ask)
     return BatchResult(results=tuple(found), limit=hits)
+
+
+def as_queries(value: object) -> Rows:
+    """Vectors to search for, (n, dim)."""
+    rows = as_rows(value)
+    if rows.ndim != 2 and rows.size:
+        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
+    return rows
 
 
 def batch_size(target: Target, dim: int, hits: int, options: Mapping[str, Any]) -> int:

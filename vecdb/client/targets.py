@@ -1,6 +1,6 @@
 """Says what plans about one collection need to know of it.
 
-Concurrency: immutable.
+Concurrency: immutable, but for what `requests` remembers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from vecdb.client.plans import Plan, T
 from vecdb.client.session import Caller, Session
 from vecdb.errors import LimitExceededError
 from vecdb.types import Field
+from vecdb.wire.search_requests import SearchRequests
 
 FLOAT_BYTES: Final = 4
 RECORD_BYTES: Final = 300
@@ -27,6 +28,7 @@ class Target:
     name: str
     fields: Mapping[str, Field]
     ttl_field: str | None
+    requests: SearchRequests
     main_field: str | None = None
 
     @property

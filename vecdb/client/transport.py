@@ -39,7 +39,7 @@ class Transport:
         self._callables: dict[Any, Callable[..., Any]] = {
             method: getattr(channel, method.kind)(
                 method.path,
-                request_serializer=lambda message: message.SerializeToString(),
+                request_serializer=serialised,
                 response_deserializer=method.reply.FromString,
             )
             for method in METHODS
@@ -141,6 +141,11 @@ class OpenStream:
         """Give the stream up."""
         self._requests.put(None)
         self._call.cancel()
+
+
+def serialised(request: Any) -> bytes:
+    """A request as bytes: a message, or what is bytes already."""
+    return request if type(request) is bytes else request.SerializeToString()
 
 
 def _pull(effect: Pull) -> tuple[Any, ...]:

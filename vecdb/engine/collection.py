@@ -6,9 +6,9 @@ Concurrency: all methods may be called from any thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from vecdb.checks.declarations import check_index
 from vecdb.checks.models import require_model
@@ -29,9 +29,10 @@ from vecdb.engine.recall import measure_field_recall
 from vecdb.engine.validate import check_queries, check_query
 from vecdb.engine.writing import RecordWrites
 from vecdb.errors import InvalidRequestError, LimitExceededError
-from vecdb.filters import FilterLike
+from vecdb.filters import Filter, FilterLike
 from vecdb.kernels.native import load_kernels
 from vecdb.types import (
+    BatchOptions,
     BatchResult,
     CollectionStats,
     FieldStats,
@@ -155,36 +156,52 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
         wanted = self._filter(filter)
         self._load_kernels()
         with self._database.reading(min_seq) as view:
-            collection = self._view(view)
-            found = collection.field(field)
-            require_model(self.name, found.schema.model, model)
-            matrix = check_queries(found.schema, queries)
-            if len(matrix) > SEARCH_BATCH_MAX:
-                raise LimitExceededError(
-                    f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it"
-                )
-            matches = visible(view, collection, wanted, strict=strict)
-            threads = self._database.threads
-            hits: list[FieldHits] = []
-            for part in pieces(matrix, exact=effort.exact):
-                if matches is None:
-                    hits += search.search_field_batch(found, part, limit, effort, threads)
-                else:
-                    hits += search_matches(found, part, limit, effort, matches, threads)
-            results = self._results(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)
+            found, hits = self._batch_hits(view, field, queries, limit, effort, wanted, strict=strict, model=model)
+            results = hit_results.batch_results(
+                view, found, self._number, hits, with_metadata=with_metadata, with_vectors=with_vectors
+            )
         return BatchResult(results=results, limit=limit)
+
+    def search_stream(
+        self, batches: Iterable[VectorLike], limit: int = 10, **options: Unpack[BatchOptions]
+    ) -> Iterator[BatchResult]:
+        """`search_batch` for each of many batches, in turn; served, it is the fastest way to search for many."""
+        for queries in batches:
+            yield self.search_batch(queries, limit, **options)
+
+    def _batch_hits(
+        self,
+        view: View,
+        field: str | None,
+        queries: VectorLike,
+        limit: int,
+        effort: SearchEffort,
+        wanted: Filter | None,
+        *,
+        strict: bool,
+        model: ModelFingerprint | None,
+    ) -> tuple[FieldView, list[FieldHits]]:
+        """The hits of each query, and the field that they are of."""
+        collection = self._view(view)
+        found = collection.field(field)
+        require_model(self.name, found.schema.model, model)
+        matrix = check_queries(found.schema, queries)
+        if len(matrix) > SEARCH_BATCH_MAX:
+            raise LimitExceededError(f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it")
+        matches = visible(view, collection, wanted, strict=strict)
+        threads = self._database.threads
+        hits: list[FieldHits] = []
+        for part in pieces(matrix, exact=effort.exact):
+            if matches is None:
+                hits += search.search_field_batch(found, part, limit, effort, threads)
+            else:
+                hits += search_matches(found, part, limit, effort, matches, threads)
+        return found, hits
 
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
     ) -> SearchResult:
         return hit_results.search_result(
-            view, field, self._number, hits, with_metadata=with_metadata, with_vectors=with_vectors
-        )
-
-    def _results(
-        self, view: View, field: FieldView, hits: Sequence[FieldHits], *, with_metadata: bool, with_vectors: bool
-    ) -> tuple[SearchResult, ...]:
-        return hit_results.batch_results(
             view, field, self._number, hits, with_metadata=with_metadata, with_vectors=with_vectors
         )
 

@@ -85,7 +85,7 @@ def _names(
 ) -> tuple[list[RecordId], list[Metadata] | None]:
     """The ids of hits, and their metadata when wanted. Ids alone come from the id columns wherever there are some."""
     if with_metadata:
-        found = (view.txn.records or _opened_records(view)).read(number, hits.slots)
+        found = (view.txn.records or opened_records(view)).read(number, hits.slots)
         return found or _ids_and_metadata(view, number, hits.slots.tolist())
     if hits.places is None:
         return _ids_at(view, field, number, 0, hits.rows, hits.slots), None
@@ -116,7 +116,8 @@ def _ids_at(
     return codec.decode_record_ids(record_keys, values)
 
 
-def _opened_records(view: View) -> RecordReader:
+def opened_records(view: View) -> RecordReader:
+    """Make the reader of a View's records, the first time that somebody wants it."""
     with view.lock:
         return view.txn.open_records()
 

@@ -55,7 +55,7 @@ def check_interruption() -> None:
         check()
 
 
-def check_bytes(values: Sequence[memoryview]) -> None:
+def check_bytes(values: Sequence[memoryview | bytes]) -> None:
     """LimitExceededError when these stored values are more than this thread has a use for."""
     most = _current.bytes_max
     if most is not None and (size := sum(map(len, values))) > most:

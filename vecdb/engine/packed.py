@@ -9,24 +9,65 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from vecdb.checks.options import check_count
+from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.collection import Collection
-from vecdb.engine.hit_results import batch_results, scores_of, search_result
+from vecdb.engine.hit_results import opened_records, scores_of, search_result
 from vecdb.engine.interruption import check_bytes
 from vecdb.engine.records import present
+from vecdb.engine.search import FieldHits
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import SearchResult
 
 if TYPE_CHECKING:
-    from vecdb.engine.search import FieldHits
+    from vecdb.engine.search import Slots
     from vecdb.engine.view import FieldView, View
-    from vecdb.types import RecordId
+    from vecdb.filters import FilterLike
+    from vecdb.fingerprint import ModelFingerprint
+    from vecdb.types import RecordId, VectorLike
+
+
+class HitColumns(NamedTuple):
+    """The hits of many queries: how many each has, and all of them one after another, as if of one query."""
+
+    counts: list[int]
+    hits: SearchResult
 
 
 class PackedCollection(Collection):
-    """Like `Collection`, but the metadata of a hit is bytes."""
+    """Like `Collection`, but the metadata of the hits of `search` and `search_columns` is bytes."""
+
+    def search_columns(
+        self,
+        queries: VectorLike,
+        limit: int = 10,
+        *,
+        field: str | None = None,
+        ef: int | None = None,
+        target_recall: float | None = None,
+        exact: bool = False,
+        filter: FilterLike | None = None,  # noqa: A002 - the word for it everywhere
+        strict: bool = False,
+        with_metadata: bool = False,
+        with_vectors: bool = False,
+        min_seq: int | None = None,
+        model: ModelFingerprint | None = None,
+    ) -> HitColumns:
+        """`search_batch` for who sends columns: a batch of 100 takes half a millisecond less than with its results."""
+        limit = check_count("limit", limit)
+        effort = self._effort(ef, target_recall, exact=exact)
+        wanted = self._filter(filter)
+        self._load_kernels()
+        with self._database.reading(min_seq) as view:
+            found, hits = self._batch_hits(view, field, queries, limit, effort, wanted, strict=strict, model=model)
+            joined = one_after_another(hits)
+            result = self._result(view, found, joined, with_metadata=with_metadata, with_vectors=with_vectors)
+        return HitColumns([len(one.slots) for one in hits], result)
 
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
@@ -34,44 +75,53 @@ class PackedCollection(Collection):
         number = self._number
         if not with_metadata:
             return search_result(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
-        ids, metadata = packed_records(view, number, hits.slots.tolist())
+        ids, metadata = packed_records(view, number, hits.slots)
         result = SearchResult(ids, scores_of(hits.distances, field.schema.metric), hits.distances, metadata)
         if not with_vectors:
             return result
         found = search_result(view, field, number, hits, with_metadata=False, with_vectors=True)
         return replace(result, vectors=found.vectors)
 
-    def _results(
-        self, view: View, field: FieldView, hits: Sequence[FieldHits], *, with_metadata: bool, with_vectors: bool
-    ) -> tuple[SearchResult, ...]:
-        number = self._number
-        if not with_metadata or with_vectors:
-            results = batch_results(view, field, number, hits, with_metadata=False, with_vectors=with_vectors)
-            if not with_metadata:
-                return results
-            vectors = [result.vectors for result in results]
-        else:
-            vectors = [None] * len(hits)
-        listed = [found.slots.tolist() for found in hits]
-        unique = sorted(set().union(*listed))
-        ids, metadata = packed_records(view, number, unique)
-        named = dict(zip(unique, zip(ids, metadata, strict=True), strict=True))
-        metric = field.schema.metric
-        return tuple(
-            SearchResult(
-                ids=[named[slot][0] for slot in slots],
-                scores=scores_of(found.distances, metric),
-                distances=found.distances,
-                metadata=[named[slot][1] for slot in slots],
-                vectors=rows,
-            )
-            for found, slots, rows in zip(hits, listed, vectors, strict=True)
-        )
+
+def one_after_another(hits: Sequence[FieldHits]) -> FieldHits:
+    """All hits as of one query."""
+    if len(hits) == 1:
+        return hits[0]
+    if not hits:
+        none = np.zeros(0, dtype=np.uint32)
+        return FieldHits(none, none.astype(np.float32), none.astype(np.int32), None)
+    slots, distances, rows, places = zip(*hits, strict=True)
+    is_in_one_place = all(place is None for place in places)
+    return FieldHits(
+        np.concatenate(slots),
+        np.concatenate(distances),
+        np.concatenate(rows),
+        None if is_in_one_place else np.concatenate([_spelled(*one) for one in zip(places, rows, strict=True)]),
+    )
 
 
-def packed_records(view: View, number: int, slots: Sequence[int]) -> tuple[list[RecordId], list[Any]]:
-    """The ids and the metadata, as it is stored, of the records at live slots."""
-    record_keys = keys.record_keys(number, slots)
+def _spelled(places: Any, rows: Any) -> Any:
+    return np.zeros(len(rows), dtype=np.int64) if places is None else places
+
+
+def packed_records(view: View, number: int, slots: Slots) -> tuple[list[RecordId], list[Any]]:
+    """The ids and the metadata, as it is stored, of the records at live slots (n,). One that occurs often is read once,
+    where there are many.
+    """
+    if len(slots) <= RECORD_LOOKUPS_MAX:
+        return _read_packed(view, number, slots)
+    unique, places = np.unique(slots, return_inverse=True)
+    ids, metadata = _read_packed(view, number, unique)
+    where = places.tolist()
+    return [ids[place] for place in where], [metadata[place] for place in where]
+
+
+def _read_packed(view: View, number: int, slots: Slots) -> tuple[list[RecordId], list[Any]]:
+    found = (view.txn.records or opened_records(view)).read_packed(number, slots)
+    if found is not None:
+        check_bytes(found[1])
+        return found
+    record_keys = keys.record_keys(number, slots.tolist())
     with view.lock:
         values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
         check_bytes(values)

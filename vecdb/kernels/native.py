@@ -23,7 +23,7 @@ from vecdb.errors import KernelError
 from vecdb.kernels.cache import ObjectCode, cache_directory, compiling, read_object, write_object
 
 SYMBOL_PREFIX: Final = "vecdb_"
-PROGRESS_LINE: Final = "vecdb: compiling kernels for this machine, once (about half a minute) ...\n"
+PROGRESS_LINE: Final = "vecdb: compiling kernels for this machine, once (about half a minute of one core) ...\n"
 SHUFFLE_VARIABLE: Final = "VECDB_SHUFFLE_BYTES"
 """Environment variable: the most bytes that one look-up instruction may take (0, 16, 32, 64); see `signs`."""
 
@@ -72,7 +72,7 @@ _engines: list[Any] = []
 
 
 def load_kernels(progress: bool = True) -> None:
-    """Make every kernel ready: load them from the cache (5 ms) or compile them (about 10 s, once per machine).
+    """Make every kernel ready: load them from the cache (5 ms) or compile them (25 s, once per machine).
 
     Raises KernelError when LLVM cannot compile here. Cheap when called again.
     """

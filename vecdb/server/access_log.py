@@ -1,20 +1,22 @@
 """Writes one line of JSON for every call: who, what, from where, how it ended and how long it took; never its contents.
 
 Promises: lines of refused calls are limited to a few a second, with a count of those left out, so that a flood of them
-neither fills a disk nor costs more than the refusals. A log that cannot be written never fails a call.
-Concurrency: any thread; a line is written at once.
+neither fills a disk nor costs more than the refusals. A log that is not read, or cannot be written, holds up or fails
+no call (see `log_lines`).
+Concurrency: any thread; a line is put together by the thread that writes it.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TextIO
+from functools import partial
 
 import msgspec
 
 from vecdb.config import DENIED_LINES_PER_S
 from vecdb.server.exchange import Outcome
+from vecdb.server.log_lines import LogLines
 
 MILLISECONDS = 1_000
 
@@ -22,10 +24,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class AccessLog:
-    """Lines of calls, on a text stream."""
+    """Lines of calls, in a log."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, lines: LogLines) -> None:
+        self._lines = lines
         self._lock = threading.Lock()
         self._second = 0
         self._refused = 0
@@ -33,21 +35,21 @@ class AccessLog:
         self._instant = (0, "")
 
     def __call__(self, outcome: Outcome) -> None:
-        """Write the line of one call."""
-        with self._lock:
-            if outcome.is_refused and not self._is_wanted():
-                return
-            left_out, self._left_out = self._left_out, 0
-            try:
-                self._stream.write(line_of(outcome, self._now(), left_out))
-                self._stream.flush()
-            except (OSError, ValueError):
-                # nobody reads the log any more; calls go on
-                pass
+        """Say how one call ended."""
+        left_out = 0
+        if outcome.is_refused or self._left_out:
+            with self._lock:
+                if outcome.is_refused and not self._is_wanted():
+                    return
+                left_out, self._left_out = self._left_out, 0
+        self._lines.write(partial(self._line, outcome, time.time_ns(), left_out))
 
-    def _now(self) -> str:
-        """The time, whose seconds are spelled once each."""
-        second, milliseconds = divmod(time.time_ns() // 10**6, MILLISECONDS)
+    def _line(self, outcome: Outcome, ended_ns: int, left_out: int) -> str:
+        return line_of(outcome, self._spelled(ended_ns), left_out)
+
+    def _spelled(self, instant_ns: int) -> str:
+        """A time, whose seconds are spelled once each."""
+        second, milliseconds = divmod(instant_ns // 10**6, MILLISECONDS)
         if second != self._instant[0]:
             self._instant = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._instant[1]}.{milliseconds:03d}Z"

@@ -23,11 +23,11 @@ class Ticket:
 
     __slots__ = ("_admission", "bytes", "has_left", "lane", "principal")
 
-    def __init__(self, admission: Admission, lane: Lane) -> None:
+    def __init__(self, admission: Admission, lane: Lane, principal: str | None = None) -> None:
         self._admission = admission
         self.has_left = False
         self.lane: Lane = lane
-        self.principal: str | None = None
+        self.principal = principal
         self.bytes = 0
 
     def belong(self, principal: str) -> None:
@@ -67,26 +67,34 @@ class Admission:
         """Bytes of requests held by all calls."""
         return self._bytes
 
-    def enter(self, lane: Lane) -> Ticket:
-        """Take a place for one call. OverloadedError when there is none, or no room for its body."""
+    def enter(self, lane: Lane, principal: str | None = None) -> Ticket:
+        """Take a place for one call, of `principal` where it is known yet (else see `Ticket.belong`).
+
+        OverloadedError when there is none, or no room for its body.
+        """
         with self._lock:
             if self._under_way[lane] >= self._limits[lane]:
                 refuse(f"the server has {self._limits[lane]} {lane} under way, as many as it takes")
             if self._bytes >= self._request_bytes:
                 refuse(f"the server holds {self._bytes} bytes of requests, as many as it takes")
+            if principal is not None:
+                self._count(lane, principal)
             self._under_way[lane] += 1
-        return Ticket(self, lane)
+        return Ticket(self, lane, principal)
 
     def assign(self, ticket: Ticket, principal: str) -> None:
         """See `Ticket.belong`."""
         with self._lock:
             if ticket.has_left:
                 return
-            limit = self._principal_limits[ticket.lane]
-            if self._of_principal[ticket.lane, principal] >= limit:
-                refuse(f"this key has {limit} {ticket.lane} under way, as many as one may have")
-            self._of_principal[ticket.lane, principal] += 1
+            self._count(ticket.lane, principal)
             ticket.principal = principal
+
+    def _count(self, lane: Lane, principal: str) -> None:
+        limit = self._principal_limits[lane]
+        if self._of_principal[lane, principal] >= limit:
+            refuse(f"this key has {limit} {lane} under way, as many as one may have")
+        self._of_principal[lane, principal] += 1
 
     def hold(self, ticket: Ticket, count: int) -> None:
         """See `Ticket.hold`."""

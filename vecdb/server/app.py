@@ -31,6 +31,7 @@ from vecdb.server.exchange import Observer
 from vecdb.server.health import HEALTH, HealthService
 from vecdb.server.identity import Identity
 from vecdb.server.keyring import KeyRing
+from vecdb.server.log_lines import LogLines
 from vecdb.server.logs import logging_to
 from vecdb.server.metrics import Metrics
 from vecdb.server.scopes import RULES, Rule
@@ -84,16 +85,18 @@ class Service:
         database: Database | None = None,
         log_stream: TextIO | None = None,
         role: Role = ALONE,
+        reads_from: Database | None = None,
     ) -> None:
-        """Prepare everything but the listening. `database` is only measured here."""
+        """Prepare everything but the listening. `database` is only measured here; `reads_from`, if it is another."""
         self.config = config
-        stream = sys.stderr if log_stream is None else log_stream
         self._undo = contextlib.ExitStack()
         self._addresses: list[Address] = []
         self._is_stopped = False
         self._has_page = role.metrics_page
         with contextlib.ExitStack() as undo:
-            undo.enter_context(logging_to(stream, config))
+            self.log = LogLines(sys.stderr if log_stream is None else log_stream)
+            undo.callback(self.log.close)
+            undo.enter_context(logging_to(self.log, config))
             check_protobuf()
             self._certificates = certificates(config)
             keyring = None if config.keys is None else KeyRing(config.keys)
@@ -109,20 +112,21 @@ class Service:
                 rules=role.rules,
                 identity=Identity(keyring, certificates=config.tls_client_ca is not None, pass_secret=role.pass_secret),
                 admission=self._admission,
-                observers=self._observers(stream),
+                observers=self._observers(),
                 tracer=Tracer() if config.tracing else None,
                 reply_bytes_max=config.max_message_bytes,
                 workers=config.threads,
                 calls_max=config.max_concurrent_rpcs,
                 streams_max=config.max_streams,
                 body_timeout_s=config.body_timeout_s,
+                newest_seq=_newest_seq_of(reads_from or database),
             )
             self._health = HealthService([binding.name for binding in bindings])
             self._server = self._make_server(share_port=role.share_port)
             for binding in (*bindings, _health_binding(self._health)):
-                binding.add(binding.servicer, self._server)
+                binding.add(binding.servicer, self.dispatch)
             if config.reflection:
-                _add_reflection([binding.name for binding in bindings], self._server)
+                _add_reflection([binding.name for binding in bindings], self.dispatch)
             self._undo = undo.pop_all()
 
     @property
@@ -172,14 +176,14 @@ class Service:
         self._undo.close()
         return finished
 
-    def _observers(self, stream: TextIO) -> list[Observer]:
-        observers: list[Observer] = [AccessLog(stream)] if self.config.access_log else []
+    def _observers(self) -> list[Observer]:
+        observers: list[Observer] = [AccessLog(self.log)] if self.config.access_log else []
         return observers if self.metrics is None else [*observers, self.metrics]
 
     def _make_server(self, *, share_port: bool) -> grpc.Server:
         return grpc.server(
             self.dispatch.call_threads,
-            interceptors=[self.dispatch],
+            handlers=[self.dispatch],
             options=channel_options(self.config, share_port=share_port),
             maximum_concurrent_rpcs=2 * (self.config.max_concurrent_rpcs + self.config.max_streams) + BACKSTOP_RPCS,
         )
@@ -247,6 +251,10 @@ def check_protobuf() -> None:
         raise InvalidConfigError("protobuf runs without its compiled parser; reinstall it for this platform")
 
 
+def _newest_seq_of(database: Database | None) -> Callable[[], int]:
+    return (lambda: 0) if database is None else (lambda: database.seq)
+
+
 def _ms(seconds: float) -> int:
     return int(seconds * MILLISECONDS)
 
@@ -257,10 +265,11 @@ def _health_binding(servicer: HealthService) -> ServiceBinding:
     return ServiceBinding(HEALTH, add_HealthServicer_to_server, servicer)
 
 
-def _add_reflection(names: Sequence[str], server: grpc.Server) -> None:
+def _add_reflection(names: Sequence[str], dispatch: Dispatch) -> None:
     try:
         from grpc_reflection.v1alpha import reflection  # noqa: PLC0415 - only where it is asked for
     except ImportError as error:
         raise InvalidConfigError("reflection needs grpcio-reflection; run: pip install 'vecdb[server]'") from error
 
+    server: Any = dispatch  # takes its place while services are added
     reflection.enable_server_reflection([*names, HEALTH, reflection.SERVICE_NAME], server)

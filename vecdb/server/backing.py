@@ -6,12 +6,11 @@ Concurrency: any thread.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vecdb.engine.packed import PackedCollection
-from vecdb.server.config import LONG_OPERATIONS_MAX
+from vecdb.server.long_operation import Places
 from vecdb.server.page_tokens import PageTokens
 from vecdb.server.receiving import HeldBytes
 from vecdb.server.request_ids import RequestIds
@@ -30,7 +29,7 @@ class Backing:
     tokens: PageTokens
     held: HeldBytes
     request_ids: RequestIds = field(default_factory=RequestIds)
-    long_operations: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(LONG_OPERATIONS_MAX))
+    long_operations: Places = field(default_factory=Places)
 
     @classmethod
     def of(cls, database: Database, config: ServerConfig) -> Backing:

@@ -45,6 +45,9 @@ INGEST_GROUP_MAX: Final = 4
 LONG_OPERATIONS_MAX: Final = 16
 """Optimizations, waits and index builds asked for by clients at once; they mostly wait for one another."""
 
+LONG_OPERATIONS_PRINCIPAL_MAX: Final = 12
+"""Of these, what one principal may have: a quarter is left to the others."""
+
 STREAM_POLL_S: Final = 0.05
 """How often a stream that waits for its client looks whether the server drains."""
 
@@ -53,3 +56,15 @@ PROGRESS_INTERVAL_S: Final = 0.25
 
 LAST_ANSWERS_S: Final = 0.25
 """How long a server that stops lets answers of ended calls go out; only streams that wait for clients make it wait."""
+
+LOG_LINES_MAX: Final = 20_000
+"""Lines of the log that may wait to be written, at about half a kilobyte each."""
+
+LOG_WRITES_PER_S: Final = 50
+"""How often lines are written while there are some: what a line costs is mostly the write."""
+
+LOG_CLOSE_S: Final = 2.0
+"""How long the end of a server waits for a log that is not read."""
+
+STATUSES_KEPT_MAX: Final = 64
+"""Statuses of refusals that are kept: the reasons have few numbers in them."""

@@ -11,7 +11,7 @@ send their bodies slowly, or never, hold places but no work up, and only for a l
 Promises: a call that is refused costs no thread of the pools and no memory for its body: it is answered by the thread
 that accepted it. A VecDBError becomes its status; any other exception becomes INTERNAL with the number of an incident
 that the log explains. Whatever happens, the place of the call is given back and the call is observed once.
-Concurrency: `intercept_service` runs in gRPC's serving thread, answers in the threads of the pools.
+Concurrency: `service` runs in gRPC's serving thread, answers in the threads of the pools.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
 
 from vecdb.config import BODY_WATCH_S, READS_PER_CPU
 from vecdb.errors import PermissionDeniedError, VecDBError
-from vecdb.server.admission import Admission
-from vecdb.server.answering import AnsweringThreads, Turns
-from vecdb.server.exchange import Exchange, Observer, SingleAnswer, StreamAnswer
+from vecdb.server.admission import Admission, Lane
+from vecdb.server.answering import Answering, AnsweringThreads, Turns
+from vecdb.server.exchange import Answer, Exchange, Observer, SingleAnswer, StreamAnswer
 from vecdb.server.identity import Identity
 from vecdb.server.principals import Principal
 from vecdb.server.refusals import as_error, status_of
-from vecdb.server.scopes import Rule
+from vecdb.server.scopes import DENIED, Rule
 from vecdb.server.tracing import Tracer
 
 logger = logging.getLogger(__name__)
@@ -41,28 +42,32 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class InlineExecutor(ThreadPoolExecutor):
+class InlineExecutor(AnsweringThreads):
     """Runs what it is given at once, in the thread that gives it; for answers that never wait."""
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Run `fn` and return its finished future."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - as an executor does
-            future.set_exception(error)
-        return future
+        """Run `fn`."""
+        assert not kwargs
+        answering = Answering(fn, args)
+        answering.run()
+        return answering  # type: ignore[return-value]  # see AnsweringThreads
 
 
-class Refusal:
+class Refusal(Answer):
     """Answers a call with an error, without receiving its body."""
 
-    __slots__ = ("_error", "_exchange", "experimental_thread_pool")
+    __slots__ = ("_error",)
+
+    response_streaming = False
 
     def __init__(self, exchange: Exchange, error: VecDBError, executor: InlineExecutor) -> None:
-        self._exchange = exchange
+        super().__init__(exchange, executor)
         self._error = error
-        self.experimental_thread_pool = executor
+
+    @property
+    def stream_unary(self) -> Refusal:
+        """What gRPC calls."""
+        return self
 
     def __call__(self, _bodies: object, context: grpc.ServicerContext) -> bytes:
         status = status_of(self._error)
@@ -71,8 +76,45 @@ class Refusal:
         raise AssertionError("abort_with_status returned")
 
 
-class Dispatch(grpc.ServerInterceptor):
-    """Lets calls in, or refuses them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """All that is the same for every call of one RPC."""
+
+    method: str
+    rule: Rule
+    behavior: Callable[[Any, Any], Any]
+    read: Callable[[bytes], Any]
+    write: Callable[[Any], bytes]
+    takes_stream: bool
+    gives_stream: bool
+    is_stream: bool
+    lane: Lane
+    takes_turns: bool
+    """Its calls work in this process, a few at a time."""
+    is_read: bool
+    """Its calls keep a CPU busy rather than wait for the disk."""
+
+
+def route_of(method: str, handler: Any, rule: Rule) -> Route:
+    """The route of a handler as generated code makes it."""
+    is_stream = handler.request_streaming or handler.response_streaming
+    return Route(
+        method=method,
+        rule=rule,
+        behavior=handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream,
+        read=handler.request_deserializer,
+        write=handler.response_serializer,
+        takes_stream=handler.request_streaming,
+        gives_stream=handler.response_streaming,
+        is_stream=is_stream,
+        lane="streams" if is_stream else "calls",
+        takes_turns=not is_stream and not rule.is_passed_on,
+        is_read=rule.scope == "read",
+    )
+
+
+class Dispatch(grpc.GenericRpcHandler):
+    """Lets calls in, or refuses them. Takes the place of a server while services are added to it."""
 
     def __init__(
         self,
@@ -87,8 +129,11 @@ class Dispatch(grpc.ServerInterceptor):
         calls_max: int,
         streams_max: int,
         body_timeout_s: float,
+        newest_seq: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`newest_seq` tells which commit reads see."""
         self._rules = rules
+        self._routes: dict[str, Route] = {}
         self._identity = identity
         self._tracer = tracer
         self.admission = admission
@@ -100,40 +145,58 @@ class Dispatch(grpc.ServerInterceptor):
         self.call_threads = AnsweringThreads(calls_max, thread_name_prefix="vecdb-call")
         self._stream_threads = AnsweringThreads(streams_max, thread_name_prefix="vecdb-stream")
         self._inline = InlineExecutor(1)
-        self.work = Turns(workers)
+        self.writes, self.waits = Turns(workers), Turns(workers)
         self.reads = Turns(min(workers, READS_PER_CPU * len(os.sched_getaffinity(0))))
+        self._newest_seq = newest_seq
         self.receiving: set[Exchange] = set()
         self._body_timeout_s = body_timeout_s
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._watch_bodies, name="vecdb-watch", daemon=True)
         self._watch.start()
 
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Nothing: `add_registered_method_handlers` follows and has all that is needed."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Add the RPCs of one service, as generated code does."""
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._routes[method] = route_of(method, handler, self._rules.get(method, DENIED))
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Choose what answers a call, by its name and metadata alone. Must not raise."""
-        handler = continuation(handler_call_details)
-        if handler is None:
+        route = self._routes.get(handler_call_details.method)
+        if route is None:
             return None
-        exchange = Exchange(self, handler, handler_call_details)
+        exchange = Exchange(self, route, handler_call_details.invocation_metadata or ())
+        answer: Any
         try:
             self._let_in(exchange)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
             exchange.leave()
-            refusal = Refusal(exchange, as_error(error, exchange.method), self._inline)
-            return grpc.stream_unary_rpc_method_handler(refusal)
-        if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(StreamAnswer(exchange, self._stream_threads))
-        threads = self._stream_threads if handler.request_streaming else self.call_threads
-        return grpc.stream_unary_rpc_method_handler(SingleAnswer(exchange, threads))
+            answer = Refusal(exchange, as_error(error, route.method), self._inline)
+        else:
+            threads = self._stream_threads if route.is_stream else self.call_threads
+            answer = StreamAnswer(exchange, threads) if route.gives_stream else SingleAnswer(exchange, threads)
+        handler: grpc.RpcMethodHandler[Any, Any] = answer  # what gRPC looks at of one
+        return handler
 
     def identify(self, exchange: Exchange, context: grpc.ServicerContext) -> None:
-        """Take the principal from the client's certificate, when the metadata had no key."""
-        if exchange.principal is None:
-            assert exchange.rule is not None
-            exchange.become(self._identity.from_connection(context))
+        """Take the principal from the client's certificate: the metadata had no key."""
+        exchange.become(self._identity.from_connection(context))
+
+    def turns_for(self, route: Route, message: Any) -> Turns | None:
+        """Which turns a call takes to work; None when it needs none.
+
+        Reads keep a CPU busy, so few work at once. Writes mostly wait for the disk, and reads of a commit that is not
+        there yet for writes: they have turns of their own, so that none of them holds up what they wait for.
+        """
+        if not route.takes_turns:
+            return None
+        if not route.is_read:
+            return self.writes
+        min_seq = getattr(message, "min_seq", 0) or getattr(getattr(message, "options", None), "min_seq", 0)
+        return self.waits if min_seq and min_seq > self._newest_seq() else self.reads
 
     def renewed(self, principal: Principal) -> Principal:
         """See `Identity.renewed`."""
@@ -158,20 +221,22 @@ class Dispatch(grpc.ServerInterceptor):
                 exchange.give_up_after(self._body_timeout_s)
 
     def _let_in(self, exchange: Exchange) -> None:
-        rule = self._rules.get(exchange.method)
-        if rule is None:
-            logger.error("%s has no rule in vecdb.server.scopes, so it is denied to everybody", exchange.method)
-            raise PermissionDeniedError(f"{exchange.method} is not allowed")
-        exchange.rule = rule
-        exchange.request_id = self._identity.request_id(exchange.metadata)
-        exchange.was_passed_on = self._identity.is_passed_on(exchange.metadata)
+        route, identity, metadata = exchange.route, self._identity, exchange.metadata
+        if route.rule is DENIED:
+            logger.error("%s has no rule in vecdb.server.scopes, so it is denied to everybody", route.method)
+            raise PermissionDeniedError(f"{route.method} is not allowed")
+        exchange.request_id = identity.request_id(metadata)
+        exchange.was_passed_on = identity.is_passed_on(metadata)
         principal = (
-            self._identity.from_worker(exchange.metadata)
+            identity.from_worker(metadata)
             if exchange.was_passed_on
-            else self._identity.from_metadata(exchange.metadata, is_public=rule.is_public)
+            else identity.from_metadata(metadata, is_public=route.rule.is_public)
         )
         exchange.principal = principal  # now, so that the log names whoever is refused from here on
-        exchange.ticket = self.admission.enter("streams" if exchange.is_stream else "calls")
-        if principal is not None:
-            exchange.become(principal)
-        exchange.trace(self._tracer)
+        if principal is None:
+            exchange.ticket = self.admission.enter(route.lane)
+        else:
+            route.rule.admit(principal)
+            exchange.ticket = self.admission.enter(route.lane, principal.id)
+        if self._tracer is not None:
+            exchange.trace(self._tracer)

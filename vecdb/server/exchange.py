@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 
 import grpc
 
@@ -27,13 +24,12 @@ from vecdb.server.refusals import as_error, discreet, status_of, stopping
 
 if TYPE_CHECKING:
     from vecdb.server.admission import Ticket
-    from vecdb.server.dispatch import Dispatch
-    from vecdb.server.scopes import Rule
+    from vecdb.server.answering import AnsweringThreads
+    from vecdb.server.dispatch import Dispatch, Route
     from vecdb.server.tracing import Span, Tracer
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What there is to say of a call that ended; nothing of its contents."""
 
     method: str
@@ -53,61 +49,71 @@ Observer: TypeAlias = Callable[[Outcome], None]
 class Exchange:
     """One call: what is known of it, what it holds, and how it ends."""
 
-    def __init__(
-        self, dispatch: Dispatch, handler: grpc.RpcMethodHandler[Any, Any], details: grpc.HandlerCallDetails
-    ) -> None:
+    __slots__ = (
+        "_context",
+        "_dispatch",
+        "_is_observed",
+        "_span",
+        "_started",
+        "_touched",
+        "_turns",
+        "_unanswered",
+        "_waits",
+        "metadata",
+        "principal",
+        "received_bytes",
+        "request_id",
+        "route",
+        "sent_bytes",
+        "ticket",
+        "was_passed_on",
+    )
+
+    def __init__(self, dispatch: Dispatch, route: Route, metadata: Sequence[tuple[str, str | bytes]]) -> None:
         self._dispatch = dispatch
-        self._handler: Any = handler
-        self._started = time.monotonic()
-        self._touched = self._started
-        self._waits = False
-        self._is_observed = False
-        self._peer = ""
+        self._started = self._touched = time.monotonic()
+        self._waits = self._is_observed = self.was_passed_on = False
         self._turns: Turns | None = None
         self._context: grpc.ServicerContext | None = None
         self._span: Span | None = None
-        self.method: str = details.method
-        self.metadata: Sequence[tuple[str, str | bytes]] = details.invocation_metadata or ()
-        self.is_stream: bool = handler.request_streaming or handler.response_streaming
+        self.route = route
+        self.metadata = metadata
         self.request_id = "-"
-        self.rule: Rule | None = None
         self.principal: Principal | None = None
         self.ticket: Ticket | None = None
-        self.was_passed_on = False
-        self.received_bytes = 0
-        self.sent_bytes = 0
-        self._unanswered = 0
+        self.received_bytes = self.sent_bytes = self._unanswered = 0
+
+    @property
+    def method(self) -> str:
+        """Full name of the RPC."""
+        return self.route.method
 
     # --- from the door to the servicer ------------------------------------------------------------------------------
 
     def become(self, principal: Principal) -> None:
         """Go on as `principal`, if the rule and its own limit let it."""
-        assert self.rule is not None
         assert self.ticket is not None
         self.principal = principal
-        self.rule.admit(principal)
+        self.route.rule.admit(principal)
         self.ticket.belong(principal.id)
 
-    def trace(self, tracer: Tracer | None) -> None:
-        """Begin the span of the call, when spans are made."""
-        if tracer is not None:
-            self._span = tracer.begin(self.method, self.metadata)
+    def trace(self, tracer: Tracer) -> None:
+        """Begin the span of the call."""
+        self._span = tracer.begin(self.method, self.metadata)
 
     def begin(self, context: grpc.ServicerContext) -> Call:
         """Make the Call, in the thread that answers: last checks before the body is received."""
-        if self.is_stream:
+        if self.route.is_stream:
             self._dispatch.streams.add(self)
         self._context = context
-        self._peer = context.peer()
-        self._dispatch.identify(self, context)
+        if self.principal is None:
+            self._dispatch.identify(self, context)
         assert self.principal is not None
-        call = Call(context, self.method, self.principal, self.request_id, self._dispatch.draining)
-        call.check()
-        return call
+        return Call(context, self.method, self.principal, self.request_id, self._dispatch.draining)
 
     def argument(self, bodies: Iterator[bytes], call: Call) -> Any:
         """What the servicer takes: the one message, or an iterator over them."""
-        if self._handler.request_streaming:
+        if self.route.takes_stream:
             return self._messages(bodies, call)
         self._dispatch.receiving.add(self)
         try:
@@ -124,13 +130,9 @@ class Exchange:
             self._context.cancel()
 
     def take_turn(self, call: Call, message: Any) -> None:
-        """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait.
-
-        Reads keep a CPU busy, so few work at once; writes, and reads that first wait for a commit, mostly wait.
-        """
-        assert self.rule is not None
-        if not self.is_stream and not self.rule.is_passed_on:
-            turns = self._dispatch.work if self.rule.scope != "read" or _waits(message) else self._dispatch.reads
+        """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait."""
+        turns = self._dispatch.turns_for(self.route, message)
+        if turns is not None:
             if turns.take(call.remaining_s):
                 self._turns = turns
             call.check()
@@ -158,7 +160,7 @@ class Exchange:
                 call.check()  # a stream that was cut off looks like one that ended
                 return
             assert self.principal is not None
-            self.principal = self._dispatch.renewed(self.principal)
+            self.principal = call.principal = self._dispatch.renewed(self.principal)
             yield self._message(body)
 
     def _message(self, body: bytes) -> Any:
@@ -166,14 +168,13 @@ class Exchange:
         self.received_bytes += len(body)
         self._unanswered += 1
         try:
-            message = self._handler.request_deserializer(body)
+            message = self.route.read(body)
         except Exception as error:
             raise MalformedRequestError(
                 f"the {len(body)} bytes of a request of {self.method} are not the protobuf message that it takes"
             ) from error
-        assert self.rule is not None
         assert self.principal is not None
-        self.rule.check(self.principal, message)
+        self.route.rule.check(self.principal, message)
         return message
 
     def _hold(self, count: int) -> None:
@@ -182,15 +183,9 @@ class Exchange:
 
     # --- from the servicer to the client ----------------------------------------------------------------------------
 
-    @property
-    def behavior(self) -> Any:
-        """The servicer's method."""
-        handler = self._handler
-        return handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
-
     def reply(self, message: Any) -> bytes:
         """A reply as bytes. LimitExceededError when no client would take it."""
-        body: bytes = self._handler.response_serializer(message)
+        body = self.route.write(message)
         if len(body) > self._dispatch.reply_bytes_max:
             raise LimitExceededError(
                 f"the reply of {self.method} has {len(body)} bytes; the server sends at most "
@@ -217,7 +212,7 @@ class Exchange:
         outcome = Outcome(
             method=self.method,
             principal=(self.principal or NOBODY).id,
-            peer=self._peer or context.peer(),
+            peer=context.peer(),
             code=code.name,
             seconds=time.monotonic() - self._started,
             received_bytes=self.received_bytes,
@@ -246,29 +241,40 @@ class Exchange:
         return self._waits and self._unanswered <= 0 and time.monotonic() - self._touched > DRAIN_QUIET_S
 
 
-def _waits(message: Any) -> bool:
-    """Whether a read asks for a commit that may still have to come."""
-    return bool(getattr(message, "min_seq", 0) or getattr(getattr(message, "options", None), "min_seq", 0))
-
-
-class SingleAnswer:
-    """Answers a call with one message, and observes a call that went well once its reply is on its way."""
+class Answer:
+    """What gRPC takes as the handler of one call: one that takes a stream of bodies, and is called with them."""
 
     __slots__ = ("_exchange", "experimental_thread_pool")
 
-    def __init__(self, exchange: Exchange, threads: ThreadPoolExecutor) -> None:
+    request_streaming: ClassVar = True
+    request_deserializer: ClassVar = None
+    response_serializer: ClassVar = None
+
+    def __init__(self, exchange: Exchange, threads: AnsweringThreads) -> None:
         self._exchange = exchange
         self.experimental_thread_pool = threads
 
+
+class SingleAnswer(Answer):
+    """Answers a call with one message, and observes a call that went well once its reply is on its way."""
+
+    __slots__ = ("_context",)
+
+    response_streaming: ClassVar = False
+
+    @property
+    def stream_unary(self) -> SingleAnswer:
+        """What gRPC calls."""
+        return self
+
     def __call__(self, bodies: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        exchange = self._exchange
+        exchange, self._context = self._exchange, context
         try:
             call = exchange.begin(context)
             argument = exchange.argument(bodies, call)
             exchange.take_turn(call, argument)
-            body = exchange.reply(exchange.behavior(argument, call))
-            exchange.end_turn()
-            do_afterwards(partial(exchange.observe, context, grpc.StatusCode.OK))
+            body = exchange.reply(exchange.route.behavior(argument, call))
+            do_afterwards(self._observe)
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
             exchange.fail(context, error)
         finally:
@@ -276,22 +282,29 @@ class SingleAnswer:
             exchange.leave()
         return body
 
+    def _observe(self) -> None:
+        self._exchange.observe(self._context, grpc.StatusCode.OK)
 
-class StreamAnswer:
+
+class StreamAnswer(Answer):
     """Answers a call with a stream of messages."""
 
-    __slots__ = ("_exchange", "experimental_thread_pool")
+    __slots__ = ()
 
-    def __init__(self, exchange: Exchange, threads: ThreadPoolExecutor) -> None:
-        self._exchange = exchange
-        self.experimental_thread_pool = threads
+    response_streaming: ClassVar = True
+
+    @property
+    def stream_stream(self) -> StreamAnswer:
+        """What gRPC calls."""
+        return self
 
     def __call__(self, bodies: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         exchange = self._exchange
         code = grpc.StatusCode.CANCELLED  # of a stream that its client leaves: gRPC drops this generator
         try:
             call = exchange.begin(context)
-            replies = exchange.behavior(exchange.argument(bodies, call), call)
+            call.check()
+            replies = exchange.route.behavior(exchange.argument(bodies, call), call)
             for message in replies:
                 yield exchange.reply(message)
             code = grpc.StatusCode.OK

@@ -17,6 +17,7 @@ from typing import TextIO, TypeAlias
 
 import msgspec
 
+from vecdb.server.log_lines import LogLines
 from vecdb.server.settings import ServerConfig
 
 KEY_SHAPE = re.compile(r"vk_([A-Za-z0-9]{1,8})_[A-Za-z0-9_\-]{8,}")
@@ -68,9 +69,9 @@ class JsonFormatter(MaskingFormatter):
 
 
 @contextlib.contextmanager
-def logging_to(stream: TextIO, config: ServerConfig) -> Iterator[None]:
+def logging_to(stream: TextIO | LogLines, config: ServerConfig) -> Iterator[None]:
     """Send what vecdb and gRPC log to `stream` while the block lasts."""
-    handler = logging.StreamHandler(stream)
+    handler: logging.Handler = logging.StreamHandler(stream)
     text = MaskingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if config.log_format == "json" else text)
     root = logging.getLogger(ROOT)

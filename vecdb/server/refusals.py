@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from grpc_status import rpc_status
@@ -21,9 +21,11 @@ from vecdb.errors import (
     InternalError,
     OverloadedError,
     StorageError,
+    UnauthenticatedError,
     UnavailableError,
     VecDBError,
 )
+from vecdb.server.config import STATUSES_KEPT_MAX
 from vecdb.server.principals import Principal
 from vecdb.wire.status import status_of as message_of
 
@@ -71,7 +73,26 @@ def stopping() -> UnavailableError:
 
 
 def status_of(error: VecDBError) -> grpc.Status:
-    """The gRPC status, with its details, of an error. Never raises: gRPC would send the text of what is raised."""
+    """The gRPC status, with its details, of an error. Never raises: gRPC would send the text of what is raised.
+
+    A server that refuses many calls refuses them for the same few reasons, so their statuses are kept.
+    """
+    if not isinstance(error, (OverloadedError, UnauthenticatedError)):
+        return _made(error)
+    key = type(error), error.message, str(error.details)
+    found = _kept.get(key)
+    if found is None:
+        found = _made(error)
+        if len(_kept) >= STATUSES_KEPT_MAX:
+            _kept.clear()
+        _kept[key] = found
+    return found
+
+
+_kept: dict[Any, grpc.Status] = {}
+
+
+def _made(error: VecDBError) -> grpc.Status:
     try:
         status: grpc.Status = rpc_status.to_status(message_of(error))
     except Exception as defect:  # noqa: BLE001 - see above

@@ -52,9 +52,13 @@ class Rule:
 
     def check(self, principal: Principal, message: Any) -> None:
         """Refuse a request that names a collection on which the principal has not the scope."""
-        if self.about not in {PUBLIC, ANYWHERE, DATABASE}:
+        if not principal.may(self.scope) and self.about not in {PUBLIC, ANYWHERE, DATABASE}:
             for name in named(message, self.about):
                 principal.require(self.scope, name)
+
+
+DENIED: Final = Rule("admin", DATABASE)
+"""Stands for what the table does not name: nobody may, whatever the grants."""
 
 
 def named(message: Any, path: str) -> Iterator[str]:

@@ -18,7 +18,7 @@ from vecdb.checks.declarations import check_name
 from vecdb.checks.options import check_timeout
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import AlreadyExistsError, NotConfiguredError, StorageError
-from vecdb.server.long_operation import LongOperation
+from vecdb.server.long_operation import LongOperation, Work
 from vecdb.wire.admin import put_graph, put_limits, put_progress, put_recall, put_stats, put_verify, recall_arguments
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class AdminService(pb_grpc.AdminServiceServicer):
 
     def Optimize(self, request: pb.OptimizeRequest, call: Call) -> Iterator[pb.OptimizeResponse]:
         target = self._backing.collection(request.collection) if request.collection else self._backing.database
-        operation = LongOperation(lambda progress: target.optimize(progress=progress), self._backing.long_operations)
+        operation = self._begin(call, lambda progress: target.optimize(progress=progress))
         for done, total in operation.follow(call):
             response = pb.OptimizeResponse()
             put_progress(response.progress, done, total)
@@ -83,13 +83,14 @@ class AdminService(pb_grpc.AdminServiceServicer):
         waits = [call.remaining_s, check_timeout(request.timeout_s) if request.HasField("timeout_s") else None]
         timeout = min((wait for wait in waits if wait is not None), default=None)
         collection = self._backing.collection(request.collection)
-        operation = LongOperation(
-            lambda progress: collection.wait_indexed(timeout, progress=progress), self._backing.long_operations
-        )
+        operation = self._begin(call, lambda progress: collection.wait_indexed(timeout, progress=progress))
         for done, total in operation.follow(call):
             response = pb.WaitIndexedResponse()
             put_progress(response.progress, done, total)
             yield response
+
+    def _begin(self, call: Call, work: Work) -> LongOperation:
+        return LongOperation(work, self._backing.long_operations, call.principal.id)
 
     def Verify(self, request: pb.VerifyRequest, call: Call) -> pb.VerifyResponse:  # noqa: ARG002 - it has no options
         response = pb.VerifyResponse()

@@ -139,6 +139,7 @@ class CollectionService(pb_grpc.CollectionServiceServicer):
             building = LongOperation(
                 lambda progress: collection.create_index(path, kind, exist_ok=True, progress=progress),
                 self._backing.long_operations,
+                call.principal.id,
             )
             for done, total in building.follow(call):
                 response = pb.CreateIndexResponse()

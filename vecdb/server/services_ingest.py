@@ -89,6 +89,7 @@ class Load:
     def __init__(self, backing: Backing, start: pb.IngestStart, call: Call) -> None:
         check_request_id(start.request_id)
         self._mode = INGEST_MODES.word(start.mode, "start.mode")
+        self._collection = start.collection
         self._writes = BulkWrites(backing.database, start.collection)
         self._request_ids = backing.request_ids
         self._name = f"{start.collection} {self._mode} {start.request_id}" if start.request_id else ""
@@ -100,6 +101,7 @@ class Load:
         """Check a batch, in the thread that receives. What is wrong with the stream itself is raised."""
         if request.WhichOneof("event") != "batch":
             raise InvalidRequestError("after `start`, an ingest stream takes only `batch`", where="event")
+        self._call.require("write", self._collection)  # the key may have lost its grant since `start`
         batch = request.batch
         if batch.number <= self._received:
             raise InvalidRequestError(

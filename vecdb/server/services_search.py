@@ -22,15 +22,15 @@ from vecdb.server.config import HITS_DEFAULT, SEARCHES_AHEAD_MAX
 from vecdb.server.receiving import Received
 from vecdb.server.record_pages import COMPONENT_BYTES
 from vecdb.server.refusals import discreet
-from vecdb.wire.choices import is_packed
-from vecdb.wire.searches import batch_arguments, put_explain, put_hits, search_arguments
+from vecdb.wire.searches import put_columns, put_explain, read_options
 from vecdb.wire.status import put_error
+from vecdb.wire.vectors import read_queries, read_query
 
 if TYPE_CHECKING:
     from vecdb.engine.packed import PackedCollection
     from vecdb.server.backing import Backing
     from vecdb.server.call import Call
-    from vecdb.types import BatchResult
+    from vecdb.types import SearchResult
     from vecdb.wire.writes import Arguments
 
 HIT_BYTES: Final = 8
@@ -44,14 +44,15 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self._backing = backing
 
     def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
-        packed = is_packed(request.options.encoding)
-        arguments = search_arguments(request)
-        collection = self._backing.collection(request.collection)
-        check_hits((1, len(arguments["query"])), arguments, collection, self._backing.config.max_message_bytes)
-        with interruptible(call.check, self._backing.read_bytes_max):
-            result = collection.search(**arguments)
+        backing = self._backing
+        arguments, packed = read_options(request.options)
+        query = read_query(request.query, "query")
+        collection = backing.collection(request.collection)
+        check_hits((1, len(query)), arguments, collection, backing.config.max_message_bytes)
+        with interruptible(call.check, backing.read_bytes_max):
+            result = collection.search(query, explain=request.explain, **arguments)
         response = pb.SearchResponse()
-        put_hits(response.hits, [result], packed=packed)
+        put_columns(response.hits, (len(result.ids),), result, packed=packed)
         if result.explain is not None:
             put_explain(response.explain, result.explain)
         return response
@@ -77,15 +78,15 @@ class SearchService(pb_grpc.SearchServiceServicer):
                 yield response
 
     def _batch(self, request: pb.SearchBatchRequest, call: Call, hits: pb.Hits) -> None:
-        packed = is_packed(request.options.encoding)
-        arguments = batch_arguments(request)
+        arguments, packed = read_options(request.options)
+        queries = read_queries(request.queries, "queries")
         collection, bytes_max = self._backing.collection(request.collection), self._backing.config.max_message_bytes
-        check_hits(arguments["queries"].shape, arguments, collection, bytes_max)
+        check_hits(queries.shape, arguments, collection, bytes_max)
         with interruptible(call.check, self._backing.read_bytes_max):
-            found = collection.search_batch(**arguments)
+            counts, found = collection.search_columns(queries, **arguments)
         call.check()
         check_metadata(found, bytes_max)
-        put_hits(hits, found.results, packed=packed)
+        put_columns(hits, counts, found, packed=packed)
         hits.SetInParent()
 
 
@@ -104,9 +105,9 @@ def check_hits(shape: tuple[int, ...], arguments: Arguments, collection: PackedC
         )
 
 
-def check_metadata(found: BatchResult, bytes_max: int) -> None:
+def check_metadata(found: SearchResult, bytes_max: int) -> None:
     """Refuse to repeat the metadata of records that many queries found, which they share until they are sent."""
-    size = sum(len(one) for result in found.results for one in result.metadata or ())
+    size = sum(map(len, found.metadata or ()))
     if size > bytes_max:
         raise LimitExceededError(
             f"metadata of the hits takes {size} bytes; the server sends at most {bytes_max}: ask for less at a time",

@@ -8,6 +8,7 @@ Concurrency: pure functions.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -24,11 +25,16 @@ Stored: TypeAlias = Metadata | bytes | msgspec.Raw
 """Metadata that was checked before it was stored: as a dict, or as the msgpack that is stored."""
 
 EMPTY = b"\x80"
+ARRAY: Final = struct.Struct(">BI")
+ARRAY_32: Final = 0xDD
+"""Head of a msgpack array with a length of 32 bits."""
+
 INT64_HIGH = 2**63 - 1
 SCALARS: Final = frozenset({"text", "integer", "real", "boolean", "unsigned"})
 """Kinds of a Value whose field is the value."""
 
 _encode = msgspec.msgpack.Encoder().encode
+_decode_all = msgspec.msgpack.Decoder(list[dict[str, Any]]).decode
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -89,8 +95,13 @@ def put_value(message: metadata_pb2.Value, value: Any) -> None:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read_metadata(message: metadata_pb2.MetadataColumn, count: int, where: str) -> list[Metadata] | None:
-    """The metadata of `count` records; None when all of it is empty."""
+def read_metadata(
+    message: metadata_pb2.MetadataColumn, count: int, where: str, *, is_reply: bool = False
+) -> list[Metadata] | None:
+    """The metadata of `count` records; None when all of it is empty.
+
+    That of a reply is read in one go, which takes two thirds of the time, and believes the server where one entry ends.
+    """
     size = len(message.plain) + len(message.packed)
     if size == 0:
         return None
@@ -101,8 +112,19 @@ def read_metadata(message: metadata_pb2.MetadataColumn, count: int, where: str) 
             f"{where} has {size} entries for {count} ids; give one per id, or none at all", where=where
         )
     if message.packed:
-        return _read_packed(message.packed, where)
+        return (_read_joined(message.packed) if is_reply else None) or _read_packed(message.packed, where)
     return [read_dict(item, f"{where}.plain[{place}]", METADATA_DEPTH_MAX) for place, item in enumerate(message.plain)]
+
+
+def _read_joined(column: Sequence[bytes]) -> list[Metadata] | None:
+    """All entries by one decoding; None where one of them is empty, too long, or no map."""
+    if not all(column) or max(map(len, column)) > METADATA_BYTES_MAX:
+        return None
+    try:
+        found: list[Metadata] = _decode_all(ARRAY.pack(ARRAY_32, len(column)) + b"".join(column))
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+    return found
 
 
 def _read_packed(column: Sequence[bytes], where: str) -> list[Metadata]:

@@ -48,7 +48,7 @@ def read_records(message: record_pb2.Records, where: str = "records") -> list[Re
     """The records of a message; InvalidRequestError when its columns do not fit together."""
     ids = read_ids(message.ids, f"{where}.ids")
     count = len(ids)
-    metadata = read_metadata(message.metadata, count, f"{where}.metadata")
+    metadata = read_metadata(message.metadata, count, f"{where}.metadata", is_reply=True)
     if len(message.versions) != count:
         raise InvalidRequestError(f"{where} has {len(message.versions)} versions for {count} ids", where=where)
     return [

@@ -7,22 +7,21 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, vectors_pb2
 from vecdb.checks.models import check_model
 from vecdb.checks.options import check_count, check_ef, check_seq, check_target_recall
-from vecdb.config import SEARCH_BATCH_MAX
-from vecdb.errors import FieldNotFoundError, InvalidRequestError, LimitExceededError
+from vecdb.errors import FieldNotFoundError, InvalidRequestError
 from vecdb.filters import read_filter
-from vecdb.types import Explain, FilterStep, FloatArray, SearchResult, SegmentPlan
+from vecdb.types import Explain, FilterStep, SearchResult, SegmentPlan
+from vecdb.wire.choices import is_packed
+from vecdb.wire.config import OPTIONS_KEPT_BYTES_MAX, OPTIONS_KEPT_MAX
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import put_ids, read_ids
 from vecdb.wire.metadata import put_stored, read_metadata
 from vecdb.wire.models import put_model, read_model
-from vecdb.wire.vectors import put_numbers, put_vectors, read_numbers, read_query, read_vectors
+from vecdb.wire.vectors import put_numbers, put_vectors, read_numbers, read_vectors
 from vecdb.wire.writes import Arguments
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -88,24 +87,24 @@ def put_field_name(
         raise FieldNotFoundError(f"field is {field!r:.80}, which is no name of a field") from None
 
 
-def search_arguments(message: search_service_pb2.SearchRequest) -> Arguments:
-    """Arguments of `Collection.search`."""
-    return {
-        "query": read_query(message.query, "query"),
-        "explain": message.explain,
-        **_options(message.options, "options"),
-    }
+class ReadOptions(NamedTuple):
+    """Options of a search as arguments of `Collection.search` and `search_batch`, and the form of the reply."""
+
+    arguments: Arguments
+    is_packed: bool
 
 
-def batch_arguments(message: search_service_pb2.SearchBatchRequest) -> Arguments:
-    """Arguments of `Collection.search_batch`."""
-    queries = read_vectors(message.queries, "queries")
-    if len(queries) > SEARCH_BATCH_MAX:
-        raise LimitExceededError(
-            f"queries has {len(queries)} vectors; one batch takes at most {SEARCH_BATCH_MAX}, so split it",
-            where="queries",
-        )
-    return {"queries": queries, **_options(message.options, "options")}
+def read_options(message: search_service_pb2.SearchOptions) -> ReadOptions:
+    """What options ask for. Clients send the same ones again and again, so what they came to is kept."""
+    key = message.SerializeToString()
+    found = _known_options.get(key)
+    if found is None:
+        found = ReadOptions(_options(message, "options"), is_packed(message.encoding))
+        if len(key) <= OPTIONS_KEPT_BYTES_MAX:
+            if len(_known_options) >= OPTIONS_KEPT_MAX:
+                _known_options.clear()
+            _known_options[key] = found
+    return found
 
 
 def _options(message: search_service_pb2.SearchOptions, where: str) -> Arguments:
@@ -127,27 +126,22 @@ def _options(message: search_service_pb2.SearchOptions, where: str) -> Arguments
     return arguments
 
 
+_known_options: dict[bytes, ReadOptions] = {}
+
+
 # --- hits -------------------------------------------------------------------------------------------------------------
 
 
-def put_hits(message: search_service_pb2.Hits, results: Sequence[SearchResult], *, packed: bool) -> None:
-    """Fill a message with the hits of some queries."""
-    message.counts.extend([len(result.ids) for result in results])
-    put_ids(message.ids, [record_id for result in results for record_id in result.ids], packed=packed)
-    if not results:
-        return
-    put_numbers(message.scores, _joined([result.scores for result in results]), packed=packed)
-    put_numbers(message.distances, _joined([result.distances for result in results]), packed=packed)
-    if results[0].metadata is not None:
-        column = [item for result in results for item in result.metadata or ()]
-        put_stored(message.metadata, column, packed=packed)
-    rows: list[Any] = [result.vectors for result in results]
-    if rows[0] is not None:
-        put_vectors(message.vectors, np.concatenate(rows), packed=packed)
-
-
-def _joined(columns: list[FloatArray]) -> FloatArray:
-    return columns[0] if len(columns) == 1 else np.concatenate(columns)
+def put_columns(message: search_service_pb2.Hits, counts: Sequence[int], hits: SearchResult, *, packed: bool) -> None:
+    """Fill a message with the hits of some queries, which are one after another in `hits`."""
+    message.counts.extend(counts)
+    put_ids(message.ids, hits.ids, packed=packed)
+    put_numbers(message.scores, hits.scores, packed=packed)
+    put_numbers(message.distances, hits.distances, packed=packed)
+    if hits.metadata is not None:
+        put_stored(message.metadata, hits.metadata, packed=packed)
+    if hits.vectors is not None:
+        put_vectors(message.vectors, hits.vectors, packed=packed)
 
 
 def read_hits(
@@ -168,7 +162,9 @@ def read_hits(
         raise InvalidRequestError(f"hits has {len(vectors)} vectors for {total} ids", where="hits.vectors")
     metadata = None
     if with_metadata:
-        metadata = read_metadata(message.metadata, total, "hits.metadata") or [{} for _ in ids]
+        metadata = read_metadata(message.metadata, total, "hits.metadata", is_reply=True) or [{} for _ in ids]
+    if queries == 1:
+        return [SearchResult(ids, scores, distances, metadata, vectors, explain)]
     results, start = [], 0
     for count in counts:
         stop = start + count

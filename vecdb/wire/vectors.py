@@ -8,6 +8,7 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
 from vecdb._pb.v1 import vectors_pb2
-from vecdb.errors import DimensionMismatchError, InvalidRequestError, InvalidVectorError
+from vecdb.config import SEARCH_BATCH_MAX
+from vecdb.errors import DimensionMismatchError, InvalidRequestError, InvalidVectorError, LimitExceededError
 from vecdb.types import FloatArray
 from vecdb.wire.choices import VECTOR_TYPES
 
@@ -30,6 +32,9 @@ FLOAT32: Final[np.dtype[Any]] = np.dtype(np.float32)
 FLOAT16: Final[np.dtype[Any]] = np.dtype(np.float16)
 LITTLE: Final[dict[str, np.dtype[Any]]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 """What bytes hold, whatever machine this is."""
+IS_LITTLE: Final = sys.byteorder == "little"
+"""Whether arrays of this machine are what bytes hold."""
+
 PACKED: Final = {
     FLOAT32: (vectors_pb2.VECTOR_TYPE_FLOAT32, LITTLE["float32"]),
     FLOAT16: (vectors_pb2.VECTOR_TYPE_FLOAT16, LITTLE["float16"]),
@@ -50,7 +55,7 @@ def as_rows(value: object) -> Rows:
         raise InvalidVectorError(f"vectors are one {type(value).__name__}; give an array of numbers")
     if array.ndim == 2 and array.shape[1] == 0:
         raise DimensionMismatchError("vectors have dimension 0; give as many components as the field has", got=0)
-    if array.dtype in {FLOAT32, FLOAT16}:
+    if array.dtype == FLOAT32 or array.dtype == FLOAT16:  # noqa: PLR1714 - a set would hash the dtypes, which is slow
         return np.ascontiguousarray(array)
     if array.dtype.kind not in "fiu":
         raise InvalidVectorError(f"vectors have dtype {array.dtype}; give float32, float16, float64 or integers")
@@ -59,6 +64,16 @@ def as_rows(value: object) -> Rows:
     if not np.isfinite(rows).all() and np.isfinite(array).all():
         raise InvalidVectorError("a vector overflows float32; scale it down")
     return rows
+
+
+def as_query(value: object) -> Rows:
+    """One vector to search for, as `as_rows` makes it."""
+    row = as_rows(value)
+    if row.ndim != 1:
+        raise InvalidVectorError(
+            f"the query has shape {row.shape}; give one vector of shape (dim,), or use search_batch for several"
+        )
+    return row
 
 
 def put_vectors(message: vectors_pb2.Vectors, rows: Rows, *, packed: bool = True) -> None:
@@ -75,12 +90,7 @@ def put_vectors(message: vectors_pb2.Vectors, rows: Rows, *, packed: bool = True
 
 def put_query(message: vectors_pb2.Vectors, query: object) -> None:
     """Fill a message with one vector to search for."""
-    row = as_rows(query)
-    if row.ndim != 1:
-        raise InvalidVectorError(
-            f"the query has shape {row.shape}; give one vector of shape (dim,), or use search_batch for several"
-        )
-    put_vectors(message, row)
+    put_vectors(message, as_query(query))
 
 
 def put_queries(message: vectors_pb2.Vectors, queries: object) -> None:
@@ -111,7 +121,7 @@ def put_field_vectors(
 def put_numbers(message: vectors_pb2.FloatColumn, numbers: FloatArray, *, packed: bool) -> None:
     """Fill a column of numbers."""
     if packed:
-        message.data = numbers.astype(LITTLE["float32"], copy=False).tobytes()
+        message.data = (numbers if IS_LITTLE else numbers.astype(LITTLE["float32"])).tobytes()
     else:
         message.values.extend(numbers.tolist())
 
@@ -151,12 +161,25 @@ def _bytes_as(data: bytes, kind: np.dtype[Any], where: str) -> Rows:
 
 def read_query(message: vectors_pb2.Vectors, where: str) -> Rows:
     """The only vector of a message, (dim,)."""
+    data = message.data
+    if message.type == vectors_pb2.VECTOR_TYPE_FLOAT32 and len(data) == FLOAT32.itemsize * message.dim != 0:
+        return np.frombuffer(data, LITTLE["float32"])  # what nearly all of them are
     rows = read_vectors(message, where)
     if rows.ndim == 2 and len(rows) != 1:
         raise InvalidVectorError(
             f"{where} holds {len(rows)} vectors; give one, or use SearchBatch for several", where=where
         )
     return rows[0] if rows.ndim == 2 else rows
+
+
+def read_queries(message: vectors_pb2.Vectors, where: str) -> Rows:
+    """The vectors of a message to search for, (n, dim). LimitExceededError for more than a batch takes."""
+    queries = read_vectors(message, where)
+    if len(queries) > SEARCH_BATCH_MAX:
+        raise LimitExceededError(
+            f"{where} has {len(queries)} vectors; one batch takes at most {SEARCH_BATCH_MAX}, so split it", where=where
+        )
+    return queries
 
 
 def read_field_vectors(fields: Sequence[vectors_pb2.FieldVectors], count: int, where: str) -> Columns:

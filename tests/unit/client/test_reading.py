@@ -11,6 +11,7 @@ import pytest
 
 import vecdb
 from tests.conformance.fronts import CollectionLike, DatabaseLike
+from tests.strategies_wire import put_hits
 from tests.unit.client.scripted import scripted
 from vecdb._pb.v1 import record_pb2, record_service_pb2, search_service_pb2
 from vecdb.client.methods import METHODS
@@ -18,7 +19,6 @@ from vecdb.config import BATCH_RECORDS_MAX
 from vecdb.errors import LimitExceededError
 from vecdb.types import SearchResult
 from vecdb.wire.ids import put_ids, read_ids
-from vecdb.wire.searches import put_hits
 from vecdb.wire.vectors import read_vectors
 
 COUNT = record_service_pb2.CountRecordsResponse(count=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import threading
 from collections.abc import Iterator
@@ -132,6 +133,24 @@ def test_a_load_ends_when_its_key_is_withdrawn(tmp_path: Path) -> None:
         docs = db.create_collection("docs", dim=4)
         with pytest.raises(UnauthenticatedError):
             docs.ingest(batches())
+
+
+def test_a_load_ends_when_its_key_loses_the_grant(tmp_path: Path) -> None:
+    """The stream names its collection once; the grant counts for each batch."""
+    writer, spoken = make_key("writer", {"*": "admin"})
+    keys = str(tmp_path / "keys.json")
+    change_keys(keys, lambda _held: [writer])
+
+    def batches() -> Iterator[Any]:
+        yield [1], np.ones((1, 4))
+        change_keys(keys, lambda _held: [dataclasses.replace(writer, grants={"*": "read"})])
+        yield [2], np.ones((1, 4))
+
+    with running(tmp_path, keys=keys) as service, vecdb.connect(service.address, api_key=spoken) as db:
+        docs = db.create_collection("docs", dim=4)
+        with pytest.raises(PermissionDeniedError):
+            docs.ingest(batches())
+        assert 2 not in docs
 
 
 def test_a_connection_outlives_a_restart_of_its_server(tmp_path: Path) -> None:

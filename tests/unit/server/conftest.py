@@ -25,6 +25,11 @@ class Served:
     channel: Any
     log: io.StringIO
 
+    def log_text(self) -> str:
+        """What it has logged so far, of calls whose end it knows."""
+        assert self.service.log.settle()
+        return self.log.getvalue()
+
 
 Serve: TypeAlias = Callable[..., Served]
 

@@ -111,7 +111,7 @@ def test_an_unexpected_exception_tells_the_client_only_an_incident(serve: Serve,
     assert error.code() == Code.INTERNAL
     assert "canary" not in error.details()
     incident = error.details().split()[-1]
-    assert f"incident {incident}" in served.log.getvalue()
+    assert f"incident {incident}" in served.log_text()
     _settle(served)
 
 
@@ -342,7 +342,7 @@ def test_a_stream_that_its_client_leaves_is_cleaned_up(serve: Serve, path: str) 
     replies.cancel()
     assert closed.wait(WAIT_S)
     _settle(served)
-    assert '"code":"CANCELLED"' in served.log.getvalue()
+    assert '"code":"CANCELLED"' in served.log_text()
 
 
 def test_a_client_that_goes_away_between_messages_is_noticed(serve: Serve) -> None:

@@ -22,6 +22,7 @@ from vecdb.server.access_log import AccessLog
 from vecdb.server.app import serving
 from vecdb.server.exchange import Outcome
 from vecdb.server.keyfile import change_keys, make_key
+from vecdb.server.log_lines import LogLines
 from vecdb.server.logs import JsonFormatter, masked
 from vecdb.server.settings import ServerConfig
 
@@ -68,7 +69,7 @@ def test_the_line_of_a_call_that_its_key_does_not_allow_names_the_key(serve: Ser
     served = serve(keys=str(tmp_path / "keys.json"))
     with pytest.raises(grpc.RpcError):
         call_raw(served.channel, WRITE, b"", metadata=[("x-api-key", spoken)])
-    (line,) = _lines(served.log.getvalue(), "rpc")
+    (line,) = _lines(served.log_text(), "rpc")
     assert (line["code"], line["principal"]) == ("PERMISSION_DENIED", key.id)
 
 
@@ -90,11 +91,13 @@ def test_a_request_id_that_could_disturb_the_log_is_replaced(serve: Serve, given
 
 def test_a_flood_of_refusals_is_counted_not_listed() -> None:
     stream = io.StringIO()
-    log = AccessLog(stream)
-    refused = Outcome(**{**{name: getattr(OUTCOME, name) for name in Outcome.__slots__}, "is_refused": True})
+    written = LogLines(stream)
+    log = AccessLog(written)
+    refused = OUTCOME._replace(is_refused=True)
     for _ in range(10_000):
         log(refused)
     log(OUTCOME)
+    written.close()
     lines = _lines(stream.getvalue(), "rpc")
     told = len(lines) + sum(line.get("left_out", 0) for line in lines)
     assert told == 10_001

@@ -27,7 +27,7 @@ from vecdb._pb.v1 import (
 )
 from vecdb.errors import VecDBError
 from vecdb.server.app import serving
-from vecdb.server.principals import LOCAL, Principal
+from vecdb.server.principals import LOCAL, Principal, Scope
 from vecdb.server.services import bind_services
 from vecdb.server.settings import ServerConfig
 from vecdb.types import FloatArray
@@ -89,6 +89,9 @@ class FakeCall:
         self.left -= 1
         if self.left < 0:
             raise vecdb.errors.CancelledError("gone")
+
+    def require(self, scope: Scope, collection: str | None = None) -> None:
+        self.principal.require(scope, collection)
 
 
 def fake_call(*arguments: Any, **options: Any) -> Any:

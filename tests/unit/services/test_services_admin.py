@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from vecdb import config, errors
 from vecdb._pb.v1 import admin_service_pb2 as pb
 from vecdb.engine import database as engine_database
 from vecdb.server.backing import Backing
-from vecdb.server.long_operation import LongOperation
+from vecdb.server.long_operation import LongOperation, Places
 from vecdb.server.principals import Principal
 from vecdb.server.services_admin import AdminService
 from vecdb.server.settings import ServerConfig
@@ -217,8 +218,21 @@ def test_without_a_directory_for_backups_there_are_none(asked: Asked) -> None:
 # --- long operations --------------------------------------------------------------------------------------------------
 
 
-def places(count: int = 1) -> threading.Semaphore:
-    return threading.Semaphore(count)
+ME = "me"
+
+
+def places(count: int = 1) -> Places:
+    return Places(count, count)
+
+
+def is_given_back(free: Places) -> bool:
+    """Whether the only place becomes free."""
+    for _ in range(1_000):
+        with contextlib.suppress(errors.OverloadedError):
+            free.take(ME)
+            return True
+        threading.Event().wait(0.01)
+    return False
 
 
 def waiting_for(event: threading.Event) -> Callable[[object], None]:
@@ -235,9 +249,9 @@ def test_an_operation_tells_its_last_progress_and_gives_its_place_back() -> None
         for done in range(6):
             progress(done, 5)
 
-    operation = LongOperation(work, free)
+    operation = LongOperation(work, free, ME)
     assert list(operation.follow(fake_call()))[-1] == (5, 5)
-    assert free.acquire(timeout=10)
+    assert is_given_back(free)
 
 
 def test_the_error_of_an_operation_is_raised_where_it_is_followed() -> None:
@@ -245,7 +259,7 @@ def test_the_error_of_an_operation_is_raised_where_it_is_followed() -> None:
         raise errors.StorageFullError("full")
 
     with pytest.raises(errors.StorageFullError):
-        list(LongOperation(fail, places()).follow(fake_call()))
+        list(LongOperation(fail, places(), ME).follow(fake_call()))
 
 
 def test_an_operation_whose_caller_is_gone_ends_at_its_next_progress() -> None:
@@ -258,9 +272,9 @@ def test_an_operation_whose_caller_is_gone_ends_at_its_next_progress() -> None:
         reached.append("too far")
 
     with pytest.raises(errors.CancelledError):
-        list(LongOperation(work, free).follow(fake_call(left=0)))
+        list(LongOperation(work, free, ME).follow(fake_call(left=0)))
     may_go_on.set()
-    assert free.acquire(timeout=10), "it has ended"
+    assert is_given_back(free), "it has ended"
     assert reached == []
 
 
@@ -273,18 +287,18 @@ def test_an_operation_that_is_left_alone_by_its_stream_ends_at_its_next_progress
         assert may_go_on.wait(10)
         progress(2, 2)
 
-    following = LongOperation(work, free).follow(fake_call())
+    following = LongOperation(work, free, ME).follow(fake_call())
     assert told.wait(10)
     assert next(following) == (1, 2)
     following.close()  # type: ignore[attr-defined]
     may_go_on.set()
-    assert free.acquire(timeout=10)
+    assert is_given_back(free)
 
 
 def test_a_server_that_drains_ends_the_stream_of_an_operation() -> None:
     call, may_end = fake_call(), threading.Event()
     call.is_draining = True
-    operation = LongOperation(waiting_for(may_end), places())
+    operation = LongOperation(waiting_for(may_end), places(), ME)
     with pytest.raises(errors.UnavailableError):
         list(operation.follow(call))
     may_end.set()
@@ -293,8 +307,21 @@ def test_a_server_that_drains_ends_the_stream_of_an_operation() -> None:
 def test_more_operations_than_there_are_places_for_are_refused() -> None:
     free = places(1)
     may_end = threading.Event()
-    first = LongOperation(waiting_for(may_end), free)
+    first = LongOperation(waiting_for(may_end), free, ME)
     with pytest.raises(errors.OverloadedError):
-        LongOperation(lambda _: None, free)
+        LongOperation(lambda _: None, free, "another")
     may_end.set()
     assert list(first.follow(fake_call())) == []
+
+
+def test_one_key_leaves_places_to_the_others() -> None:
+    free = Places(3, 2)
+    free.take("one")
+    free.take("one")
+    with pytest.raises(errors.OverloadedError, match="this key has 2"):
+        free.take("one")
+    free.take("other")
+    with pytest.raises(errors.OverloadedError, match="3 long operations"):
+        free.take("third")
+    free.give_back("one")
+    free.take("one")

@@ -19,6 +19,7 @@ from vecdb._pb.v1 import (
 )
 from vecdb.types import Field
 from vecdb.wire import collections, reads, searches, vectors, writes
+from vecdb.wire.config import OPTIONS_KEPT_MAX
 
 ONE = "default"
 TWO = None
@@ -180,10 +181,29 @@ def test_both_kinds_of_effort_are_refused() -> None:
 def test_a_search_arrives_with_what_it_names_and_the_engine_has_the_defaults() -> None:
     request = search_service_pb2.SearchRequest()
     vectors.put_query(request.query, [1.0, 2.0])
-    read = searches.search_arguments(request)
-    assert read.pop("query").tolist() == [1.0, 2.0]
+    assert vectors.read_query(request.query, "query").tolist() == [1.0, 2.0]
+    read = searches.read_options(request.options).arguments
     assert not any(read.values())
     assert not {"limit", "ef", "target_recall", "field", "filter"} & set(read)
+
+
+def test_options_are_kept_by_all_that_they_say() -> None:
+    def read(limit: int, **given: Any) -> Any:
+        message = search_service_pb2.SearchOptions()
+        searches.put_options(message, limit, **given)
+        return searches.read_options(message).arguments
+
+    assert read(3) is read(3)
+    assert (read(3)["limit"], read(4)["limit"]) == (3, 4)
+    assert str(read(3, filter={"a": 1})["filter"]) != str(read(3, filter={"a": 2})["filter"])
+
+
+def test_no_more_options_are_kept_than_said() -> None:
+    message = search_service_pb2.SearchOptions()
+    for limit in range(3 * OPTIONS_KEPT_MAX):
+        searches.put_options(message, limit + 1)
+        assert searches.read_options(message).arguments["limit"] == limit + 1
+    assert len(searches._known_options) <= OPTIONS_KEPT_MAX
 
 
 @pytest.mark.parametrize("query", [np.ones((1, 2)), np.ones((2, 2)), 1.0, "a", None, [[]]])

@@ -371,3 +371,18 @@ def test_fields_of_a_declaration_need_names_of_their_own(names: tuple[str | None
     fields = [collection_pb2.Field(name=name, dim=3) for name in names]
     with pytest.raises(errors.InvalidRequestError):
         collections.create_arguments(collection_service_pb2.CreateCollectionRequest(name="docs", fields=fields))
+
+
+@pytest.mark.parametrize(
+    "entries", [[b"\x80"], [b"\x81\xa1a\x01", b""], [b"\x81\xa1a\x01", b"\x80", b"\x81\xa1b\xa1x"]]
+)
+def test_metadata_of_a_reply_is_read_as_that_of_a_request(entries: list[bytes]) -> None:
+    column = metadata_pb2.MetadataColumn(packed=entries)
+    wanted = metadata.read_metadata(column, len(entries), "metadata")
+    assert metadata.read_metadata(column, len(entries), "metadata", is_reply=True) == wanted
+
+
+def test_the_entry_of_a_reply_that_is_no_map_is_named() -> None:
+    column = metadata_pb2.MetadataColumn(packed=[b"\x80", b"\x01"])
+    with pytest.raises(errors.InvalidMetadataError, match=r"packed\[1\]"):
+        metadata.read_metadata(column, 2, "metadata", is_reply=True)

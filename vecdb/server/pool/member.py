@@ -60,7 +60,8 @@ def serving_part(plan: Plan) -> Iterator[tuple[Service, Database]]:
         forwarder = Forwarder(plan.socket, plan.secret, config)
         undo.callback(forwarder.close)
         role = Role(share_port=True, rules=worker_rules(), metrics_page=False)
-        yield Service(config, forwarder.bindings(bind_services(database, config)), role=role), database
+        bindings = forwarder.bindings(bind_services(database, config))
+        yield Service(config, bindings, role=role, reads_from=database), database
 
 
 def run_member(control: Control) -> int:
