@@ -54,3 +54,6 @@ RECONNECT_MAX_MS: Final = 500
 
 PASSED_SHARE: Final = 0.5
 """Share of a worker's calls that may wait for the writer at once, so that writes that wait never shut out reads."""
+
+OPENED_S: Final = 1.0
+"""How long a stream that is passed on may take to be begun, which takes microseconds."""

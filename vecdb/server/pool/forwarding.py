@@ -11,6 +11,7 @@ Concurrency: any thread; a stream has one thread more, which sends.
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from vecdb.errors import CancelledError, DeadlineExceededError, OverloadedError,
 from vecdb.server.admission import refuse
 from vecdb.server.app import ServiceBinding
 from vecdb.server.identity import PASS, PASSED_PRINCIPAL
-from vecdb.server.pool.config import PASSED_SHARE, RECONNECT_MAX_MS, RECONNECT_MIN_MS
+from vecdb.server.pool.config import OPENED_S, PASSED_SHARE, RECONNECT_MAX_MS, RECONNECT_MIN_MS
 from vecdb.server.scopes import RULES, Rule
 from vecdb.wire.status import error_of
 
@@ -177,6 +178,8 @@ class Streaming:
     def __call__(self, sent: Any, call: Call) -> Iterator[bytes]:
         feed = Feed(sent) if self._is_bidirectional else None
         answers = self._ask(sent if feed is None else feed.messages(), **self._forwarder.options(call))
+        if feed is not None:
+            feed.opened.put(answers.cancel)
         call.on_end(answers.cancel)
         try:
             yield from answers
@@ -196,6 +199,7 @@ class Feed:
     def __init__(self, source: Iterator[bytes]) -> None:
         self._source = source
         self.ended = threading.Event()
+        self.opened: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self.error: VecDBError | None = None
 
     def messages(self) -> Iterator[bytes]:
@@ -206,8 +210,13 @@ class Feed:
             # The server drains. So does the writer: it answers what it got, says so, and ends the stream.
             self.ended.wait()
         except VecDBError as error:
+            # What is raised here gRPC would log with its traceback, though it is the caller's doing: the call is cut.
             self.error = error
-            raise
+            try:
+                cut = self.opened.get(timeout=OPENED_S)
+            except queue.Empty:
+                raise error from None
+            cut()
 
 
 def failure(error: Any, call: Call) -> VecDBError:
