@@ -65,8 +65,11 @@ def _speed_targets(speed: Mapping[str, Any]) -> list[Target]:
             Target(f"end to end / {RATES[slower]}", END_TO_END, ratio_of(rates, "end_to_end", slower))
             for slower in dict.fromkeys(slower_half(rates, model) for model in MODELS)
         ),
-        Target("first run / run with nothing changed", RERUN, ratio_of(seconds, "first", "untouched"), digits=1),
-        Target("first run / run with a touched file", RERUN, ratio_of(seconds, "first", "touched"), digits=1),
+        *(
+            Target(f"first run / {label}, {of}", RERUN, ratio_of(taken, "first", name), digits=1)
+            for of, taken in (("whole processes", seconds), ("without the start of Python", speed["work_seconds"]))
+            for name, label in {"untouched": "run with nothing changed", "touched": "run with a touched file"}.items()
+        ),
         Target("own memory at the end / after a fifth", GROWTH, growth, at_most=True),
     ]
 

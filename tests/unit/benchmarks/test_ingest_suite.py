@@ -147,12 +147,13 @@ def _made_up(end_to_end: float = 800.0, again: float = 0.2, resume_s: float = 1.
 
 
 def test_targets_that_are_reached_are_told_from_those_that_are_not() -> None:
-    assert [one.is_met for one in targets_of(_made_up())] == [True] * 6
+    assert [one.is_met for one in targets_of(_made_up())] == [True] * 8
     bad = targets_of(_made_up(end_to_end=690.0, again=0.5, resume_s=3.5, last_mb=120.0))
     assert [one.name for one in bad if not one.is_met] == [
         "end to end / the model alone, one CPU",
         "end to end / the model alone, all CPUs",
-        "first run / run with nothing changed",
+        "first run / run with nothing changed, whole processes",
+        "first run / run with nothing changed, without the start of Python",
         "own memory at the end / after a fifth",
         "first text embedded after SIGKILL, s",
     ]
@@ -167,7 +168,7 @@ def test_growth_of_a_run_too_short_to_tell_is_not_known() -> None:
 def test_the_report_says_why_a_part_was_not_measured() -> None:
     results = _made_up() | {"resume": {"failed": "it ended"}}
     assert "Not measured: it ended" in ingest_tables(results)
-    assert len(targets_of(results)) == 5
+    assert len(targets_of(results)) == 7
 
 
 def test_a_stream_slower_than_the_model_is_what_the_whole_is_compared_with() -> None:
@@ -175,7 +176,7 @@ def test_a_stream_slower_than_the_model_is_what_the_whole_is_compared_with() -> 
     made_up["speed"]["rates"]["stream"] = _spread(900.0)
     assert [one.name for one in targets_of(made_up)[:2]] == [
         "end to end / ingest stream of the same vectors alone",
-        "first run / run with nothing changed",
+        "first run / run with nothing changed, whole processes",
     ]
 
 
