@@ -167,6 +167,8 @@ class CollectionView:
 
     def field(self, name: str | None) -> FieldView:
         """Look up a field view; None as in `CollectionSchema.field`."""
+        if name is None and len(self.fields) == 1:  # on the way of nearly every search
+            return self.fields[0]
         found = self.numbered(self.schema.field(name).number)
         assert found is not None  # every field of the schema has a view
         return found
