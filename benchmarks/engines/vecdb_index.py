@@ -10,7 +10,7 @@ from benchmarks.engines.protocol import EngineSpec, Labels, Matrix, Setting
 
 
 class VecdbIndex:
-    """One segment on the heap."""
+    """One segment on the heap, laid out as the database lays it out for the dimension."""
 
     def __init__(self, setting: Setting) -> None:
         from vecdb.kernels.native import load_kernels
@@ -20,7 +20,10 @@ class VecdbIndex:
         self._segment: Any = None
 
     def build(self, base: Matrix, metric: str, threads: int) -> None:
+        from vecdb.checks.declarations import can_pack
+        from vecdb.config import PACKED_DIM_AUTO
         from vecdb.index.build import build_graph, row_levels
+        from vecdb.index.packing import with_packed_rows
         from vecdb.index.quantize import encode_rows, fit_quantizer
         from vecdb.index.segment import segment_from_arrays
 
@@ -28,7 +31,10 @@ class VecdbIndex:
         codes = encode_rows(quantizer, base)
         levels = row_levels(np.arange(len(base), dtype=np.uint32), self._setting["m"])
         graph = build_graph(codes, levels, threads=threads, augmented=quantizer.augmented, **self._setting)
-        self._segment = segment_from_arrays(base, graph, quantizer.metric, quantizer=quantizer, codes=codes)
+        segment = segment_from_arrays(base, graph, quantizer.metric, quantizer=quantizer, codes=codes)
+        if base.shape[1] >= PACKED_DIM_AUTO and can_pack(base.shape[1], graph.m):
+            segment = with_packed_rows(segment, codes, graph.links, threads)
+        self._segment = segment
 
     def set_effort(self, effort: int) -> None:
         self._effort = effort
@@ -48,7 +54,7 @@ SPEC = EngineSpec(
     name="vecdb",
     make=VecdbIndex,
     distributions=("vecdb", "numba"),
-    settings={"m16-ef200": {"m": 16, "ef_construction": 200}, "m24-ef200": {"m": 24, "ef_construction": 200}},
-    efforts=(10, 14, 20, 28, 36, 48, 64, 80, 100, 128, 160, 200, 256, 384, 512),
+    settings={"m16-ef200": {"m": 16, "ef_construction": 200}, "m32-ef200": {"m": 32, "ef_construction": 200}},
+    efforts=(10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 384, 512),
     tuning="m 16 and ef_construction 200 are its defaults.",
 )

@@ -58,9 +58,11 @@ def pack_rows(
     return packed
 
 
-def with_packed_rows(segment: Segment, codes: npt.NDArray[np.int8], links: npt.NDArray[np.int32]) -> Segment:
+def with_packed_rows(
+    segment: Segment, codes: npt.NDArray[np.int8], links: npt.NDArray[np.int32], threads: int = 1
+) -> Segment:
     """The segment with packed rows on the heap in place of its codes and links."""
-    packed = Column.from_array(pack_rows(codes, links, 0, len(codes)))
+    packed = Column.from_array(pack_rows(codes, links, 0, len(codes), threads))
     return replace(segment, packed=packed, codes=packed, links=packed.shifted(codes.shape[1]))
 
 
