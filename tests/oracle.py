@@ -139,11 +139,12 @@ def search_graph(
     ef: int,
     rerank: int,
     excluded: Iterable[int] = (),
+    widest: int = 1 << 62,
 ) -> list[tuple[float, int]]:
     """(distance, slot) of the hits of one query."""
     gone = set(excluded)
     start = entry if upper is None else descend(upper, code_distance_to)
-    pool = beam_search(links, code_distance_to, start, ef, excluded=gone)
+    pool = beam_search(links, code_distance_to, start, ef, widest, gone)
     return _ranked([scored for scored in pool if scored[1] not in gone][:rerank], true_distance_to, slots, limit)
 
 
@@ -214,6 +215,7 @@ def search_packed(
     ef: int,
     rerank: int,
     excluded: Iterable[int] = (),
+    widest: int = 1 << 62,
 ) -> list[tuple[float, int]]:
     """(distance, slot) of the hits of one query; `estimates` of the neighbours of a row, in the order of its links."""
     gone = set(excluded)
@@ -228,7 +230,7 @@ def search_packed(
             taken.add(row)
         row = waiting.pop(0)
         compared.append(row)
-        wanted = ef + 4 * sum(other in gone for other in compared) // 3
+        wanted = min(ef + 4 * sum(other in gone for other in compared) // 3, widest)
         size = -(-wanted // 8) * 8
         guessed = estimates(row)
         for block in range(0, len(links[row]), 32):

@@ -12,7 +12,7 @@ from vecdb.index.build import build_graph, row_levels
 from vecdb.index.graph import Graph, validate_graph
 from vecdb.index.quantize import encode_rows, fit_quantizer
 from vecdb.index.scratch import ranked_rows, thread_scratch
-from vecdb.index.search import search_segment
+from vecdb.index.search import WIDEST_FACTOR, search_segment
 from vecdb.index.segment import Segment, segment_from_arrays
 from vecdb.index.workers import Workers
 from vecdb.types import Metric
@@ -107,7 +107,7 @@ def test_a_search_equals_its_twin_hit_for_hit(metric: Metric, rng: np.random.Gen
             got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             want = oracle.search_graph(
                 as_lists(graph.links), upper_of(graph), graph.entry, to_codes, to_rows, slots, 5, 12,
-                ranked_rows(5), gone,
+                ranked_rows(5), gone, WIDEST_FACTOR * 12,
             )  # fmt: skip
             assert got_slots.tolist() == [slot for _, slot in want]
             assert np.allclose(got, [distance for distance, _ in want], rtol=1e-5, atol=1e-5)

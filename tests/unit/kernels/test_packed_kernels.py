@@ -18,7 +18,7 @@ from vecdb.index.hashing import rotation_masks
 from vecdb.index.packing import pack_rows, packed_blocks, with_packed_rows
 from vecdb.index.quantize import encode_rows, fit_quantizer
 from vecdb.index.scratch import ranked_rows, thread_scratch
-from vecdb.index.search import search_segment
+from vecdb.index.search import WIDEST_FACTOR, search_segment
 from vecdb.index.segment import Segment, segment_from_arrays
 from vecdb.kernels import layout, signs
 from vecdb.kernels.column import Column, aligned_zeros
@@ -187,7 +187,9 @@ def test_a_packed_search_equals_its_twin_hit_for_hit(metric: Metric, rng: np.ran
             return [int(value) for value in estimates_of(estimate, segment, row, float(base[row]))[: len(links[row])]]
 
         for gone, bits in (([], None), (np.flatnonzero(excluded).tolist(), dead)):
-            want = oracle.search_packed(links, guess, start, to_codes, to_rows, slots, 5, 12, ranked_rows(5), gone)
+            want = oracle.search_packed(
+                links, guess, start, to_codes, to_rows, slots, 5, 12, ranked_rows(5), gone, WIDEST_FACTOR * 12
+            )
             got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             assert got_slots.tolist() == [slot for _, slot in want]
             assert np.allclose(got, [distance for distance, _ in want], rtol=1e-5, atol=1e-5)
