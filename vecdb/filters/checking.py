@@ -28,7 +28,9 @@ def read_filter(given: object) -> Filter | None:
         given = filter_from_dict(given)
     if not isinstance(given, Filter):
         raise InvalidFilterError(_advice(given))
-    _check_size(given)
+    if not hasattr(given, "_is_within_limits"):
+        _check_size(given)
+        object.__setattr__(given, "_is_within_limits", True)
     return given
 
 

@@ -20,9 +20,15 @@ Comparison: TypeAlias = Literal["eq", "ne", "lt", "le", "gt", "ge"]
 
 
 class Filter:
-    """A condition on records: combine with `&`, `|` and `~`, each side in parentheses. Printed as it is written."""
+    """A condition on records: combine with `&`, `|` and `~`, each side in parentheses. Printed as it is written.
 
-    __slots__ = ()
+    What a filter is printed as, and that it is within the limits, are found out once: the same one is often searched
+    with again and again.
+    """
+
+    __slots__ = ("_is_within_limits", "_printed")
+    _printed: str
+    _is_within_limits: bool
 
     def __and__(self, other: Filter) -> Filter:
         return And((*_parts(self, And), *_parts(_checked(other, "&"), And)))
@@ -40,9 +46,14 @@ class Filter:
         )
 
     def __repr__(self) -> str:
-        from vecdb.filters.printing import printed  # noqa: PLC0415 - it knows every node
+        try:
+            return self._printed
+        except AttributeError:
+            from vecdb.filters.printing import printed  # noqa: PLC0415 - it knows every node
 
-        return printed(self)
+            text = printed(self)
+            object.__setattr__(self, "_printed", text)
+            return text
 
 
 def _checked(other: object, sign: str) -> Filter:
