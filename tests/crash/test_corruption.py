@@ -30,7 +30,7 @@ def build_original(path: Path) -> Golden:
     rng = np.random.default_rng(7)
     config = EngineConfig(tail_rows_index=128, threads=1, progress=False, map_bytes=1 << 32)
     with vecdb.open(path, config=config) as database:
-        docs = database.create_collection("docs", dim=DIM)
+        docs = database.create_collection("docs", dim=DIM, layout="packed")
         for start in range(0, 1_500, 250):
             x = rng.standard_normal((250, DIM))
             docs.upsert(list(range(start, start + 250)), x, [{"n": n, "t": "x" * (n % 200)} for n in range(250)])

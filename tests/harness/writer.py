@@ -46,7 +46,9 @@ def run(pipe: Connection, load: Load) -> None:
     config = EngineConfig(tail_rows_index=load.tail_rows_index, threads=1, progress=False, map_bytes=1 << 34)
     with vecdb.open(load.directory, config=config) as database:
         opened_s = time.perf_counter() - started
-        collection = database.create_collection(COLLECTION, dim=workload.DIM, metric="l2", m=8, exist_ok=True)
+        collection = database.create_collection(
+            COLLECTION, dim=workload.DIM, metric="l2", layout="packed", exist_ok=True
+        )
         known = known_states(load.journals, load.partitions)
         findings = check(database, collection, known)
         findings.open_s = opened_s
