@@ -94,7 +94,8 @@ def open_segment(
         entry=entry.entry,
         slots=column(ChunkKind.SLOTS, entry.rows, 4),
         curve=RecallCurve.from_dict(entry.curve) if entry.curve else None,
-        packed=None if entry.by_codes else packed,
+        packed=packed,
+        by_codes=entry.by_codes,
     )
 
 

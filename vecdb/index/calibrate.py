@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ EFFORTS_100: Final = (100, 140, 200, 280, 400, 560, 800)
 RECALL_ENOUGH: Final = 0.9995
 """Efforts beyond this recall are not measured."""
 
+TRIVIAL: Final = RecallCurve(((10, 1.0),), ((100, 1.0),))
+"""Of a segment in which there is nothing to miss."""
+
 WALK_TARGETS: Final = (0.9, 0.95, 0.98)
 """Recalls at which the two ways to search packed rows are compared."""
 
@@ -42,11 +45,27 @@ TIMED_PASSES: Final = 3
 def measure_curve(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: int = 0, threads: int = 1) -> RecallCurve:
     """Recall@10 and @100 over ef, on `sample` rows of the segment. Cost: an exact scan of them, and the searches."""
     if segment.rows < 2:
-        return RecallCurve(((10, 1.0),), ((100, 1.0),))
+        return TRIVIAL
+    return _curve(segment, _draw(segment, sample, seed, threads), threads)
+
+
+class _Sample(NamedTuple):
+    """Rows of a segment (n,), their vectors, and the hits of each, itself left out."""
+
+    rows: npt.NDArray[np.int64]
+    queries: FloatArray
+    truth: BatchHits
+
+
+def _draw(segment: Segment, sample: int, seed: int, threads: int) -> _Sample:
     count = min(sample, segment.rows)
     rows = np.sort(np.random.default_rng(seed).choice(segment.rows, count, replace=False)).astype(np.int64)
     queries = read_rows(segment, rows)
-    truth = scan_segment_batch(segment, queries, 100, None, threads, rows)
+    return _Sample(rows, queries, scan_segment_batch(segment, queries, 100, None, threads, rows))
+
+
+def _curve(segment: Segment, drawn: _Sample, threads: int) -> RecallCurve:
+    rows, queries, truth = drawn
     at_10 = _measure(segment, queries, rows, _head(truth, 10), 10, EFFORTS_10, threads)
     at_100 = _measure(segment, queries, rows, truth, 100, EFFORTS_100, threads)
     return RecallCurve(at_10, at_100, *measure_times(segment, queries))
@@ -58,10 +77,10 @@ def measure_walks(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: in
     Signs tell less the more evenly data fill their space: 30,000 Gaussian rows of 64 independent components take more
     than twice the time by signs that they take by codes, while sentence embeddings take less than half.
     """
-    curve = measure_curve(segment, sample, seed)
-    if segment.packed is None:
-        return curve, False
-    by_codes = measure_curve(replace(segment, packed=None), sample, seed)
+    if segment.packed is None or segment.rows < 2:
+        return measure_curve(segment, sample, seed), False
+    drawn = _draw(segment, sample, seed, 1)
+    curve, by_codes = _curve(segment, drawn, 1), _curve(replace(segment, by_codes=True), drawn, 1)
     if _time_for(by_codes) < _time_for(curve):
         return by_codes, True
     return curve, False

@@ -78,8 +78,7 @@ def search_segment(
     ef = _reserve(scratch, segment, limit, ef)
     scratch.query[: segment.dim] = query
     scratch.skip[0] = skip_row
-    search = kernels.search_graph if segment.packed is None else kernels.search_packed
-    search(
+    kernels.search_graph(
         segment.plan.address,
         scratch.address,
         scratch.query_address,
@@ -152,13 +151,14 @@ def _search_pass(
     dead_address = 0 if dead is None else dead.ctypes.data
     skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
     source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
-    search = kernels.search_graph if segment.packed is None else kernels.search_packed
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
         effort = _reserve(scratch, segment, limit, ef)
         address = scratch.address
-        search(plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs)
+        kernels.search_graph(
+            plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs
+        )
 
     run_ranges(len(queries), BATCH_QUERIES, threads, answer)
     return hits

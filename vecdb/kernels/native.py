@@ -51,7 +51,6 @@ class Kernels:
     scan_rows: Kernel
     search_graph: Kernel
     search_kept: Kernel
-    search_packed: Kernel
     sort_links: Kernel
 
     def __getattr__(self, name: str) -> Kernel:

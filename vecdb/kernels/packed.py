@@ -1,4 +1,4 @@
-"""The graph search kernel over packed rows: one row read per step gives its own distance and estimates of all its
+"""Walks packed rows: one row read per step gives its own distance and estimates of all its
 neighbours.
 
 The pool holds estimates, sorted; rows are expanded from it in order, each fetched two steps ahead. Every expanded
@@ -7,7 +7,8 @@ at the end, which costs a sixth of an expansion: with 3/4 of the pool expanded, 
 (wordnet-minilm; at 1/2, 3/4 and all of it 17.3, 17.1 and 17.9 us; at recall .98: 28.4, 25.4, 26.0). The best rows
 are ranked by the original vectors as in `search`.
 
-Promises: as of `search_graph`, which it stands for. Concurrency: any number of calls, one scratch each.
+Promises: what `search_graph` promises, whose walk this is where rows are packed.
+Concurrency: any number of calls, one scratch each.
 """
 
 from __future__ import annotations
@@ -17,15 +18,11 @@ import numpy as np
 from vecdb.config import SIGN_BLOCK
 from vecdb.kernels.distance import code_distance
 from vecdb.kernels.intrinsics import load_i32, load_i64, lowest_bit, move_bytes, store_i32, store_i64
-from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.jit import device
 from vecdb.kernels.kept import is_kept
 from vecdb.kernels.keys import NO_KEY, clear_keys, even_keys, insert_sorted, take_even
 from vecdb.kernels.layout import (
-    BEST,
-    BEST_ROWS,
     DEGREE,
-    DIM,
-    ENTRY,
     ESTIMATES,
     GROUP,
     GROUP_BYTES,
@@ -34,25 +31,20 @@ from vecdb.kernels.layout import (
     PADDED,
     POOL,
     POOL_MAX,
-    QUERY,
     QUERY_CODES,
     RESULTS,
     ROW_BITS,
     ROWS,
     SEEN,
-    SEEN_COUNT,
     SHARE_UNIT,
     TABLES,
     VISITED,
 )
-from vecdb.kernels.rank import encode_query, prepare_query, write_hits
-from vecdb.kernels.search import rank_pool
 from vecdb.kernels.signs import estimate_neighbours, make_tables
 from vecdb.kernels.traverse import (
     clear_bit,
     clear_visited,
     column_row,
-    descend,
     fetch_row,
     is_excluded,
     set_bit,
@@ -180,7 +172,7 @@ def compare_rest(
 
 
 @device
-def begin_walk(plan: int, scratch: int, entry: int, size: int, keep: int, skip_row: int) -> int:
+def begin_walk(scratch: int, entry: int, size: int, keep: int, skip_row: int) -> int:
     """Empty the lists and put the entry into the pool; returns the number of rows seen."""
     pool, seen, visited = load_i64(scratch + POOL) + GUARD, load_i64(scratch + SEEN), load_i64(scratch + VISITED)
     clear_keys(pool, size)
@@ -226,14 +218,13 @@ def walk_packed(
 ) -> tuple[int, int, int, int, int]:
     """Best-first search from `entry`; the best `keep` answers by code distance go to RESULTS.
 
-    Every WIDEN_UNIT expanded rows that are no answers (see `is_out`) let `widen` more be
-    expanded, in a pool of up to `widest`;
-    `skip_row` is not even walked through. Returns (rows compared, answers among them, rows expanded, room, is far), the
-    last being 1 where it ended early for want of kept rows, as `filtered.walk` does.
+    Every WIDEN_UNIT expanded rows that are no answers (see `is_out`) let `widen` more be expanded, in a pool of up to
+    `widest`; `skip_row` is not even walked through. Returns (rows compared, answers among them, rows expanded, room, is
+    far), the last being 1 where it ended early for want of kept rows, as `filtered.walk` does.
     """
     pool = load_i64(scratch + POOL) + GUARD
-    size = widen_pool(scratch, 0, ef)
-    count = begin_walk(plan, scratch, entry, size, keep, skip_row)
+    size = (ef + 7) & ~7
+    count = begin_walk(scratch, entry, size, keep, skip_row)
     hops, found, wanted, is_far = 0, 0, ef, 0
     row, second, third = take_row(plan, pool, size, 1), -1, -1
     while row >= 0:
@@ -272,44 +263,12 @@ def results_to_pool(scratch: int, keep: int) -> int:
     return count
 
 
-@kernel
-def search_packed(
-    plan: int,
-    scratch: int,
-    queries: int,
-    first: int,
-    last: int,
-    limit: int,
-    ef: int,
-    rerank: int,
-    dead: int,
-    skip_rows: int,
-    slots: int,
-    distances: int,
-    rows: int,
-    counts: int,
-) -> int:
-    """Answer queries [first, last); arguments and result as of `search_graph`. `rerank` is a multiple of 8."""
-    dim = load_i64(plan + DIM)
-    query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
-    scored = 0
-    for index in range(first, last):
-        kept = 0
-        if load_i64(plan + ENTRY) >= 0:
-            skip_row = load_i64(skip_rows + 8 * index) if skip_rows else -1
-            norm = prepare_query(plan, queries + 4 * dim * index, query)
-            encode_query(plan, query, norm, codes)
-            step, offset = make_tables(plan, scratch)
-            entry, widest = descend(plan, codes), load_i64(scratch + POOL_MAX)
-            compared, _, _, _, _ = walk_packed(
-                plan, scratch, entry, ef, WIDEN_UNIT, widest, rerank, dead, skip_row, 0, 0, -1, 0, step, offset
-            )
-            scored += compared
-            size = results_to_pool(scratch, rerank)
-            kept = rank_pool(plan, scratch, size, limit, rerank, dead, skip_row)
-            place = 4 * limit * index
-            best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
-            write_hits(best, best_rows, kept, slots + place, distances + place, rows + place)
-        store_i32(counts + 4 * index, kept)
-    store_i64(scratch + SEEN_COUNT, scored)
-    return scored
+@device
+def find_packed(plan: int, scratch: int, entry: int, ef: int, rerank: int, dead: int, skip_row: int) -> tuple[int, int]:
+    """Put the best `rerank` rows, a multiple of 8, into the pool; returns (how many there are, rows compared)."""
+    step, offset = make_tables(plan, scratch)
+    widest = load_i64(scratch + POOL_MAX)
+    compared, _, _, _, _ = walk_packed(
+        plan, scratch, entry, ef, WIDEN_UNIT, widest, rerank, dead, skip_row, 0, 0, -1, 0, step, offset
+    )
+    return results_to_pool(scratch, rerank), compared

@@ -1,4 +1,4 @@
-"""The graph search kernel: descent, beam search on int8 codes, exact ranking of the best candidates.
+"""The graph search kernel: descent, a walk by codes or over packed rows, exact ranking of the best candidates.
 
 Promises: writes at most `limit` hits a query, sorted by (distance, slot), never a tombstone and never the skipped row.
 Concurrency: any number of calls, one scratch each.
@@ -16,6 +16,7 @@ from vecdb.kernels.layout import (
     DIM,
     ENTRY,
     HALF,
+    PACKED,
     POOL,
     POOL_MAX,
     QUERY,
@@ -25,6 +26,7 @@ from vecdb.kernels.layout import (
     SEEN_COUNT,
     VECTORS,
 )
+from vecdb.kernels.packed import find_packed
 from vecdb.kernels.rank import encode_query, offer_row, prepare_query, write_hits
 from vecdb.kernels.traverse import beam_search, clear_visited, column_row, descend, fetch_row, is_excluded
 
@@ -112,10 +114,12 @@ def search_graph(
             skip_row = load_i64(skip_rows + 8 * index) if skip_rows else -1
             norm = prepare_query(plan, queries + 4 * dim * index, query)
             encode_query(plan, query, norm, codes)
-            size, seen = beam_search(
-                plan, scratch, descend(plan, codes), ef, load_i64(scratch + POOL_MAX), dead, skip_row
-            )
-            clear_visited(scratch, seen)
+            entry = descend(plan, codes)
+            if load_i64(plan + PACKED):
+                size, seen = find_packed(plan, scratch, entry, ef, rerank, dead, skip_row)
+            else:
+                size, seen = beam_search(plan, scratch, entry, ef, load_i64(scratch + POOL_MAX), dead, skip_row)
+                clear_visited(scratch, seen)
             kept = rank_pool(plan, scratch, size, limit, rerank, dead, skip_row)
             place = 4 * limit * index
             best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
