@@ -11,7 +11,6 @@ Invariants: a ServerConfig is frozen; its repr shows no secret.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 from vecdb import config as limits
 from vecdb.checks.addresses import Address, parse_address
+from vecdb.checks.toml_file import read_toml
 from vecdb.errors import InvalidConfigError
 from vecdb.server.values import Kind, choice, count, number_of_bytes, seconds, text, texts, yes_or_no
 
@@ -141,7 +141,7 @@ def load_config(flags: Mapping[str, Any], environment: Mapping[str, str], file: 
     named = file or (Path(environment["VECDB_CONFIG"]) if environment.get("VECDB_CONFIG") else None)
     values: dict[str, Any] = {}
     if named is not None:
-        for name, value in _read_file(named).items():
+        for name, value in read_toml(named).items():
             values[name] = _checked(name, value, f"{name} in {named}")
     for variable, value in environment.items():
         if variable.startswith(PREFIX) and not variable.startswith(OTHER_PREFIX) and variable not in OTHER_VARIABLES:
@@ -152,15 +152,6 @@ def load_config(flags: Mapping[str, Any], environment: Mapping[str, str], file: 
     if "data" not in values:
         raise InvalidConfigError("data is missing: give the directory with --data, VECDB_DATA or data = ... in a file")
     return ServerConfig(**values)
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidConfigError(f"cannot read the configuration {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:
-        raise InvalidConfigError(f"the configuration {str(path)!r} is no TOML: {error}") from error
 
 
 def _checked(name: str, value: Any, origin: str) -> Any:

@@ -13,13 +13,13 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast
 
 from vecdb.checks.addresses import Address, parse_address
+from vecdb.checks.toml_file import read_toml
 from vecdb.errors import InvalidConfigError
 from vecdb.ingest.chunkers.config import (
     CHUNK_TOKENS_DEFAULT,
@@ -272,7 +272,7 @@ def gathered(
     named = file or (Path(environment[FILE_VARIABLE]) if environment.get(FILE_VARIABLE) else None)
     values: dict[str, Any] = {}
     if named is not None:
-        for name, value in _read_file(named).items():
+        for name, value in read_toml(named).items():
             values[name] = checked(name, value, f"{name} in {named}")
     for variable, value in environment.items():
         if variable.startswith(PREFIX) and variable != FILE_VARIABLE:
@@ -297,15 +297,6 @@ def _missing(name: str) -> str:
     if name == "sources":
         return "no source is given: write what to read, as in vecdb ingest run docs/ --to data --collection docs"
     return f"{name} is missing: give it with --{name}, {PREFIX}{name.upper()} or {name} = ... in a file"
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidConfigError(f"cannot read the configuration {str(path)!r}: {error.strerror}") from error
-    except ValueError as error:
-        raise InvalidConfigError(f"the configuration {str(path)!r} is no TOML: {error}") from error
 
 
 def _scalar(word: str) -> Any:
