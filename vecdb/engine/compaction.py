@@ -312,6 +312,7 @@ def segment_entry(number: int, data: ColumnData, quantizer: Quantizer, bytes_wri
         bytes=bytes_written,
         id_stride=0 if data.ids is None else data.ids.shape[1],
         packed=data.packed,
+        sketched=data.packed,
     )
 
 

@@ -120,7 +120,7 @@ class SegmentSearch(NamedTuple):
         choice = self._choice()
         if choice.reach is None:
             name = "exact scan of the matches" if self.effort.exact else "scan of the matches"
-            return Part(self._scan(self.queries), self._plan(name, len(self._rows()) * len(self.queries)))
+            return Part(self._scan(self.queries, choice.depth), self._plan(name, len(self._rows()) * len(self.queries)))
         hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, self._kept(), self.threads)
         name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
         if self.explain and (stats[:, 3] == AMONG_KEPT).any():
@@ -128,7 +128,7 @@ class SegmentSearch(NamedTuple):
         short = self._short(hits, stats)
         if len(short):
             name, scored = f"{name}, then scan of the matches", scored + len(self._rows()) * len(short)
-            hits = self._completed(hits, short)
+            hits = self._completed(hits, short, choice.depth)
         hops = int(stats[:, 1].sum()) if self.explain else 0
         return Part(hits, self._plan(name, scored, choice.reach.ef, hops))
 
@@ -141,7 +141,8 @@ class SegmentSearch(NamedTuple):
                 return hits
         segment = self.view.segment
         padded, exact = segment.quantizer.padded, self.effort.exact
-        return scan_rows_one(segment.plan, padded, self.queries, self.limit, self._given(), exact=exact)
+        given, depth = self._given(), choice.depth
+        return scan_rows_one(segment.plan, padded, self.queries, self.limit, given, exact=exact, depth=depth)
 
     def _kept(self) -> Kept:
         first_slot = self.view.entry.first_slot if self.view.slot_map.is_contiguous else -1
@@ -165,9 +166,9 @@ class SegmentSearch(NamedTuple):
             short = short[fewer | (stats[short, 3] == TOO_LITTLE)]
         return short.astype(np.int32)
 
-    def _completed(self, hits: BatchHits, short: Rows) -> BatchHits:
+    def _completed(self, hits: BatchHits, short: Rows, depth: int) -> BatchHits:
         """The hits with those of the short queries found by a scan."""
-        for column, scanned in zip(hits, self._scan(self.queries[short]), strict=True):
+        for column, scanned in zip(hits, self._scan(self.queries[short], depth), strict=True):
             column[short] = scanned
         return hits
 
@@ -179,10 +180,11 @@ class SegmentSearch(NamedTuple):
     def _rows(self) -> Rows:
         return self._given().rows
 
-    def _scan(self, queries: FloatArray) -> BatchHits:
+    def _scan(self, queries: FloatArray, depth: int) -> BatchHits:
         segment, exact = self.view.segment, self.effort.exact
         padded = segment.quantizer.padded
-        return scan_rows(segment.plan, padded, queries, self.limit, self._rows(), exact=exact, threads=self.threads)
+        rows, threads = self._rows(), self.threads
+        return scan_rows(segment.plan, padded, queries, self.limit, rows, exact=exact, depth=depth, threads=threads)
 
     def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan | None:
         if not self.explain:

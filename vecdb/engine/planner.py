@@ -37,11 +37,15 @@ SPARE: Final = 1.5
 
 
 class Choice(NamedTuple):
-    """What to do in a segment: walk the graph as far as `reach` says (None: do not), else scan the matching rows."""
+    """What to do in a segment: walk the graph as far as `reach` says (None: do not), else scan the matching rows.
+
+    A scan goes by sketches to `depth`, or, where that is 0, by codes.
+    """
 
     reach: Reach | None
     graph_ns: float
     scan_ns: float
+    depth: int = 0
 
 
 def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, curve: RecallCurve | None) -> Choice:
@@ -50,9 +54,14 @@ def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, c
     share = max(min(matches / max(rows, 1), 1.0), 1e-9)
     # The pool must hold `limit` matches, even where chance makes them fewer than their share.
     pool = max(ef * pool_factor(share, limit, effort, curve), (limit + CHANCE * sqrt(limit)) / share)
-    graph_ns, scan_ns = pool * key_ns, matches * row_ns
+    graph_ns, scan_ns, depth = pool * key_ns, matches * row_ns, 0
+    if curve is not None and not effort.exact:
+        wanted = curve.depth_for(_recall_asked(curve, effort, ef, limit), limit)
+        sketches_ns = wanted * key_ns + matches * curve.sketch_ns
+        if wanted and sketches_ns < scan_ns:
+            scan_ns, depth = sketches_ns, wanted
     if effort.exact or matches <= limit or scan_ns <= graph_ns or pool * SPARE > POOL_MAX:
-        return Choice(None, graph_ns, scan_ns)
+        return Choice(None, graph_ns, scan_ns, depth)
     widest = min(max(ceil(scan_ns / key_ns), ceil(pool * SPARE)), POOL_MAX)
     growth = 1.0 if share >= 1.0 else log(pool / ef) / log(1.0 / share)
     widen = 0.0 if share >= 1.0 else (1.0 - share**growth) / (1.0 - share)
@@ -61,7 +70,12 @@ def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, c
         far = 0
     unit = GROWTH_UNIT
     reach = Reach(ef, min(ceil(unit * widen), unit), widest, max(ceil(unit * growth), 1), share, far)
-    return Choice(reach, graph_ns, scan_ns)
+    return Choice(reach, graph_ns, scan_ns, depth)
+
+
+def _recall_asked(curve: RecallCurve, effort: SearchEffort, ef: int, limit: int) -> float:
+    """Recall that a scan must have: what was asked for, or what the same ef has without a filter."""
+    return effort.target_recall if effort.ef is None else curve.recall_for(ef, limit)
 
 
 def far_factor(share: float) -> float:

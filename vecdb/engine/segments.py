@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,8 +24,9 @@ from vecdb.index.packing import packed_blocks
 from vecdb.index.quantize import Quantizer, inverse_norms
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.index.segment import Segment
+from vecdb.index.sketching import sketch_rows
 from vecdb.kernels.column import Column
-from vecdb.kernels.layout import packed_stride
+from vecdb.kernels.layout import packed_stride, sketch_stride
 from vecdb.storage.chunks import ChunkKind, encode_column, open_column
 from vecdb.storage.keys import Table
 
@@ -45,7 +47,8 @@ CALIBRATION_SAMPLE = 200
 class ColumnData:
     """Everything a segment stores. `vectors(start, stop)` returns original rows: they never are all on the heap.
 
-    `packed` says that codes and links are stored in packed rows, which `threads` make while they are being written.
+    `packed` says that codes and links are stored in packed rows, which `threads` make while they are being written, and
+    sketches beside them.
     """
 
     slots: Slots
@@ -73,10 +76,12 @@ def open_segment(
             f"segment {entry.number} of field {field.name!r} was built for {quantizer.dim} dimensions and "
             f"{quantizer.metric}; restore a backup"
         )
-    packed = codes = links = None
+    packed = codes = links = sketches = None
     if entry.packed:
         packed = column(ChunkKind.PACKED, entry.rows, packed_stride(quantizer.padded, 2 * entry.m))
         codes, links = packed, packed.shifted(quantizer.padded)
+    if entry.sketched:
+        sketches = column(ChunkKind.SKETCHES, entry.rows, sketch_stride(quantizer.padded))
     return Segment(
         rows=entry.rows,
         dim=field.dim,
@@ -95,6 +100,7 @@ def open_segment(
         slots=column(ChunkKind.SLOTS, entry.rows, 4),
         curve=RecallCurve.from_dict(entry.curve) if entry.curve else None,
         packed=packed,
+        sketches=sketches,
         by_codes=entry.by_codes,
     )
 
@@ -169,6 +175,7 @@ def _columns(
     if data.packed:
         row_bytes = packed_stride(data.codes.shape[1], graph.links.shape[1])
         yield ChunkKind.PACKED, rows, row_bytes, packed_blocks(data.codes, graph.links, data.threads)
+        yield ChunkKind.SKETCHES, rows, sketch_stride(data.codes.shape[1]), partial(sketch_rows, data.codes)
     heap: list[tuple[ChunkKind, npt.NDArray[Any]]] = [
         (ChunkKind.UPPER_ROWS, graph.upper_rows),
         (ChunkKind.UPPER_DOWN, graph.upper_down),

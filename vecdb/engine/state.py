@@ -74,7 +74,8 @@ class SegmentEntry(msgspec.Struct, frozen=True):
 
     `first_slot`..`last_slot` is the range of its slots; `upper` counts nodes above level 0; `curve` is the measured
     recall over effort, empty until measured; `id_stride` is 0 when the segment has no column of ids. A `packed` one has
-    packed rows in place of codes and links; `by_codes` says that it is searched by the codes in them all the same.
+    packed rows in place of codes and links, and, if `sketched`, sketches too; `by_codes` says that it is searched by
+    its codes all the same.
     """
 
     number: int
@@ -91,6 +92,7 @@ class SegmentEntry(msgspec.Struct, frozen=True):
     id_stride: int = 0
     packed: bool = False
     by_codes: bool = False
+    sketched: bool = False
 
 
 class LogEntry(msgspec.Struct, frozen=True):

@@ -114,12 +114,15 @@ def scan_rows(
     rows: npt.NDArray[np.int32],
     *,
     exact: bool,
+    depth: int = 0,
     threads: int = 1,
 ) -> BatchHits:
     """Nearest of the given rows for queries (q, dim).
 
     By their codes of `padded` components and then, the best ranked_rows(limit), exactly; or (`exact`) all of them
-    exactly, the only way for rows without codes. Cost: one code row, or vector, from memory for each row and query.
+    exactly, the only way for rows without codes. With `depth`, where there are sketches, only that many of the best by
+    these (a multiple of 8, at least `limit`) are compared by their codes. Cost: one code row, sketch, or vector from
+    memory for each row and query.
     """
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
     if len(rows) == 0 or len(queries) == 0 or limit < 1:
@@ -131,9 +134,19 @@ def scan_rows(
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
         # The candidates that are worth an exact comparison are listed where a walk lists the rows it has seen.
-        scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
+        scratch.reserve(max(64, rerank, depth), max(rerank + 1, depth), max(padded, dim), limit)
         kernels.scan_rows(
-            plan.address, scratch.address, source, first, last, limit, rerank, given, len(rows), *answers.addresses
+            plan.address,
+            scratch.address,
+            source,
+            first,
+            last,
+            limit,
+            rerank,
+            depth,
+            given,
+            len(rows),
+            *answers.addresses,
         )
 
     _run(len(queries), 1, threads, answer)
@@ -212,14 +225,16 @@ class GivenRows(NamedTuple):
         return cls(rows, rows.ctypes.data)
 
 
-def scan_rows_one(plan: Plan, padded: int, query: FloatArray, limit: int, given: GivenRows, *, exact: bool) -> Hits:
+def scan_rows_one(
+    plan: Plan, padded: int, query: FloatArray, limit: int, given: GivenRows, *, exact: bool, depth: int = 0
+) -> Hits:
     """`scan_rows` for one query (dim,) and a limit of at least 1."""
     count = len(given.rows)
     if not count:
         return empty_hits(1, 0).of(0)
     scratch, dim = thread_scratch(), len(query)
     rerank = 0 if exact else ranked_rows(limit)
-    scratch.reserve(max(64, rerank), rerank + 1, max(padded, dim), limit)
+    scratch.reserve(max(64, rerank, depth), max(rerank + 1, depth), max(padded, dim), limit)
     scratch.query[:dim] = query
     kernels.scan_rows(
         plan.address,
@@ -229,6 +244,7 @@ def scan_rows_one(plan: Plan, padded: int, query: FloatArray, limit: int, given:
         1,
         limit,
         rerank,
+        depth,
         given.address,
         count,
         scratch.slots_address,

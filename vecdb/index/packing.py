@@ -20,6 +20,7 @@ import numpy.typing as npt
 from vecdb.index.hashing import rotation_masks
 from vecdb.index.scratch import thread_scratch
 from vecdb.index.segment import Plan, Segment
+from vecdb.index.sketching import sketch_rows
 from vecdb.index.workers import Workers
 from vecdb.kernels import layout
 from vecdb.kernels.column import Column, aligned_empty
@@ -61,9 +62,10 @@ def pack_rows(
 def with_packed_rows(
     segment: Segment, codes: npt.NDArray[np.int8], links: npt.NDArray[np.int32], threads: int = 1
 ) -> Segment:
-    """The segment with packed rows on the heap in place of its codes and links."""
+    """The segment with packed rows and sketches on the heap in place of its codes and links."""
     packed = Column.from_array(pack_rows(codes, links, 0, len(codes), threads))
-    return replace(segment, packed=packed, codes=packed, links=packed.shifted(codes.shape[1]))
+    sketches = Column.from_array(sketch_rows(codes, 0, len(codes)))
+    return replace(segment, packed=packed, sketches=sketches, codes=packed, links=packed.shifted(codes.shape[1]))
 
 
 def packed_blocks(

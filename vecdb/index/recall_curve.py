@@ -24,37 +24,66 @@ class RecallCurve:
     """Measured (ef, recall) points, ef ascending: `at_10` for recall@10, `at_100` for recall@100.
 
     `key_ns` is the time a search takes for each candidate of its pool, `row_ns` what comparing one given row by its
-    codes takes, in nanoseconds on the machine that built the segment; 0 where they were not measured.
+    codes takes, `sketch_ns` the same by its sketch, in nanoseconds on the machine that built the segment; 0 where they
+    were not measured. `depths_10` and `depths_100` are (depth, recall) points of scans by sketches; empty without them.
     """
 
     at_10: Points
     at_100: Points
     key_ns: float = 0.0
     row_ns: float = 0.0
+    sketch_ns: float = 0.0
+    depths_10: Points = ()
+    depths_100: Points = ()
 
     def ef_for(self, target_recall: float, limit: int) -> int:
         """Smallest ef expected to reach `target_recall` at `limit`, between max(limit, 1) and EF_MAX."""
-        small, large = _effort(self.at_10, target_recall), _effort(self.at_100, target_recall)
-        large = max(large, small)
-        if limit <= 10:
-            wanted = small
-        elif limit <= 100:
-            share = log(limit / 10) / log(10)
-            wanted = exp(log(small) * (1 - share) + log(large) * share)
-        else:
-            wanted = large * limit / 100
+        wanted = _between(_effort(self.at_10, target_recall), _effort(self.at_100, target_recall), limit)
         return min(max(ceil(wanted), limit, 1), EF_MAX)
 
+    def recall_for(self, ef: int, limit: int) -> float:
+        """Recall expected of a search with `ef` at `limit`: the inverse of `ef_for`, between the measured points."""
+        points = self.at_10 if limit <= 10 else self.at_100
+        reached = [recall for _, recall in points if self.ef_for(recall, limit) <= ef]
+        return max(reached, default=points[0][1] if points else 1.0)
+
+    def depth_for(self, target_recall: float, limit: int) -> int:
+        """Smallest depth, a multiple of 8, at which a scan by sketches is expected to reach `target_recall` at `limit`.
+
+        0 where no measured one reaches it, or none was measured: then a scan goes by codes.
+        """
+        for points in (self.depths_10, self.depths_100):
+            if not points or points[-1][1] < target_recall:
+                return 0
+        wanted = _between(_effort(self.depths_10, target_recall), _effort(self.depths_100, target_recall), limit)
+        return max(ceil(wanted), limit) + 7 & ~7
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists of [ef, recall], and the times."""
-        points = {"at_10": [list(point) for point in self.at_10], "at_100": [list(point) for point in self.at_100]}
-        return {**points, "key_ns": self.key_ns, "row_ns": self.row_ns}
+        """Plain lists of [ef, recall] and [depth, recall], and the times."""
+        points = {name: [list(point) for point in getattr(self, name)] for name in _POINTS}
+        return {**points, **{name: getattr(self, name) for name in _TIMES}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RecallCurve:
         """Inverse of `to_dict`."""
-        times = (float(values.get("key_ns", 0.0)), float(values.get("row_ns", 0.0)))
-        return cls(_points(values["at_10"]), _points(values["at_100"]), *times)
+        at_10, at_100, depths_10, depths_100 = (_points(values.get(name, ())) for name in _POINTS)
+        key_ns, row_ns, sketch_ns = (float(values.get(name, 0.0)) for name in _TIMES)
+        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, depths_10, depths_100)
+
+
+_POINTS: Final = ("at_10", "at_100", "depths_10", "depths_100")
+_TIMES: Final = ("key_ns", "row_ns", "sketch_ns")
+
+
+def _between(small: float, large: float, limit: int) -> float:
+    """What a limit needs of which 10 needs `small` and 100 needs `large`."""
+    large = max(large, small)
+    if limit <= 10:
+        return small
+    if limit <= 100:
+        share = log(limit / 10) / log(10)
+        return exp(log(small) * (1 - share) + log(large) * share)
+    return large * limit / 100
 
 
 def _points(values: Any) -> Points:

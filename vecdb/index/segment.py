@@ -83,7 +83,8 @@ class Segment:
 
     vectors (rows, dim) float32 or float16; inverse_norms (rows,) float32, None unless cosine; codes (rows, padded)
     int8; links (rows, 2m) int32; upper_* and level_starts as in Graph; slots (rows,) uint32; entry as in Graph.
-    With packed rows (see `packing`) codes and links are views of these, and walks go over them unless `by_codes`.
+    With packed rows (see `packing`) codes and links are views of these, and walks go over them, and scans over sketches
+    (see `sketching`), unless `by_codes`.
     """
 
     rows: int
@@ -103,6 +104,7 @@ class Segment:
     slots: Column
     curve: RecallCurve | None = None
     packed: Column | None = None
+    sketches: Column | None = None
     by_codes: bool = False
     plan: Plan = field(init=False, repr=False, compare=False)
 
@@ -130,6 +132,7 @@ def _search_plan(segment: Segment) -> Plan:
     plan.put(layout.DEGREE, segment.upper_links.stride // 2)
     if segment.packed is not None and not segment.by_codes:
         plan.put_column(layout.PACKED, segment.packed)
+        plan.put_column(layout.SKETCHES, segment.sketches)
         plan.put_array(layout.ROTATION, rotation_masks(quantizer.padded))
     plan.put(layout.UPPER_DEGREE, segment.upper_links.stride // 4)
     plan.put(layout.UPPER_ROW_COUNT, segment.upper_rows.rows)

@@ -79,6 +79,7 @@ def import_kernel_modules() -> None:
         records,  # noqa: F401 - as columns
         scan,  # noqa: F401 - as columns
         search,  # noqa: F401 - as columns
+        sketches,  # noqa: F401 - as columns
     )
 
 

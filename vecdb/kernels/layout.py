@@ -44,7 +44,8 @@ AUGMENTED: Final = 336  # first component of the dot augmentation; 0: there is n
 AUGMENTED_COUNT: Final = 344  # its components, all of one value
 PACKED: Final = 352  # packed rows (see `packing`); table 0 when there are none
 ROTATION: Final = 376  # address of the int32 masks of the rotation, two rounds of `padded`
-PLAN_WORDS: Final = 48
+SKETCHES: Final = 384  # sketches (see `sketches`); table 0 when there are none
+PLAN_WORDS: Final = 56
 
 METRIC_COSINE: Final = 0
 METRIC_DOT: Final = 1
@@ -83,6 +84,16 @@ GROUP_BYTES: Final = 16  # signs of a block of neighbours in a group, and the ta
 def packed_stride(padded: int, degree: int) -> int:
     """Bytes of a packed row: codes, links, two float32 for each neighbour, and the signs of the neighbours."""
     return padded + 12 * degree + degree // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
+
+
+NARROW: Final = 32  # bytes of a sketch that is so short
+WIDE: Final = 64  # others come in cache lines
+
+
+def sketch_stride(padded: int) -> int:
+    """Bytes of a sketch: a bit for each component and two float32, then zeros."""
+    size = padded // 8 + 8
+    return NARROW if size <= NARROW else -(-size // WIDE) * WIDE
 
 
 # --- filters: what both sides of their kernels count on -------------------------------------------------------------

@@ -51,6 +51,7 @@ class Kernels:
     scan_rows: Kernel
     search_graph: Kernel
     search_kept: Kernel
+    sketch_rows: Kernel
     sort_links: Kernel
 
     def __getattr__(self, name: str) -> Kernel:

@@ -62,6 +62,7 @@ class ChunkKind(IntEnum):
     SLOTS = 8
     IDS = 10
     PACKED = 11
+    SKETCHES = 12
 
 
 CHUNK_HEADER_BYTES: Final = 48
