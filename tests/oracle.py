@@ -204,6 +204,23 @@ def estimate_neighbours(packed: Packed, distance: int, query: npt.NDArray[Any], 
     return distance + packed.added - packed.weights * (packed.signs @ rotate(query, masks))
 
 
+def sketch_rows(codes: Codes, row: int, masks: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], float, float]:
+    """Signs (-1 or 1), n2 and W of the sketch of a row."""
+    rotated = rotate(codes[row], masks)
+    square, length = float(codes[row].astype(np.int64) @ codes[row].astype(np.int64)), int(np.abs(rotated).sum())
+    return np.where(rotated > 0, 1, -1), square, 2 * square / length if length else 0.0
+
+
+def estimate_rows(codes: Codes, rows: Rows, query: npt.NDArray[Any], masks: npt.NDArray[Any]) -> list[float]:
+    """Estimated squared distances of a query to rows by their sketches; its components are rounded to -7..7."""
+    rotated = rotate(query, masks)
+    unit = max(int(np.abs(rotated).max()), 1) / 7
+    rounded = np.sign(rotated) * np.floor(np.abs(rotated) / unit + 0.5) * unit
+    squared = float(query.astype(np.int64) @ query.astype(np.int64))
+    sketches = [sketch_rows(codes, row, masks) for row in rows]
+    return [max(square + squared - weight * float(signs @ rounded), 0.0) for signs, square, weight in sketches]
+
+
 def search_packed(
     links: Links,
     estimates: Callable[[int], list[int]],
@@ -222,7 +239,7 @@ def search_packed(
     pool: list[Scored] = [(0, start)]
     seen, taken, compared, waiting = {start}, set[int](), list[int](), [start]
     taken.add(start)
-    wanted = ef
+    wanted = ef = max(ef, limit + limit // 4) if gone else ef
     while waiting:
         expand = (3 * wanted + 3) // 4
         while len(waiting) < 3 and (row := _next(pool, taken, expand)) is not None:

@@ -54,8 +54,8 @@ def _ranges(view: View) -> Iterator[tuple[int, int]]:
 def _hot_columns(segment: SegmentView) -> list[Column]:
     parts = segment.segment
     columns = [parts.upper_rows, parts.upper_down, parts.upper_links, parts.slots]
-    columns += [parts.links, parts.codes] if parts.packed is None else [parts.packed]
-    return columns if segment.ids is None else [*columns, segment.ids]
+    columns += [column for column in (segment.ids, parts.sketches) if column is not None]
+    return columns + ([parts.links, parts.codes] if parts.packed is None else [parts.packed])
 
 
 def _chunks(column: Column) -> Iterator[tuple[int, int]]:

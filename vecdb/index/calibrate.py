@@ -117,7 +117,8 @@ def measure_walks(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: in
     """The curve of the quicker way to search a segment, and whether that is by codes although its rows are packed.
 
     Signs tell less the more evenly data fill their space: 30,000 Gaussian rows of 64 independent components take more
-    than twice the time by signs that they take by codes, while sentence embeddings take less than half.
+    than twice the time by signs that they take by codes, while sentence embeddings take less than half. Where both take
+    about as long, chance decides, so two builds of the same rows may differ in this; it is stored with the segment.
     """
     if segment.packed is None or segment.rows < 2:
         return measure_curve(segment, sample, seed), False

@@ -80,7 +80,7 @@ def search_kept(
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
-        scratch.reserve(segment.rows, max(widest, far), segment.quantizer.padded, limit)
+        scratch.reserve(segment.rows, max(widest, far, rerank), segment.quantizer.padded, limit)
         kernels.search_kept(
             plan,
             scratch.address,
@@ -184,7 +184,9 @@ def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reac
         return empty_hits(1, 0).of(0), ENOUGH
     scratch = thread_scratch()
     effort, widest, share, far = reach.bounded(limit)
-    scratch.reserve(segment.rows, max(widest, far), segment.quantizer.padded, limit)
+    rerank = ranked_rows(limit)
+    # What a walk over packed rows finds, up to `rerank` rows, is put into the pool to be ranked.
+    scratch.reserve(segment.rows, max(widest, far, rerank), segment.quantizer.padded, limit)
     scratch.query[: segment.dim] = query
     kernels.search_kept(
         segment.plan.address,
@@ -199,7 +201,7 @@ def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reac
         reach.growth,
         share,
         far,
-        ranked_rows(limit),
+        rerank,
         kept.address or kept.words.ctypes.data,
         64 * len(kept.words),
         kept.first_slot,

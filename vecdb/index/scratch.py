@@ -63,7 +63,6 @@ class Scratch:
         request = (rows, pool, dim, limit)
         if request == self._request:
             return
-        self._request = request
         if rows > self._sizes[0]:
             visited = aligned_zeros(((rows + 511) // 512 * 64,), np.uint8)
             self._put(layout.VISITED, visited)
@@ -83,13 +82,15 @@ class Scratch:
         if limit > self._sizes[3]:
             self._reserve_results(limit)
         self._sizes = [max(old, new) for old, new in zip(self._sizes, request, strict=True)]
+        # Last, so that a call that fails half way is not taken for one that made room.
+        self._request = request
 
     def reserve_gathered(self, size: int) -> None:
         """Make room for `size` bytes of gathered rows."""
         if size > self._gathered_size:
-            self._gathered_size = size
             self.gathered = aligned_empty((size,), np.uint8)
             self.gathered_address = int(self.gathered.ctypes.data)
+            self._gathered_size = size
 
     def _reserve_results(self, limit: int) -> None:
         self._put(layout.RESULTS, aligned_empty((ranked_rows(limit) + KEYS_EXTRA,), np.int64))

@@ -7,8 +7,9 @@ beside the row as in SymphonyQG, Gou et al., 2025, 4.1):
     |x - q|^2  is about  |v - q|^2 + A - W * sum(s_j * (R q)_j)
 
 The sum over 4 components is one of 16 values of a table made once for each query, rounded so that a sum over all
-groups fits 16 bits: 255 steps up to 1,028 components, fewer beyond. Everything but the line above is integers, and
-that line is float32 operations in one order, so all processors find the same candidates.
+groups fits 16 bits: 255 steps up to 1,028 components, fewer beyond. The sums are integers, the same whatever shuffle
+makes them. The line above is float32, in which a processor that multiplies and adds in one step rounds differently in
+the last bit, so two kinds of processors may differ in candidates whose estimates are equal but for that.
 
 Invariants: rows have a multiple of 64 components. Concurrency: no state.
 """
@@ -144,7 +145,7 @@ def _estimate(
         floats, ints = ir.VectorType(F32, LANES), ir.VectorType(I32, LANES)
         zero, top = ir.Constant(floats, [0.0] * LANES), ir.Constant(floats, [GREATEST_ESTIMATE] * LANES)
         limit = spread(builder, builder.trunc(bound, I32), ints)
-        below = I64(0)
+        near = I64(0)
         for part, total in enumerate(_sums(builder, codes, tables, size)):
             at = I64(4 * LANES * part)
             scaled = builder.fmul(builder.uitofp(total, floats), spread(builder, step, floats))
@@ -156,15 +157,15 @@ def _estimate(
             value = builder.select(builder.fcmp_ordered("<", value, top), value, top)
             whole = builder.fptosi(value, ints)
             builder.store(whole, pointer(builder, builder.add(out, at), ints), align=1)
-            bits = builder.zext(builder.bitcast(builder.icmp_signed("<", whole, limit), I16), I64)
-            below = builder.or_(below, builder.shl(bits, I64(LANES * part)))
-        return below
+            bits = builder.zext(builder.bitcast(builder.icmp_signed("<=", whole, limit), I16), I64)
+            near = builder.or_(near, builder.shl(bits, I64(LANES * part)))
+        return near
 
     return types.int64(*[types.int64] * 7, *[types.float32] * 3), generate
 
 
 estimate_neighbours: Callable[..., int] = intrinsic(_estimate)
-"""Write the estimates of 32 neighbours, int32 in 0 to 2^31, to `out`; returns a bit for each that is below `bound`.
+"""Write the estimates of 32 neighbours, int32 in 0 to 2^31, to `out`; returns a bit for each that is at most `bound`.
 
 `codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A and W; `base` is |v - q|^2, and `step` and
 `offset` turn sums of the tables into sums of the query (see `make_tables`). What a damaged file makes NaN counts as 0.

@@ -7,8 +7,7 @@ For codes x, n2 = |x|^2 and rotated codes R x (GAIN times as long), W = 2 n2 / |
     |x - q|^2  is about  n2 + |q|^2 - W * sum(s_j * (R q)_j)
 
 (RaBitQ, Gao and Long, 2024, 3.2). The query's components are rounded to -7..7 and kept as 4 planes of bits, so that the
-sum is 4 population counts (3.3.2). Everything but the line above is integers, and that line is float32 operations in
-one order, so all processors find the same candidates.
+sum, of integers, is 4 population counts (3.3.2).
 
 Where a row's own sketch is read, 64 bytes come from memory in place of 384: a scan of given rows takes a third of the
 time that it takes by codes.
@@ -218,15 +217,19 @@ the sum of what was written."""
 
 
 @device
-def make_planes(plan: int, scratch: int) -> tuple[float, float]:
+def make_planes(plan: int, scratch: int) -> tuple[float, float, float]:
     """Make the planes of the query in QUERY_CODES.
 
-    Returns (step, offset): sum(s_j * (R q)_j) is about step * (sum over the planes) + offset, in rotated units.
+    Returns (base, step, offset): base is |q|^2, and sum(s_j * (R q)_j) about step * (sum over the planes) + offset, in
+    rotated units.
     """
     padded = load_i64(plan + PADDED)
     codes, values, planes = load_i64(scratch + QUERY_CODES), load_i64(scratch + ROTATED), load_i64(scratch + TABLES)
+    square = 0
     for place in range(padded):
-        store_i32(values + 4 * place, load_i16(codes + 2 * place))
+        value = load_i16(codes + 2 * place)
+        square += value * value
+        store_i32(values + 4 * place, value)
     rotate(values, load_i64(scratch + ROTATION_ROOM), load_i64(plan + ROTATION), padded)
     largest = 1
     for place in range(padded):
@@ -240,54 +243,60 @@ def make_planes(plan: int, scratch: int) -> tuple[float, float]:
         block = place // (8 * size) * PLANES * size
         total += fill_planes(values + 4 * place, planes + block + place // 8 % size, size, factor)
     unit = 1.0 / np.float64(factor)
-    return 2.0 * unit, -float(total) * unit
+    return float(square), 2.0 * unit, -float(total) * unit
 
 
 @device
-def square_of(codes: int, padded: int) -> int:
-    """Sum of the squares of the int16 codes of a query."""
-    total = 0
-    for place in range(padded):
-        value = load_i16(codes + 2 * place)
-        total += value * value
-    return total
+def estimate_listed(
+    plan: int, scratch: int, rows: int, first: int, count: int, bound: int, base: float, step: float, offset: float
+) -> int:
+    """Estimate rows [first, first + 4) of the int32 list at `rows`, of `count`, to ESTIMATES, and ask for later ones.
+
+    Returns a bit for each that is at most `bound`; see `estimate_rows`.
+    """
+    table, shift, stride = load_i64(plan + SKETCHES), load_i64(plan + SKETCHES + 8), load_i64(plan + SKETCHES + 16)
+    for position in range(first + AHEAD_SKETCHES, min(first + AHEAD_SKETCHES + ROWS_AT_ONCE, count)):
+        prefetch(row_address(table, shift, stride, load_i32(rows + 4 * position)))
+    last = count - 1
+    near = estimate_rows(
+        row_address(table, shift, stride, load_i32(rows + 4 * first)),
+        row_address(table, shift, stride, load_i32(rows + 4 * min(first + 1, last))),
+        row_address(table, shift, stride, load_i32(rows + 4 * min(first + 2, last))),
+        row_address(table, shift, stride, load_i32(rows + 4 * min(first + 3, last))),
+        load_i64(scratch + TABLES),
+        load_i64(plan + PADDED),
+        bound,
+        load_i64(scratch + ESTIMATES),
+        base,
+        step,
+        offset,
+    )
+    return near & (1 << min(count - first, ROWS_AT_ONCE)) - 1
+
+
+@device
+def ask_for_first(plan: int, rows: int, first: int, count: int) -> None:
+    """Ask for the first sketches of a list."""
+    for position in range(first, min(first + AHEAD_SKETCHES, count)):
+        prefetch(column_row(plan + SKETCHES, load_i32(rows + 4 * position)))
 
 
 @device
 def scan_sketches(plan: int, scratch: int, depth: int, given: int, count: int) -> None:
     """Fill the pool with the best `depth`, a multiple of 8, of `count` given rows by their sketches."""
-    padded, pool = load_i64(plan + PADDED), load_i64(scratch + POOL) + GUARD
-    table, shift, stride = load_i64(plan + SKETCHES), load_i64(plan + SKETCHES + 8), load_i64(plan + SKETCHES + 16)
-    step, offset = make_planes(plan, scratch)
-    planes, estimates = load_i64(scratch + TABLES), load_i64(scratch + ESTIMATES)
-    base = float(square_of(load_i64(scratch + QUERY_CODES), padded))
+    pool, estimates = load_i64(scratch + POOL) + GUARD, load_i64(scratch + ESTIMATES)
+    base, step, offset = make_planes(plan, scratch)
     clear_keys(pool, depth)
-    for position in range(min(AHEAD_SKETCHES, count)):
-        prefetch(row_address(table, shift, stride, load_i32(given + 4 * position)))
-    last = count - 1
-    for start in range(0, count, ROWS_AT_ONCE):
-        for position in range(start + AHEAD_SKETCHES, min(start + AHEAD_SKETCHES + ROWS_AT_ONCE, count)):
-            prefetch(row_address(table, shift, stride, load_i32(given + 4 * position)))
-        near = estimate_rows(
-            row_address(table, shift, stride, load_i32(given + 4 * start)),
-            row_address(table, shift, stride, load_i32(given + 4 * min(start + 1, last))),
-            row_address(table, shift, stride, load_i32(given + 4 * min(start + 2, last))),
-            row_address(table, shift, stride, load_i32(given + 4 * min(start + 3, last))),
-            planes,
-            padded,
-            load_i64(pool + 8 * (depth - 1)) >> 32,
-            estimates,
-            base,
-            step,
-            offset,
-        )
+    ask_for_first(plan, given, 0, count)
+    for first in range(0, count, ROWS_AT_ONCE):
+        bound = load_i64(pool + 8 * (depth - 1)) >> 32
+        near = estimate_listed(plan, scratch, given, first, count, bound, base, step, offset)
         while near:
             place = lowest_bit(near)
             near &= near - 1
-            if start + place < count:
-                key = load_i32(estimates + 4 * place) << 32 | load_i32(given + 4 * (start + place)) << 1
-                if key < load_i64(pool + 8 * (depth - 1)):
-                    insert_sorted(pool, depth, key)
+            key = load_i32(estimates + 4 * place) << 32 | load_i32(given + 4 * (first + place)) << 1
+            if key < load_i64(pool + 8 * (depth - 1)):
+                insert_sorted(pool, depth, key)
 
 
 @kernel

@@ -138,11 +138,9 @@ def test_a_query_far_from_all_kept_rows_gets_no_answer_where_a_walk_among_them_i
     assert stats[0, 3] == 1
 
 
-@pytest.mark.parametrize("rows", [300, 511, 512, 513, 1_025])
-def test_a_walk_among_kept_rows_writes_nowhere_but_into_its_buffers(
-    rows: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The buffers are those of a new scratch, between bytes that must stay as they are."""
+@pytest.fixture
+def fences(monkeypatch: pytest.MonkeyPatch) -> list[npt.NDArray[np.uint8]]:
+    """The buffers of a new scratch, between bytes that must stay as they are."""
     blocks: list[npt.NDArray[np.uint8]] = []
 
     def fenced(shape: tuple[int, ...], dtype: type[np.generic]) -> npt.NDArray[np.generic]:
@@ -151,14 +149,38 @@ def test_a_walk_among_kept_rows_writes_nowhere_but_into_its_buffers(
         blocks[-1][:FENCE] = blocks[-1][FENCE + size :] = 0xAB
         return blocks[-1][FENCE : FENCE + size].view(dtype).reshape(shape)
 
-    vectors, query = random_rows(rng, rows), 3 * random_rows(rng, 1)
-    segment, kept = make_segment(vectors, "l2"), Kept(as_bits(far_half(vectors, query[0])))
     monkeypatch.setattr(scratch, "aligned_empty", fenced)
     monkeypatch.setattr(scratch, "aligned_zeros", fenced)
     monkeypatch.setattr(scratch._thread, "scratch", scratch.Scratch())
+    return blocks
+
+
+def are_whole(fences: list[npt.NDArray[np.uint8]]) -> bool:
+    """Whether nothing was written beyond any buffer."""
+    return all((block[:FENCE] == 0xAB).all() and (block[-FENCE:] == 0xAB).all() for block in fences)
+
+
+@pytest.mark.parametrize("rows", [300, 511, 512, 513, 1_025])
+def test_a_walk_among_kept_rows_writes_nowhere_but_into_its_buffers(
+    rows: int, rng: np.random.Generator, fences: list[npt.NDArray[np.uint8]]
+) -> None:
+    vectors, query = random_rows(rng, rows), 3 * random_rows(rng, 1)
+    segment, kept = make_segment(vectors, "l2"), Kept(as_bits(far_half(vectors, query[0])))
     _, stats = search_kept(segment, query, 10, Reach(20, 20, 20_000, 32, share=0.5, far=111), kept)
     assert stats[0, 2] == 111, "it walked among kept rows"
-    assert all((block[:FENCE] == 0xAB).all() and (block[-FENCE:] == 0xAB).all() for block in blocks)
+    assert are_whole(fences)
+
+
+@pytest.mark.parametrize("limit", [1, 60, 80, 250])
+def test_a_walk_with_no_room_to_widen_writes_nowhere_but_into_its_buffers(
+    limit: int, rng: np.random.Generator, fences: list[npt.NDArray[np.uint8]]
+) -> None:
+    """A walk over packed rows may find more rows to rank than its pool may hold."""
+    segment = make_segment(random_rows(rng), "l2")
+    kept = Kept(np.full(ROWS // 64 + 1, 2**64 - 1, dtype=np.uint64))
+    hits, _ = search_kept(segment, random_rows(rng, 3), limit, Reach(limit, 64, limit, 64), kept)
+    assert hits.counts.any()
+    assert are_whole(fences)
 
 
 def test_a_walk_among_kept_rows_leaves_nothing_behind_for_the_next_search(rng: np.random.Generator) -> None:

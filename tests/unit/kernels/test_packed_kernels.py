@@ -95,10 +95,14 @@ def estimator() -> Callable[..., int]:
         packed: int, tables: int, padded: int, degree: int, base: float, step: float, offset: float, out: int
     ) -> int:
         links = packed + padded
-        return signs.estimate_neighbours(
-            links + 12 * degree, tables, 4 * padded, links + 4 * degree, links + 8 * degree, 1 << 31, out,
-            np.float32(base), np.float32(step), np.float32(offset),
-        )  # fmt: skip
+        near = 0
+        for block in range(degree // 32):
+            near |= signs.estimate_neighbours(
+                links + 12 * degree + 4 * padded * block, tables, 4 * padded, links + 4 * degree + 128 * block,
+                links + 8 * degree + 128 * block, (1 << 31) - 1, out + 128 * block,
+                np.float32(base), np.float32(step), np.float32(offset),
+            )  # fmt: skip
+        return near
 
     return estimate
 
@@ -114,9 +118,10 @@ def estimates_of(estimate: Callable[..., int], segment: Segment, row: int, base:
     scratch, padded = thread_scratch(), segment.quantizer.padded
     step, offset = tables_of(segment.plan.address, scratch.address)
     address = int(segment.packed.table[0]) + row * segment.packed.stride
-    out = aligned_zeros((32,), np.int32)
+    degree = segment.upper_links.stride // 2
+    out = aligned_zeros((degree,), np.int32)
     tables = int(scratch.words[layout.TABLES // 8])
-    estimate(address, tables, padded, 32, base, step, offset, out.ctypes.data)
+    estimate(address, tables, padded, degree, base, step, offset, out.ctypes.data)
     return out
 
 
@@ -167,9 +172,10 @@ def test_estimates_tell_near_neighbours_from_far_ones(rng: np.random.Generator) 
     assert np.corrcoef(found, true)[0, 1] > 0.5
 
 
+@pytest.mark.parametrize("m", [16, 32, 64])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_packed_search_equals_its_twin_hit_for_hit(metric: Metric, rng: np.random.Generator) -> None:
-    segment, graph, codes = packed_segment(rng, metric, 40)
+def test_a_packed_search_equals_its_twin_hit_for_hit(metric: Metric, m: int, rng: np.random.Generator) -> None:
+    segment, graph, codes = packed_segment(rng, metric, 40, m)
     vectors = np.array([segment.vectors.read_row(row, np.float32) for row in range(ROWS)])
     slots = np.array([segment.slots.read_row(row, np.uint32)[0] for row in range(ROWS)])
     estimate = estimator()

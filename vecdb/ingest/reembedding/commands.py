@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vecdb.checks.declarations import check_name
+from vecdb.checks.declarations import can_pack, check_name
 from vecdb.errors import InvalidRequestError
 from vecdb.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.opening import open_embedder, open_same
@@ -172,6 +172,7 @@ def _begun(collection: Any, settings: IngestSettings, model: ModelFingerprint) -
             m=now.m,
             ef_construction=now.ef_construction,
             builder=now.builder,
+            layout=now.layout if now.layout != "packed" or can_pack(model.dim, now.m) else "auto",
             model=model,
             follows=text_paths(settings.text_field),
         )
