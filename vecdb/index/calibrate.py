@@ -7,10 +7,7 @@ Concurrency: pure; one thread.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -18,7 +15,9 @@ import numpy.typing as npt
 
 from vecdb.config import CURVE_SAMPLE_DEFAULT
 from vecdb.index.filtered import scan_rows
+from vecdb.index.measuring import best_of, least_seconds, mean_recall, until_enough
 from vecdb.index.recall_curve import Points, RecallCurve
+from vecdb.index.scan_depths import measure_scans
 from vecdb.index.search import BatchHits, scan_segment_batch, search_segment_batch
 from vecdb.index.segment import Segment
 from vecdb.types import FloatArray
@@ -27,25 +26,15 @@ __all__ = ["RecallCurve", "mean_recall", "measure_curve"]
 
 EFFORTS_10: Final = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 448, 640)
 EFFORTS_100: Final = (100, 140, 200, 280, 400, 560, 800)
-RECALL_ENOUGH: Final = 0.9995
-"""Efforts beyond this recall are not measured."""
-
 TRIVIAL: Final = RecallCurve(((10, 1.0),), ((100, 1.0),))
 """Of a segment in which there is nothing to miss."""
 
 WALK_TARGETS: Final = (0.9, 0.95, 0.98)
 """Recalls at which the two ways to search packed rows are compared."""
 
-DEPTHS_10: Final = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-DEPTHS_100: Final = (104, 136, 176, 232, 304, 400, 528, 696, 920)
-SKETCHED_ROWS: Final = 20_000
-"""Rows among which scans by sketches are measured: among 1,166 and among 58,000 sentence embeddings the same depth gave
-the same recall, within .004."""
-
 TIMED_QUERIES: Final = 50
 TIMED_ROWS: Final = 2_000
 TIMED_EF: Final = 100
-TIMED_PASSES: Final = 3
 """What is timed for the planner of filtered searches: about 30 ms in all at 384 dimensions."""
 
 
@@ -73,44 +62,10 @@ def _draw(segment: Segment, sample: int, seed: int, threads: int) -> _Sample:
 
 def _curve(segment: Segment, drawn: _Sample, threads: int) -> RecallCurve:
     rows, queries, truth = drawn
-    at_10 = _measure(segment, queries, rows, _head(truth, 10), 10, EFFORTS_10, threads)
+    at_10 = _measure(segment, queries, rows, best_of(truth, 10), 10, EFFORTS_10, threads)
     at_100 = _measure(segment, queries, rows, truth, 100, EFFORTS_100, threads)
     curve = RecallCurve(at_10, at_100, *measure_times(segment, queries))
-    return curve if segment.sketches is None or segment.by_codes else _with_depths(curve, segment, drawn)
-
-
-def _with_depths(curve: RecallCurve, segment: Segment, drawn: _Sample) -> RecallCurve:
-    """The curve with how deep a scan by sketches must go, and how long it takes for each row."""
-    count = min(segment.rows, SKETCHED_ROWS)
-    chosen = np.sort(np.random.default_rng(0).choice(segment.rows, count, replace=False))
-    rows = np.setdiff1d(chosen, drawn.rows, assume_unique=True).astype(np.int32)
-    if len(rows) < TIMED_ROWS:
-        return curve
-    scan = partial(scan_rows, segment.plan, segment.quantizer.padded, drawn.queries, exact=False)
-    truth, points = scan(limit=100, rows=rows), []
-    for limit, depths in ((10, DEPTHS_10), (100, DEPTHS_100)):
-        found = (
-            (depth, mean_recall(_head(truth, limit), scan(limit=limit, rows=rows, depth=depth))) for depth in depths
-        )
-        points.append(_until_enough(found))
-    few, many = (
-        _least_seconds(partial(scan, limit=10, rows=part, depth=64)) for part in (rows[: len(rows) // 2], rows)
-    )
-    sketch_ns = 1e9 * (many - few) / (len(drawn.queries) * (len(rows) - len(rows) // 2))
-    # Noise may have made the longer scan the quicker one.
-    return replace(
-        curve, depths_10=points[0], depths_100=points[1], sketch_ns=min(max(sketch_ns, curve.row_ns / 16), curve.row_ns)
-    )
-
-
-def _until_enough(measured: Iterable[tuple[int, float]]) -> Points:
-    """Points up to the first whose recall is enough."""
-    points: list[tuple[int, float]] = []
-    for point in measured:
-        points.append(point)
-        if point[1] >= RECALL_ENOUGH:
-            break
-    return tuple(points)
+    return measure_scans(curve, segment, queries, rows)
 
 
 def measure_walks(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: int = 0) -> tuple[RecallCurve, bool]:
@@ -142,19 +97,10 @@ def measure_times(segment: Segment, queries: FloatArray) -> tuple[float, float]:
     # Ascending, as a filter gives them: memory is then read in one direction, which costs a third less.
     rows = np.sort(np.random.default_rng(0).integers(0, segment.rows, TIMED_ROWS)).astype(np.int32)
     padded = segment.quantizer.padded
-    walk = _least_seconds(lambda: search_segment_batch(segment, queries, 10, TIMED_EF))
-    scan = _least_seconds(lambda: scan_rows(segment.plan, padded, queries, 10, rows, exact=False))
+    walk = least_seconds(lambda: search_segment_batch(segment, queries, 10, TIMED_EF))
+    scan = least_seconds(lambda: scan_rows(segment.plan, padded, queries, 10, rows, exact=False))
     candidates = len(queries) * min(TIMED_EF, segment.rows)
     return 1e9 * walk / candidates, 1e9 * scan / (len(queries) * TIMED_ROWS)
-
-
-def _least_seconds(call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(TIMED_PASSES):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return min(times)
 
 
 def _measure(
@@ -166,28 +112,10 @@ def _measure(
     efforts: tuple[int, ...],
     threads: int,
 ) -> Points:
-    return _until_enough(
+    return until_enough(
         (ef, mean_recall(truth, search_segment_batch(segment, queries, limit, ef, None, threads, rows)))
         for ef in efforts
     )
-
-
-def mean_recall(truth: BatchHits, found: BatchHits) -> float:
-    """Mean share of the true hits found, a hit as near as the farthest true one counting as true (ties)."""
-    total = 0.0
-    for index, count in enumerate(truth.counts):
-        if count == 0:
-            total += 1.0
-            continue
-        bound = truth.distances[index, count - 1]
-        bound = bound + 1e-6 * abs(bound)
-        total += min(float((found.of(index).distances <= bound).sum()) / float(count), 1.0)
-    return total / max(len(truth.counts), 1)
-
-
-def _head(hits: BatchHits, limit: int) -> BatchHits:
-    counts = np.minimum(hits.counts, limit).astype(np.int32)
-    return BatchHits(hits.slots[:, :limit], hits.distances[:, :limit], hits.rows[:, :limit], counts)
 
 
 def read_rows(segment: Segment, rows: npt.NDArray[np.int64]) -> FloatArray:

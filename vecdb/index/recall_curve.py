@@ -16,6 +16,10 @@ from vecdb.config import EF_MAX
 EF_UNMEASURED: Final = 256
 """Effort when nothing was measured (a segment of few rows or of an older version)."""
 
+AHEAD_ROWS: Final = 8
+AHEAD_SKETCHES: Final = 24
+"""Where nothing was measured. Given rows are known beforehand, so more fetches can be in flight than in a walk."""
+
 Points = tuple[tuple[int, float], ...]
 
 
@@ -25,7 +29,8 @@ class RecallCurve:
 
     `key_ns` is the time a search takes for each candidate of its pool, `row_ns` what comparing one given row by its
     codes takes, `sketch_ns` the same by its sketch, in nanoseconds on the machine that built the segment; 0 where they
-    were not measured. `depths_10` and `depths_100` are (depth, recall) points of scans by sketches; empty without them.
+    were not measured. `ahead_rows` and `ahead_sketches` are how many rows or sketches a scan best asks for there before
+    it compares them. `depths_10` and `depths_100` are (depth, recall) points of scans by sketches; empty without them.
     """
 
     at_10: Points
@@ -35,6 +40,8 @@ class RecallCurve:
     sketch_ns: float = 0.0
     depths_10: Points = ()
     depths_100: Points = ()
+    ahead_rows: int = AHEAD_ROWS
+    ahead_sketches: int = AHEAD_SKETCHES
 
     def ef_for(self, target_recall: float, limit: int) -> int:
         """Smallest ef expected to reach `target_recall` at `limit`, between max(limit, 1) and EF_MAX."""
@@ -61,18 +68,20 @@ class RecallCurve:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists of [ef, recall] and [depth, recall], and the times."""
         points = {name: [list(point) for point in getattr(self, name)] for name in _POINTS}
-        return {**points, **{name: getattr(self, name) for name in _TIMES}}
+        return {**points, **{name: getattr(self, name) for name in (*_TIMES, *_AHEAD)}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RecallCurve:
         """Inverse of `to_dict`."""
         at_10, at_100, depths_10, depths_100 = (_points(values.get(name, ())) for name in _POINTS)
         key_ns, row_ns, sketch_ns = (float(values.get(name, 0.0)) for name in _TIMES)
-        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, depths_10, depths_100)
+        ahead = (max(int(values.get(name, usual)), 0) for name, usual in _AHEAD.items())
+        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, depths_10, depths_100, *ahead)
 
 
 _POINTS: Final = ("at_10", "at_100", "depths_10", "depths_100")
 _TIMES: Final = ("key_ns", "row_ns", "sketch_ns")
+_AHEAD: Final = {"ahead_rows": AHEAD_ROWS, "ahead_sketches": AHEAD_SKETCHES}
 
 
 def _between(small: float, large: float, limit: int) -> float:

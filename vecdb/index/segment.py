@@ -18,7 +18,7 @@ from vecdb.config import QUERY_CODE_MAX
 from vecdb.index.graph import Graph
 from vecdb.index.hashing import rotation_masks
 from vecdb.index.quantize import CODE_MAX, Quantizer, encode_rows, fit_quantizer, inverse_norms
-from vecdb.index.recall_curve import RecallCurve
+from vecdb.index.recall_curve import AHEAD_ROWS, AHEAD_SKETCHES, RecallCurve
 from vecdb.kernels import layout
 from vecdb.kernels.column import Column
 from vecdb.types import Metric, VectorDtype
@@ -74,6 +74,8 @@ def scan_plan(
     plan.put_column(layout.VECTORS, vectors)
     plan.put_column(layout.NORMS, inverse_norms)
     plan.put_column(layout.SLOTS, slots)
+    plan.put(layout.AHEAD_ROWS, AHEAD_ROWS)
+    plan.put(layout.AHEAD_SKETCHES, AHEAD_SKETCHES)
     return plan
 
 
@@ -134,6 +136,9 @@ def _search_plan(segment: Segment) -> Plan:
         plan.put_column(layout.PACKED, segment.packed)
         plan.put_column(layout.SKETCHES, segment.sketches)
         plan.put_array(layout.ROTATION, rotation_masks(quantizer.padded))
+    if segment.curve is not None:
+        plan.put(layout.AHEAD_ROWS, segment.curve.ahead_rows)
+        plan.put(layout.AHEAD_SKETCHES, segment.curve.ahead_sketches)
     plan.put(layout.UPPER_DEGREE, segment.upper_links.stride // 4)
     plan.put(layout.UPPER_ROW_COUNT, segment.upper_rows.rows)
     plan.put(layout.LEVELS, len(segment.level_starts) - 1)

@@ -19,6 +19,7 @@ from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.kept import is_kept, walk_among_kept
 from vecdb.kernels.keys import clear_keys
 from vecdb.kernels.layout import (
+    AHEAD_ROWS,
     AMONG_KEPT,
     BEST,
     BEST_ROWS,
@@ -59,9 +60,6 @@ from vecdb.kernels.traverse import (
     row_address,
     set_bit,
 )
-
-AHEAD_GIVEN = 8
-"""Rows of a scan asked for ahead: they are known beforehand, so more fetches can be in flight than in a walk."""
 
 CHANCE = 2.0
 """Standard deviations by which the count of kept rows in a pool may fall short by chance."""
@@ -325,7 +323,7 @@ def scan_rows(
     """
     dim, width = load_i64(plan + DIM), load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
     query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
-    padded, pool = load_i64(plan + PADDED), load_i64(scratch + POOL)
+    padded, pool, ahead = load_i64(plan + PADDED), load_i64(scratch + POOL), load_i64(plan + AHEAD_ROWS)
     for index in range(first, last):
         norm = prepare_query(plan, queries + 4 * dim * index, query)
         best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
@@ -338,11 +336,11 @@ def scan_rows(
             ranked = rank_pool(plan, scratch, results_to_pool(scratch, rerank), limit, rerank, 0, -1)
         elif rerank > 0:
             encode_query(plan, query, norm, codes)
-            for position in range(min(AHEAD_GIVEN, count)):
+            for position in range(min(ahead, count)):
                 fetch_row(column_row(plan + CODES, load_i32(given + 4 * position)), padded)
             for position in range(count):
-                if position + AHEAD_GIVEN < count:
-                    fetch_row(column_row(plan + CODES, load_i32(given + 4 * (position + AHEAD_GIVEN))), padded)
+                if position + ahead < count:
+                    fetch_row(column_row(plan + CODES, load_i32(given + 4 * (position + ahead))), padded)
                 row = load_i32(given + 4 * position)
                 key = code_distance(column_row(plan + CODES, row), codes, padded) << 32 | row << 1
                 if size < rerank or key < load_i64(pool + 8 * (size - 1)):
@@ -351,8 +349,8 @@ def scan_rows(
             ranked = rank_pool(plan, scratch, size, limit, rerank, 0, -1)
         else:
             for position in range(count):
-                if position + AHEAD_GIVEN < count:
-                    fetch_row(column_row(plan + VECTORS, load_i32(given + 4 * (position + AHEAD_GIVEN))), width)
+                if position + ahead < count:
+                    fetch_row(column_row(plan + VECTORS, load_i32(given + 4 * (position + ahead))), width)
                 ranked = offer_row(plan, load_i32(given + 4 * position), query, best, best_rows, ranked, limit)
         place = 4 * limit * index
         write_hits(best, best_rows, ranked, slots + place, distances + place, rows + place)

@@ -45,6 +45,8 @@ AUGMENTED_COUNT: Final = 344  # its components, all of one value
 PACKED: Final = 352  # packed rows (see `packing`); table 0 when there are none
 ROTATION: Final = 376  # address of the int32 masks of the rotation, two rounds of `padded`
 SKETCHES: Final = 384  # sketches (see `sketches`); table 0 when there are none
+AHEAD_ROWS: Final = 408  # rows of a scan that are asked for before they are compared
+AHEAD_SKETCHES: Final = 416  # the same for sketches
 PLAN_WORDS: Final = 56
 
 METRIC_COSINE: Final = 0

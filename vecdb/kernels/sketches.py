@@ -46,6 +46,7 @@ from vecdb.kernels.intrinsics import (
 from vecdb.kernels.jit import device, intrinsic, kernel
 from vecdb.kernels.keys import clear_keys, insert_sorted
 from vecdb.kernels.layout import (
+    AHEAD_SKETCHES,
     CODES,
     ESTIMATES,
     GUARD,
@@ -71,9 +72,6 @@ PLANES = 4
 LEVELS = 7
 ROWS_AT_ONCE = 4
 LANES = 16
-
-AHEAD_SKETCHES = 24
-"""Sketches asked for ahead: one line each, known beforehand."""
 
 
 def _shuffled(builder: Any, left: Any, right: Any, *places: int) -> Any:
@@ -255,7 +253,8 @@ def estimate_listed(
     Returns a bit for each that is at most `bound`; see `estimate_rows`.
     """
     table, shift, stride = load_i64(plan + SKETCHES), load_i64(plan + SKETCHES + 8), load_i64(plan + SKETCHES + 16)
-    for position in range(first + AHEAD_SKETCHES, min(first + AHEAD_SKETCHES + ROWS_AT_ONCE, count)):
+    ahead = first + load_i64(plan + AHEAD_SKETCHES)
+    for position in range(ahead, min(ahead + ROWS_AT_ONCE, count)):
         prefetch(row_address(table, shift, stride, load_i32(rows + 4 * position)))
     last = count - 1
     near = estimate_rows(
@@ -277,7 +276,7 @@ def estimate_listed(
 @device
 def ask_for_first(plan: int, rows: int, first: int, count: int) -> None:
     """Ask for the first sketches of a list."""
-    for position in range(first, min(first + AHEAD_SKETCHES, count)):
+    for position in range(first, min(first + load_i64(plan + AHEAD_SKETCHES), count)):
         prefetch(column_row(plan + SKETCHES, load_i32(rows + 4 * position)))
 
 
