@@ -154,8 +154,8 @@ class FilterStep:
 class SegmentPlan:
     """What was done in one segment (or the tail).
 
-    "graph", "graph of the matches" (among them alone, from a query far from all of them), "scan of the matches", "exact
-    scan" (of the matches), or one after the other.
+    "graph", "graph of the matches" (among them alone, from a query far from all of them), "scan of the matches" (by
+    their codes, or, if it says so, by sketches first), "exact scan" (of the matches), or one after the other.
 
     `matches` are the rows that the filter keeps there (all live rows without a filter); `estimated` is the number that
     the plan was chosen by. `ef` is 0 where no graph was searched, `hops` are the rows whose links were followed.

@@ -119,7 +119,7 @@ class SegmentSearch(NamedTuple):
         """Walk or scan, as planned; scan after all what the walk has left short."""
         choice = self._choice()
         if choice.reach is None:
-            name = "exact scan of the matches" if self.effort.exact else "scan of the matches"
+            name = "exact scan of the matches" if self.effort.exact else _scan_name(choice)
             return Part(self._scan(self.queries, choice.depth), self._plan(name, len(self._rows()) * len(self.queries)))
         hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, self._kept(), self.threads)
         name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
@@ -127,7 +127,7 @@ class SegmentSearch(NamedTuple):
             name = "graph of the matches"
         short = self._short(hits, stats)
         if len(short):
-            name, scored = f"{name}, then scan of the matches", scored + len(self._rows()) * len(short)
+            name, scored = f"{name}, then {_scan_name(choice)}", scored + len(self._rows()) * len(short)
             hits = self._completed(hits, short, choice.depth)
         hops = int(stats[:, 1].sum()) if self.explain else 0
         return Part(hits, self._plan(name, scored, choice.reach.ef, hops))
@@ -192,6 +192,10 @@ class SegmentSearch(NamedTuple):
         matches = self.known.estimated if self.known.given is None else len(self.known.given.rows)
         where = f"segment {self.view.entry.number}"
         return SegmentPlan(where, name, self.view.live, matches, self.known.estimated, ef, scored, hops)
+
+
+def _scan_name(choice: Choice) -> str:
+    return "scan of the matches by sketches" if choice.depth else "scan of the matches"
 
 
 def _scan_tail(

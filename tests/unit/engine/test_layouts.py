@@ -118,3 +118,23 @@ def test_rows_whose_signs_say_little_are_searched_by_their_codes(tmp_path: Path,
         assert segment.entry.packed
         assert segment.entry.by_codes
         assert segment.segment.by_codes
+
+
+def test_a_scan_of_many_matches_by_sketches_finds_what_one_by_codes_does(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Few enough to be scanned, too many for their codes to be the quicker way."""
+    rows, vectors = 6_000, vectors_of(rng, 6_000)
+    with vecdb.open(tmp_path / "db", config=SMALL) as db:
+        docs = db.create_collection("docs", dim=DIM, layout="packed")
+        docs.upsert(list(range(rows)), vectors, [{"tenth": row % 10} for row in range(rows)])
+        docs.optimize()
+        with db.reading(None) as view:
+            [segment] = view.collections[db.schema_of("docs").number].fields[0].segments
+        curve = segment.segment.curve
+        assert segment.segment.sketches is not None
+        assert curve is not None
+        if not segment.entry.by_codes:
+            assert curve.depth_for(0.98, 10) > 0
+        assert mean_recall(docs, vectors_of(rng, 20), filter=F("tenth") != 3) > 0.9
+        assert mean_recall(docs, vectors_of(rng, 20), filter=F("tenth") == 3) > 0.9

@@ -59,3 +59,37 @@ def test_walking_among_matches_takes_more_effort_the_fewer_they_are() -> None:
     factors = [far_factor(share) for share in (1.0, 0.9, 0.5, 0.2, 0.1)]
     assert factors == sorted(factors)
     assert factors[0] == 1.0
+
+
+SKETCHED = RecallCurve(
+    CURVE.at_10,
+    CURVE.at_100,
+    key_ns=1_000.0,
+    row_ns=20.0,
+    sketch_ns=5.0,
+    depths_10=((16, 0.8), (64, 0.98), (512, 0.999)),
+    depths_100=((104, 0.7), (512, 0.99), (920, 0.999)),
+)
+
+
+def test_a_scan_of_many_matches_goes_by_sketches_and_one_of_few_by_codes() -> None:
+    many = choose(ROWS, 20_000, LIMIT, FIXED, EF, SKETCHED)
+    few = choose(ROWS, 1_000, LIMIT, FIXED, EF, SKETCHED)
+    assert many.depth > 0
+    assert many.scan_ns < 20_000 * SKETCHED.row_ns
+    assert few.depth == 0
+
+
+def test_a_scan_goes_deeper_for_a_higher_recall_and_by_codes_where_no_depth_reaches_it() -> None:
+    targets = (0.5, 0.9, 0.95, 0.99, 0.9999)
+    depths = [
+        choose(ROWS, 200_000, LIMIT, SearchEffort(exact=False, ef=None, target_recall=target), EF, SKETCHED).depth
+        for target in targets
+    ]
+    assert depths[:-1] == sorted(depths[:-1])
+    assert depths[0] < depths[3]
+    assert depths[-1] == 0
+
+
+def test_an_exact_scan_does_not_go_by_sketches() -> None:
+    assert choose(ROWS, ROWS // 2, LIMIT, EXACT, EF, SKETCHED).depth == 0
