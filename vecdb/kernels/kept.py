@@ -17,7 +17,7 @@ Concurrency: any number of calls, one scratch each.
 from __future__ import annotations
 
 from vecdb.kernels.distance import code_distance
-from vecdb.kernels.intrinsics import load_i32, load_i64, load_u32, prefetch, store_i32, store_i64, store_u8
+from vecdb.kernels.intrinsics import load_i32, load_i64, load_u32, lowest_bit, prefetch, store_i32, store_i64, store_u8
 from vecdb.kernels.jit import device
 from vecdb.kernels.layout import (
     CODES,
@@ -49,6 +49,12 @@ ENOUGH_NEIGHBOURS = 48
 """New kept rows of one expansion after which no further row is hopped over. Measured on 116,659 sentence embeddings,
 the half on the other side kept: 16, 24, 32 and 48 reach recall .95 in 170, 160, 150 and 150 us, and 48 needs the
 smallest pool."""
+
+LINK_BLOCK = 32
+"""Most links that are told apart at once."""
+
+AHEAD_HOPS = 6
+"""Rows to hop over that are asked for beforehand. Few of those noted are needed."""
 
 SEEDS = 64
 """Kept rows drawn to begin at. 16 times as many gained less than .01 of recall, for 40 us."""
@@ -90,6 +96,53 @@ def draw_seeds(plan: int, scratch: int, share: int, kept: int, slots: int, first
 
 
 @device
+def inside(value: int, count: int) -> int:
+    """1 for a value of 0..count - 1, else 0, without a branch."""
+    return ((value - count) & ~value) >> 63 & 1
+
+
+@device
+def kept_bit(plan: int, row: int, kept: int, slots: int, first_slot: int) -> int:
+    """`is_kept`, 0 or 1, in segments without gaps between slots without a branch."""
+    if first_slot < 0:
+        return is_kept(plan, row, kept, slots, first_slot)
+    slot = first_slot + row
+    there = inside(slot, slots)
+    return test_bit(kept, slot * there) & there
+
+
+@device
+def split_links(
+    plan: int, scratch: int, links: int, count: int, kept: int, slots: int, first_slot: int
+) -> tuple[int, int]:
+    """Bits for those of `count` links, at most LINK_BLOCK, that lead to unseen rows: (rows that are kept, others).
+
+    Half of all rows kept and half seen is what a processor guesses worst, so nothing here branches: a tenth of the time
+    of a walk.
+    """
+    rows, visited = load_i64(plan + ROWS), load_i64(scratch + VISITED)
+    ours, others = 0, 0
+    for position in range(count):
+        row = load_i32(links + 4 * position)
+        there = inside(row, rows)
+        row *= there
+        unseen = there & (test_bit(visited, row) ^ 1)
+        mine = kept_bit(plan, row, kept, slots, first_slot)
+        ours |= (unseen & mine) << position
+        others |= (unseen & (mine ^ 1)) << position
+    return ours, others
+
+
+@device
+def see_links(scratch: int, links: int, chosen: int, count: int) -> int:
+    """See the rows that the chosen links lead to; returns how many are seen."""
+    while chosen:
+        count = see(scratch, load_i32(links + 4 * lowest_bit(chosen)), count)
+        chosen &= chosen - 1
+    return count
+
+
+@device
 def collect_kept(
     plan: int, scratch: int, row: int, count: int, hopped: int, kept: int, slots: int, first_slot: int
 ) -> tuple[int, int]:
@@ -97,34 +150,32 @@ def collect_kept(
 
     Returns (rows seen, rows hopped over).
     """
-    table, shift, stride = load_i64(plan + LINKS), load_i64(plan + LINKS + 8), load_i64(plan + LINKS + 16)
     degree, rows = load_i64(plan + DEGREE), load_i64(plan + ROWS)
     visited, last = load_i64(scratch + VISITED), load_i64(scratch + SEEN) + 4 * (rows + 1)
-    links = row_address(table, shift, stride, row)
+    links = column_row(plan + LINKS, row)
     enough, others = count + ENOUGH_NEIGHBOURS, hopped
-    for position in range(degree):
-        other = load_i32(links + 4 * position)
-        if other < 0 or other >= rows:
-            break
-        if is_kept(plan, other, kept, slots, first_slot):
-            count = see(scratch, other, count)
-        elif test_bit(visited, other) == 0 and count + others < rows:
+    for block in range(0, degree, LINK_BLOCK):
+        start = links + 4 * block
+        ours, beyond = split_links(plan, scratch, start, min(degree - block, LINK_BLOCK), kept, slots, first_slot)
+        count = see_links(scratch, start, ours, count)
+        while beyond and count + others < rows:
+            other = load_i32(start + 4 * lowest_bit(beyond))
+            beyond &= beyond - 1
             store_i32(last - 4 * others, other)
             others += 1
-            behind = row_address(table, shift, stride, other)
-            prefetch(behind)
-            prefetch(behind + 64)
+    for position in range(hopped, min(hopped + AHEAD_HOPS, others)):
+        fetch_row(column_row(plan + LINKS, load_i32(last - 4 * position)), 4 * degree)
     while hopped < others and count < enough:
+        if hopped + AHEAD_HOPS < others:
+            fetch_row(column_row(plan + LINKS, load_i32(last - 4 * (hopped + AHEAD_HOPS))), 4 * degree)
         other = load_i32(last - 4 * hopped)
         set_bit(visited, other)
         hopped += 1
-        links = row_address(table, shift, stride, other)
-        for position in range(degree):
-            behind = load_i32(links + 4 * position)
-            if behind < 0 or behind >= rows:
-                break
-            if is_kept(plan, behind, kept, slots, first_slot):
-                count = see(scratch, behind, count)
+        links = column_row(plan + LINKS, other)
+        for block in range(0, degree, LINK_BLOCK):
+            start = links + 4 * block
+            ours, _ = split_links(plan, scratch, start, min(degree - block, LINK_BLOCK), kept, slots, first_slot)
+            count = see_links(scratch, start, ours, count)
     return count, hopped
 
 
