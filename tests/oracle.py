@@ -269,28 +269,44 @@ def _next(pool: list[Scored], taken: set[int], expand: int) -> int | None:
     return next((row for _, row in pool[:expand] if row not in taken), None)
 
 
-def gather_ids(column: npt.NDArray[Any], rows: Rows, slots: Rows) -> tuple[int, npt.NDArray[Any]]:
-    """The position of the first id row that does not fit its slot (or how many there are), and all the rows."""
-    found = np.array([column[row] for row in rows])
-    for position, (row, slot) in enumerate(zip(found, slots, strict=True)):
+def gather_ids(column: npt.NDArray[Any], rows: Rows, slots: Rows) -> tuple[int, bytes]:
+    """The ids in id rows as msgpack; or -1 - position of the first row that does not fit its slot, and nothing."""
+    ids = []
+    for position, (row, slot) in enumerate(zip((column[row] for row in rows), slots, strict=True)):
         size = int(row[0])
         key = row[3 : 3 + size].tobytes()
         if not 0 < size <= len(row) - 3 or zlib.crc32(key, slot) & 0xFFFF != int(row[1]) + 256 * int(row[2]):
-            return position, found
-    return len(rows), found
+            return -1 - position, b""
+        ids.append(key)
+    array = id_array(ids)
+    return len(array), array
+
+
+def id_array(id_keys: list[bytes]) -> bytes:
+    """Ids as a msgpack array, from their keys: a type byte, then u64, UTF-8 or a UUID."""
+    heads: dict[int, Callable[[int], bytes]] = {
+        1: lambda _: b"\xcf",
+        2: lambda size: b"\xda" + size.to_bytes(2, "big"),
+        3: lambda _: b"\xd8\x03",
+    }
+    return _array_head(len(id_keys)) + b"".join(heads[key[0]](len(key) - 1) + key[1:] for key in id_keys)
+
+
+def _array_head(count: int) -> bytes:
+    return b"\xdd" + count.to_bytes(4, "big")
 
 
 def gather_records(keys: list[bytes], values: list[bytes], seed: int) -> bytes | None:
-    """Lengths of the id keys (u32), id keys and metadata of stored records, None when a checksum does not fit."""
-    lengths, ids, metadata = b"", b"", b""
+    """Where metadata begins (u32), ids and metadata of stored records; None when a checksum does not fit."""
+    id_keys, metadata = [], b""
     for key, value in zip(keys, values, strict=True):
         if zlib.crc32(value[4:], zlib.crc32(key, seed)) != int.from_bytes(value[:4], "big"):
             return None
         end = 22 + int.from_bytes(value[4:6], "big")
-        lengths += (end - 22).to_bytes(4, "little")
-        ids += value[22:end]
+        id_keys.append(value[22:end])
         metadata += value[end:]
-    return lengths + ids + metadata
+    ids = id_array(id_keys)
+    return (4 + len(ids)).to_bytes(4, "little") + ids + _array_head(len(keys)) + metadata
 
 
 # --- building -------------------------------------------------------------------------------------------------------

@@ -19,17 +19,19 @@ from vecdb.engine.commit import AllOrNothing
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.explaining import Stopwatch, explained
 from vecdb.engine.fields import CollectionFields
-from vecdb.engine.filtered_search import explained_hits, search_matches, search_matches_one
+from vecdb.engine.filtered_search import explained_hits, search_matches
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
+from vecdb.engine.found_hits import FoundHits
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.interruption import pieces
+from vecdb.engine.quick_search import keep_prepared, quick_search
 from vecdb.engine.reading import RecordReads
 from vecdb.engine.recall import measure_field_recall
 from vecdb.engine.validate import check_queries, check_query
 from vecdb.engine.writing import RecordWrites
 from vecdb.errors import InvalidRequestError, LimitExceededError
-from vecdb.filters import Filter, FilterLike
+from vecdb.filters import Filter, FilterLike, read_filter
 from vecdb.kernels.native import load_kernels
 from vecdb.types import (
     BatchOptions,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     import os
 
     from vecdb.engine.commit import RecordOperation
+    from vecdb.engine.quick_search import Asked
     from vecdb.engine.search import FieldHits
     from vecdb.engine.view import CollectionView, FieldView, View
     from vecdb.fingerprint import ModelFingerprint
@@ -58,6 +61,8 @@ if TYPE_CHECKING:
 
 class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
     """Records with vectors and metadata. Get one from `Database.collection` or `Database.create_collection`."""
+
+    _hits_kind: type[FoundHits] = FoundHits
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{field.name}: {field.dim} {field.metric}" for field in self._schema.fields)
@@ -107,9 +112,16 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
         `explain`: the result says how it was found. `model`: the model that made the query; ModelMismatchError when
         the field stores another one.
         """
+        wanted = read_filter(filter)
+        asked: Asked | None = None
+        if not (strict or with_vectors or explain or model is not None):
+            asked = limit, type(limit), ef, type(ef), target_recall, type(target_recall), exact, field
+            given = (asked, query, wanted, min_seq, self._hits_kind)
+            quick = quick_search(self._database, self._number, *given, with_metadata=with_metadata)
+            if quick is not None:
+                return quick
         limit = check_count("limit", limit)
         effort = self._effort(ef, target_recall, exact=exact)
-        wanted = self._filter(filter)
         self._load_kernels()
         clock = Stopwatch() if explain else None
         with self._database.reading(min_seq) as view:
@@ -125,10 +137,12 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
                 hits, parts = explained_hits(found, vector, limit, effort, matches)
                 clock.lap("search")
             elif matches is not None:
-                hits = search_matches_one(found, vector, limit, effort, matches)
+                [hits] = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
             else:
                 hits = search.search_field(found, vector, limit, effort)
             result = self._result(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)
+            if asked is not None:
+                keep_prepared(collection, asked, wanted, found, limit, effort)
         return result if clock is None else replace(result, explain=explained(parts, matches, clock))
 
     def search_batch(

@@ -82,6 +82,7 @@ class Database:
         self._close_lock = threading.Lock()
         # Calls under way. deque.append and pop are atomic, which makes this gate cheaper than a lock.
         self._active: deque[None] = deque()
+        self.leave: Callable[[], None] = self._active.pop
         self.threads = config.threads or _usable_cores()
         self._publisher = Publisher(environment)
         self._stop_following = threading.Event()
@@ -437,25 +438,31 @@ class Database:
 
     @contextlib.contextmanager
     def _using(self) -> Iterator[None]:
-        self._enter()
+        self._active.append(None)
         try:
+            self._check_open()
             yield
         finally:
-            self._active.pop()
+            self.leave()
 
     def reading(self, min_seq: int | None = None) -> Reading:
         """Context manager: enter the gate and get the View to answer from, at `min_seq` or later."""
         return Reading(self, min_seq)
 
-    def _enter(self) -> None:
+    def enter(self, min_seq: int | None = None) -> View:
+        """`reading` without a context manager: whoever enters must `leave`."""
         # Announce first, look second: `close` sets the flag first and waits for the announced second.
         self._active.append(None)
-        if self._closed is not None:
-            self._active.pop()
-            raise ClosedError(self._closed)
+        try:
+            self._check_open()
+            return self._current(min_seq)
+        except BaseException:
+            self.leave()
+            raise
 
-    def _leave(self) -> None:
-        self._active.pop()
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise ClosedError(self._closed)
 
     def _current(self, min_seq: int | None) -> View:
         view = self._publisher.view if self._mode == "rw" else self._publisher.follow()
@@ -463,8 +470,7 @@ class Database:
             return view
         deadline = time.monotonic() + MIN_SEQ_WAIT_S
         while time.monotonic() < deadline:
-            if self._closed is not None:
-                raise ClosedError(self._closed)
+            self._check_open()
             check_interruption()
             time.sleep(POLL_S)
             view = self._publisher.view if self._mode == "rw" else self._publisher.follow()

@@ -19,14 +19,16 @@ from vecdb.engine.filtering import Matches, PlaceMatches
 from vecdb.engine.planner import Choice, choose
 from vecdb.engine.search import FieldHits, explained_search, merged
 from vecdb.index.columns import bits_from
-from vecdb.index.filtered import GivenRows, Kept, scan_rows, scan_rows_one, search_kept, search_kept_one
-from vecdb.index.search import BatchHits, Hits
+from vecdb.index.filtered import GivenRows, Kept, prepare_kept, prepare_scan, scan_rows, search_kept
+from vecdb.index.search import BatchHits
 from vecdb.kernels.layout import AMONG_KEPT, TOO_LITTLE
 from vecdb.types import FloatArray, SegmentPlan
 
 if TYPE_CHECKING:
     from vecdb.engine.effort import SearchEffort
     from vecdb.engine.view import FieldView, SegmentView
+    from vecdb.index.filtered import Reach
+    from vecdb.index.prepared import HitRoom, PreparedSearch
 
 Rows: TypeAlias = npt.NDArray[np.int32]
 Counts: TypeAlias = npt.NDArray[np.int32]
@@ -49,20 +51,6 @@ def search_matches(
     return hits
 
 
-def search_matches_one(
-    field: FieldView, query: FloatArray, limit: int, effort: SearchEffort, matches: Matches
-) -> FieldHits:
-    """`search_matches` for one query (dim,)."""
-    if len(field.segments) == 1 and not field.tail.live:
-        # What a collection at rest looks like; nothing to merge.
-        [view] = field.segments
-        known = _place(matches, field.schema.number, view.entry.number, view)
-        one = SegmentSearch(view, query, limit, effort, matches, known, threads=1, explain=False)
-        return FieldHits(*one.answer_one(), None)
-    [hits] = search_matches(field, query.reshape(1, -1), limit, effort, matches)
-    return hits
-
-
 def explained_matches(
     field: FieldView,
     queries: FloatArray,
@@ -76,8 +64,8 @@ def explained_matches(
     """As `search_matches`, with how they were found."""
     parts = []
     for view in field.segments:
-        known = _place(matches, field.schema.number, view.entry.number, view)
-        parts.append(SegmentSearch(view, queries, limit, effort, matches, known, threads, explain).part())
+        matching = matching_in(field, view, limit, effort, matches)
+        parts.append(SegmentSearch(matching, queries, threads, explain).part())
     if field.tail.live or not parts:
         parts.append(_scan_tail(field, queries, limit, matches, threads, explain=explain))
     hits = [merged([part.hits.of(index) for part in parts], limit) for index in range(len(queries))]
@@ -94,61 +82,34 @@ def explained_hits(
     return hits, parts
 
 
-def _place(matches: Matches, field: int, segment: int, view: SegmentView) -> PlaceMatches:
-    known = matches.places.get((field, segment))
+def matching_in(
+    field: FieldView, view: SegmentView, limit: int, effort: SearchEffort, matches: Matches
+) -> MatchingRows:
+    """What is asked of one segment of a field, with what earlier searches have found out about it."""
+    place = field.schema.number, view.entry.number
+    known = matches.places.get(place)
     if known is None:
         # At most what its range of slots holds: exact where the segment is alone in it.
         estimated = bitmap.count(matches.words[view.entry.first_slot >> 6 : (view.entry.last_slot >> 6) + 1])
-        known = matches.places[field, segment] = PlaceMatches(min(estimated, view.live))
-    return known
+        known = matches.places[place] = PlaceMatches(min(estimated, view.live))
+    return MatchingRows(view, limit, effort, matches.words, matches.address, known)
 
 
-class SegmentSearch(NamedTuple):
-    """The search of one segment: `part` for queries (q, dim), `answer_one` for one (dim,)."""
+class MatchingRows(NamedTuple):
+    """What a search asks of one segment, whatever its query: the best `limit` of the rows whose slots are in `words`.
+
+    It holds no Matches, which holds what is prepared from it.
+    """
 
     view: SegmentView
-    queries: FloatArray
     limit: int
     effort: SearchEffort
-    matches: Matches
+    words: bitmap.Words
+    address: int
     known: PlaceMatches
-    threads: int
-    explain: bool
 
-    def part(self) -> Part:
-        """Walk or scan, as planned; scan after all what the walk has left short."""
-        choice = self._choice()
-        if choice.reach is None:
-            name = "exact scan of the matches" if self.effort.exact else _scan_name(choice)
-            return Part(self._scan(self.queries, choice.depth), self._plan(name, len(self._rows()) * len(self.queries)))
-        hits, stats = search_kept(self.view.segment, self.queries, self.limit, choice.reach, self._kept(), self.threads)
-        name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
-        if self.explain and (stats[:, 3] == AMONG_KEPT).any():
-            name = "graph of the matches"
-        short = self._short(hits, stats)
-        if len(short):
-            name, scored = f"{name}, then {_scan_name(choice)}", scored + len(self._rows()) * len(short)
-            hits = self._completed(hits, short, choice.depth)
-        hops = int(stats[:, 1].sum()) if self.explain else 0
-        return Part(hits, self._plan(name, scored, choice.reach.ef, hops))
-
-    def answer_one(self) -> Hits:
-        """As `part`, for one query and without a plan."""
-        choice = self._choice()
-        if choice.reach is not None:
-            hits, went = search_kept_one(self.view.segment, self.queries, self.limit, choice.reach, self._kept())
-            if went != TOO_LITTLE and (len(hits.slots) == self.limit or len(hits.slots) == len(self._given().rows)):
-                return hits
-        segment = self.view.segment
-        padded, exact = segment.quantizer.padded, self.effort.exact
-        given, depth = self._given(), choice.depth
-        return scan_rows_one(segment.plan, padded, self.queries, self.limit, given, exact=exact, depth=depth)
-
-    def _kept(self) -> Kept:
-        first_slot = self.view.entry.first_slot if self.view.slot_map.is_contiguous else -1
-        return Kept(self.matches.words, first_slot, self.matches.address)
-
-    def _choice(self) -> Choice:
+    def choice(self) -> Choice:
+        """Whether to walk or to scan."""
         key = (self.limit, self.effort)
         choice = self.known.choices.get(key)
         if choice is None:
@@ -158,11 +119,64 @@ class SegmentSearch(NamedTuple):
             self.known.choices[key] = choice
         return choice
 
+    def kept(self) -> Kept:
+        """The matches as a walk takes them."""
+        first_slot = self.view.entry.first_slot if self.view.slot_map.is_contiguous else -1
+        return Kept(self.words, first_slot, self.address)
+
+    def given(self) -> GivenRows:
+        """The matches as a scan takes them."""
+        if self.known.given is None:
+            self.known.given = GivenRows.of(matching_rows(self.view, self.words))
+        return self.known.given
+
+    def size(self) -> int:
+        """How many hits a search has: exactly, so the rows are listed."""
+        return min(self.limit, len(self.given().rows))
+
+    def prepare_scan(self, room: HitRoom) -> PreparedSearch:
+        """A scan of the matches, at least one, for the query in a room."""
+        segment, exact, depth = self.view.segment, self.effort.exact, self.choice().depth
+        padded, given = segment.quantizer.padded, self.given()
+        return prepare_scan(segment.plan, padded, segment.dim, self.size(), given, room, exact=exact, depth=depth)
+
+    def prepare_walk(self, reach: Reach, room: HitRoom) -> PreparedSearch:
+        """A walk for the query in a room."""
+        return prepare_kept(self.view.segment, self.limit, reach, self.kept(), room)
+
+
+class SegmentSearch(NamedTuple):
+    """The search of one segment for queries (q, dim)."""
+
+    matching: MatchingRows
+    queries: FloatArray
+    threads: int
+    explain: bool
+
+    def part(self) -> Part:
+        """Walk or scan, as planned; scan after all what the walk has left short."""
+        matching = self.matching
+        choice, limit = matching.choice(), matching.limit
+        reach = choice.reach
+        if reach is None:
+            name = "exact scan of the matches" if matching.effort.exact else _scan_name(choice)
+            return Part(self._scan(self.queries, choice.depth), self._plan(name, len(self._rows()) * len(self.queries)))
+        hits, stats = search_kept(matching.view.segment, self.queries, limit, reach, matching.kept(), self.threads)
+        name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
+        if self.explain and (stats[:, 3] == AMONG_KEPT).any():
+            name = "graph of the matches"
+        short = self._short(hits, stats)
+        if len(short):
+            name, scored = f"{name}, then {_scan_name(choice)}", scored + len(self._rows()) * len(short)
+            hits = self._completed(hits, short, choice.depth)
+        hops = int(stats[:, 1].sum()) if self.explain else 0
+        return Part(hits, self._plan(name, scored, reach.ef, hops))
+
     def _short(self, hits: BatchHits, stats: Counts) -> Rows:
         """Queries that the walk has not answered in full."""
-        short = np.flatnonzero((hits.counts < self.limit) | (stats[:, 3] == TOO_LITTLE))
+        short = np.flatnonzero((hits.counts < self.matching.limit) | (stats[:, 3] == TOO_LITTLE))
         if len(short):
-            fewer = hits.counts[short] < min(self.limit, len(self._rows()))
+            fewer = hits.counts[short] < self.matching.size()
             short = short[fewer | (stats[short, 3] == TOO_LITTLE)]
         return short.astype(np.int32)
 
@@ -172,26 +186,22 @@ class SegmentSearch(NamedTuple):
             column[short] = scanned
         return hits
 
-    def _given(self) -> GivenRows:
-        if self.known.given is None:
-            self.known.given = GivenRows.of(matching_rows(self.view, self.matches.words))
-        return self.known.given
-
     def _rows(self) -> Rows:
-        return self._given().rows
+        return self.matching.given().rows
 
     def _scan(self, queries: FloatArray, depth: int) -> BatchHits:
-        segment, exact = self.view.segment, self.effort.exact
+        segment, limit, exact = self.matching.view.segment, self.matching.limit, self.matching.effort.exact
         padded = segment.quantizer.padded
         rows, threads = self._rows(), self.threads
-        return scan_rows(segment.plan, padded, queries, self.limit, rows, exact=exact, depth=depth, threads=threads)
+        return scan_rows(segment.plan, padded, queries, limit, rows, exact=exact, depth=depth, threads=threads)
 
     def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan | None:
         if not self.explain:
             return None
-        matches = self.known.estimated if self.known.given is None else len(self.known.given.rows)
-        where = f"segment {self.view.entry.number}"
-        return SegmentPlan(where, name, self.view.live, matches, self.known.estimated, ef, scored, hops)
+        view, known = self.matching.view, self.matching.known
+        matches = known.estimated if known.given is None else len(known.given.rows)
+        where = f"segment {view.entry.number}"
+        return SegmentPlan(where, name, view.live, matches, known.estimated, ef, scored, hops)
 
 
 def _scan_name(choice: Choice) -> str:

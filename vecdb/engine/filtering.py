@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from vecdb.engine.index_view import block_count
 from vecdb.engine.records import read_stored
 from vecdb.engine.terms import TermReader
 from vecdb.errors import UnindexedFilterError
-from vecdb.filters.nodes import And, Filter, HasId, HasVector, Not, Or, Slice
+from vecdb.filters.nodes import And, Compare, Filter, HasId, HasVector, Not, Or, Slice
 from vecdb.filters.predicate import in_slice, is_metadata_only, metadata_predicate, plain
 from vecdb.index.columns import slots_of_bits
 from vecdb.kernels.layout import BLOCK_WORDS
@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from vecdb.engine.effort import SearchEffort
     from vecdb.engine.index_view import IndexView
     from vecdb.engine.planner import Choice
+    from vecdb.engine.quick_search import Asked, QuickSearch
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import CollectionView, View
     from vecdb.index.filtered import GivenRows
 
 Words = bitmap.Words
+FilterKey: TypeAlias = str | tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ class PlaceMatches:
 class Matches:
     """The live slots that a filter matches, how many, and how they were found; `remembered`: for an earlier search.
 
-    `places`, by field and segment number (-1: tail), grows with the searches; what is in it never changes an answer.
+    `places`, by field and segment number (-1: tail), and `prepared` (see `quick_search`) grow with the searches; what
+    is in them never changes an answer.
     """
 
     words: Words
@@ -63,6 +66,7 @@ class Matches:
     steps: tuple[FilterStep, ...]
     remembered: bool = False
     places: dict[tuple[int, int], PlaceMatches] = field(default_factory=dict, compare=False, repr=False)
+    prepared: dict[Asked, QuickSearch] = field(default_factory=dict, compare=False, repr=False)
     address: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,15 +82,26 @@ def matching(view: View, collection: CollectionView, wanted: Filter, *, strict: 
 
     UnindexedFilterError under `strict` when some condition has no index.
     """
-    spelled = str(wanted)  # not the filter itself: True, 1 and 1.0 are equal to Python, not to a filter
-    known = collection.remembered.get(spelled)
+    key = filter_key(wanted)
+    known = collection.remembered.get(key)
     if known is None or strict:
         evaluator = Evaluator(view, collection, strict)
         words = evaluator.bits(plain(wanted), live_words(collection))
         known = Matches(words, bitmap.count(words), tuple(evaluator.steps))
         if (len(collection.remembered) + 1) * words.nbytes <= FILTER_CACHE_BYTES_MAX:
-            collection.remembered[spelled] = replace(known, remembered=True)
+            collection.remembered[key] = replace(known, remembered=True)
     return known
+
+
+def filter_key(wanted: Filter) -> FilterKey:
+    """What a filter is remembered by: not itself, for True, 1 and 1.0 are equal to Python, not to a filter.
+
+    That is how it is printed. The commonest kind is spelled out: to print it would take longer than many a search.
+    """
+    if type(wanted) is Compare:
+        value = wanted.value
+        return wanted.path, wanted.op, value, type(value)
+    return str(wanted)
 
 
 def visible(view: View, collection: CollectionView, wanted: Filter | None, *, strict: bool = False) -> Matches | None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.engine.columns import gather_rows
+from vecdb.engine.found_hits import scores_of
 from vecdb.engine.ids import read_ids
 from vecdb.engine.records import present
 from vecdb.engine.search import FieldHits
@@ -24,9 +25,7 @@ from vecdb.types import Explain, Metadata, RecordId, SearchResult
 if TYPE_CHECKING:
     from vecdb.engine.view import FieldView, View
     from vecdb.storage.record_reader import RecordReader
-    from vecdb.types import FloatArray, Metric
-
-ONE = np.float32(1.0)
+    from vecdb.types import FloatArray
 
 
 def search_result(
@@ -148,8 +147,3 @@ def _vectors(field: FieldView, hits: FieldHits) -> FloatArray:
 def explained(result: SearchResult, explain: Explain) -> SearchResult:
     """Return the result with its explanation."""
     return replace(result, explain=explain)
-
-
-def scores_of(distances: FloatArray, metric: Metric) -> FloatArray:
-    """Turn distances (lower is better) into scores (higher is better)."""
-    return ONE - distances if metric == "cosine" else -distances

@@ -55,6 +55,12 @@ def check_interruption() -> None:
         check()
 
 
+def may_take(size: int) -> bool:
+    """Whether this thread has a use for so many bytes of records."""
+    most = _current.bytes_max
+    return most is None or size <= most
+
+
 def check_bytes(values: Sequence[memoryview | bytes]) -> None:
     """LimitExceededError when these stored values are more than this thread has a use for."""
     most = _current.bytes_max

@@ -30,15 +30,10 @@ class Reading:
         self._min_seq = min_seq
 
     def __enter__(self) -> View:
-        self._database._enter()  # noqa: SLF001 - part of the gate
-        try:
-            return self._database._current(self._min_seq)  # noqa: SLF001
-        except BaseException:
-            self._database._leave()  # noqa: SLF001
-            raise
+        return self._database.enter(self._min_seq)
 
     def __exit__(self, *exc: object) -> None:
-        self._database._leave()  # noqa: SLF001
+        self._database.leave()
 
 
 def follow(reference: weakref.ref[Database], stop: threading.Event) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 from vecdb.checks.options import check_count
 from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.collection import Collection
-from vecdb.engine.hit_results import opened_records, scores_of, search_result
+from vecdb.engine.found_hits import PackedHits, scores_of
+from vecdb.engine.hit_results import opened_records, search_result
 from vecdb.engine.interruption import check_bytes
 from vecdb.engine.records import present
 from vecdb.engine.search import FieldHits
@@ -41,6 +42,8 @@ class HitColumns(NamedTuple):
 
 class PackedCollection(Collection):
     """Like `Collection`, but the metadata of the hits of `search` and `search_columns` is bytes."""
+
+    _hits_kind = PackedHits
 
     def search_columns(
         self,

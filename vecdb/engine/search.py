@@ -46,11 +46,6 @@ class FieldHits(NamedTuple):
 
 def search_field(field: FieldView, query: FloatArray, limit: int, effort: SearchEffort) -> FieldHits:
     """Return the hits of one query (dim,)."""
-    if len(field.segments) == 1 and not field.tail.live and not effort.exact:
-        # What a collection at rest looks like; nothing to merge.
-        only = field.segments[0]
-        found = search_segment(only.segment, query, min(limit, only.live), effort.ef_for(only, limit), only.dead)
-        return FieldHits(*found, None)
     limit = min(limit, field.live)
     parts = [_segment_hits(view, query, limit, effort) for view in field.segments]
     return merged([*parts, *_tail_hits(field, query, limit)], limit)

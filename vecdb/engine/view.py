@@ -29,8 +29,9 @@ from vecdb.errors import CollectionNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vecdb.engine.filtering import Matches
+    from vecdb.engine.filtering import FilterKey, Matches
     from vecdb.engine.index_view import IndexView
+    from vecdb.engine.quick_search import Asked, QuickSearch
     from vecdb.engine.validate import VectorArray
     from vecdb.index.columns import ColumnTable
     from vecdb.index.segment import Segment
@@ -153,8 +154,8 @@ class FieldView:
 class CollectionView:
     """One collection: schema, counters, tombstones by slot, its fields in the order of the schema, its ready indexes.
 
-    `expiry` tells when records expire, None when none ever has had an expiry. `remembered` keeps what filters matched,
-    by the filter as it is printed: the one thing that grows.
+    `expiry` tells when records expire, None when none ever has had an expiry. What grows: `remembered`, what filters
+    matched, by `filter_key`, and `prepared`, searches that were asked before (see `quick_search`).
     """
 
     schema: CollectionSchema
@@ -163,7 +164,8 @@ class CollectionView:
     fields: tuple[FieldView, ...]
     indexes: tuple[IndexView, ...] = ()
     expiry: ColumnTable | None = None
-    remembered: dict[str, Matches] = field(default_factory=dict, compare=False, repr=False)
+    remembered: dict[FilterKey, Matches] = field(default_factory=dict, compare=False, repr=False)
+    prepared: dict[Asked, QuickSearch] = field(default_factory=dict, compare=False, repr=False)
 
     def field(self, name: str | None) -> FieldView:
         """Look up a field view; None as in `CollectionSchema.field`."""

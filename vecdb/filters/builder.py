@@ -15,6 +15,9 @@ from vecdb.filters.nodes import Filter
 from vecdb.filters.paths import parse_path
 from vecdb.types import RecordId
 
+PLAIN_BITS: Final = 63
+"""An int of so many bits needs no closer look, which takes as long as a small search."""
+
 
 class SizeOf:
     """The number of elements of a list, to be compared: `F("tags").size() >= 2`."""
@@ -90,17 +93,22 @@ class F:
             return nodes.Not(nodes.IsNull(self._path))
         return nodes.Compare(self._path, "ne", values.check_scalar(value, self._where("!=")))
 
+    def _ordered(self, op: nodes.Comparison, sign: str, value: Any) -> Filter:
+        if type(value) is not int or value.bit_length() > PLAIN_BITS:
+            value = values.check_ordered(value, self._where(sign))
+        return nodes.Compare(self._path, op, value)
+
     def __lt__(self, value: Any) -> Filter:
-        return nodes.Compare(self._path, "lt", values.check_ordered(value, self._where("<")))
+        return self._ordered("lt", "<", value)
 
     def __le__(self, value: Any) -> Filter:
-        return nodes.Compare(self._path, "le", values.check_ordered(value, self._where("<=")))
+        return self._ordered("le", "<=", value)
 
     def __gt__(self, value: Any) -> Filter:
-        return nodes.Compare(self._path, "gt", values.check_ordered(value, self._where(">")))
+        return self._ordered("gt", ">", value)
 
     def __ge__(self, value: Any) -> Filter:
-        return nodes.Compare(self._path, "ge", values.check_ordered(value, self._where(">=")))
+        return self._ordered("ge", ">=", value)
 
     def in_(self, choices: Iterable[Any]) -> Filter:
         """A value equals one of these."""

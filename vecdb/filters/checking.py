@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from vecdb.config import FILTER_DEPTH_MAX, FILTER_NODES_MAX, FILTER_VALUES_MAX
 from vecdb.errors import InvalidFilterError
 from vecdb.filters.builder import F, IdOf, SizeOf
-from vecdb.filters.nodes import And, Contains, Filter, GeoPolygon, HasId, In, Not, Or
+from vecdb.filters.nodes import And, Compare, Contains, Filter, GeoPolygon, HasId, In, Not, Or
 from vecdb.filters.spelling import filter_from_dict
 
 FilterLike: TypeAlias = Filter | Mapping[str, Any]
@@ -22,8 +22,8 @@ FilterLike: TypeAlias = Filter | Mapping[str, Any]
 
 def read_filter(given: object) -> Filter | None:
     """Return a filter, checked; None for None. InvalidFilterError says what is wrong and where."""
-    if given is None:
-        return None
+    if given is None or type(given) is Compare:  # a condition by itself is within the limits
+        return given
     if isinstance(given, Mapping):
         given = filter_from_dict(given)
     if not isinstance(given, Filter):

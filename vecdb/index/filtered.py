@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import EF_MAX
+from vecdb.index.prepared import HitRoom, PreparedSearch
 from vecdb.index.scratch import ranked_rows, thread_scratch
-from vecdb.index.search import BATCH_QUERIES, BatchHits, Hits, empty_hits
+from vecdb.index.search import BATCH_QUERIES, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.layout import ENOUGH, SHARE_UNIT, STATS
-from vecdb.kernels.native import kernels
+from vecdb.kernels.layout import SHARE_UNIT, STATS
+from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
 
 POOL_MAX: Final = 4 * EF_MAX
@@ -175,23 +176,19 @@ class _Answers:
 
 
 # --- one query ------------------------------------------------------------------------------------------------------
-# As above without new arrays to write to, whose making and addresses take longer than a small search.
+# As above, prepared: new arrays and their addresses take longer than a small search.
 
 
-def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reach, kept: Kept) -> tuple[Hits, int]:
-    """`search_kept` for one query (dim,) and a limit of at least 1; also how it went (see `kernels.layout`)."""
-    if segment.rows == 0:
-        return empty_hits(1, 0).of(0), ENOUGH
+def prepare_kept(segment: Segment, limit: int, reach: Reach, kept: Kept, room: HitRoom) -> PreparedSearch:
+    """`search_kept` for the query in a room."""
     scratch = thread_scratch()
     effort, widest, share, far = reach.bounded(limit)
     rerank = ranked_rows(limit)
-    # What a walk over packed rows finds, up to `rerank` rows, is put into the pool to be ranked.
-    scratch.reserve(segment.rows, max(widest, far, rerank), segment.quantizer.padded, limit)
-    scratch.query[: segment.dim] = query
-    kernels.search_kept(
+    call = bound(
+        "search_kept",
         segment.plan.address,
         scratch.address,
-        scratch.query_address,
+        room.query_address,
         0,
         1,
         limit,
@@ -205,13 +202,15 @@ def search_kept_one(segment: Segment, query: FloatArray, limit: int, reach: Reac
         kept.address or kept.words.ctypes.data,
         64 * len(kept.words),
         kept.first_slot,
-        scratch.slots_address,
-        scratch.distances_address,
-        scratch.rows_address,
-        scratch.count_address,
-        scratch.figures_address,
+        room.slots_address,
+        room.distances_address,
+        room.rows_address,
+        room.count_address,
+        room.figures_address,
     )
-    return Hits(*scratch.found()), scratch.figures.item(0, 3)
+    # What a walk over packed rows finds, up to `rerank` rows, is put into the pool to be ranked.
+    needs = (segment.rows, max(widest, far, rerank), segment.quantizer.padded, limit)
+    return PreparedSearch(room, scratch, needs, call)
 
 
 class GivenRows(NamedTuple):
@@ -227,31 +226,28 @@ class GivenRows(NamedTuple):
         return cls(rows, rows.ctypes.data)
 
 
-def scan_rows_one(
-    plan: Plan, padded: int, query: FloatArray, limit: int, given: GivenRows, *, exact: bool, depth: int = 0
-) -> Hits:
-    """`scan_rows` for one query (dim,) and a limit of at least 1."""
-    count = len(given.rows)
-    if not count:
-        return empty_hits(1, 0).of(0)
-    scratch, dim = thread_scratch(), len(query)
+def prepare_scan(
+    plan: Plan, padded: int, dim: int, limit: int, given: GivenRows, room: HitRoom, *, exact: bool, depth: int = 0
+) -> PreparedSearch:
+    """`scan_rows` for the query (dim,) in a room and at least one row."""
+    scratch = thread_scratch()
     rerank = 0 if exact else ranked_rows(limit)
-    scratch.reserve(max(64, rerank, depth), max(rerank + 1, depth), max(padded, dim), limit)
-    scratch.query[:dim] = query
-    kernels.scan_rows(
+    call = bound(
+        "scan_rows",
         plan.address,
         scratch.address,
-        scratch.query_address,
+        room.query_address,
         0,
         1,
         limit,
         rerank,
         depth,
         given.address,
-        count,
-        scratch.slots_address,
-        scratch.distances_address,
-        scratch.rows_address,
-        scratch.count_address,
+        len(given.rows),
+        room.slots_address,
+        room.distances_address,
+        room.rows_address,
+        room.count_address,
     )
-    return Hits(*scratch.found())
+    needs = (max(64, rerank, depth), max(rerank + 1, depth), max(padded, dim), limit)
+    return PreparedSearch(room, scratch, needs, call)

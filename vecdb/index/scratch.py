@@ -6,7 +6,7 @@ Invariants: the visited bitset is all zero between calls. Concurrency: a Scratch
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ RERANK_EXTRA: Final = 16
 GATHER_ROWS: Final = 1_024
 """Id rows gathered by one call."""
 
+Needs: TypeAlias = tuple[int, int, int, int]
+"""What a search needs of a Scratch, as `Scratch.reserve` takes it."""
+
 
 def ranked_rows(limit: int) -> int:
     """The most candidates ranked exactly for `limit` results; a multiple of 8, as sorted keys come."""
@@ -41,7 +44,7 @@ class Scratch:
         self.address = int(self.words.ctypes.data)
         self._buffers: dict[int, npt.NDArray[Any]] = {}
         self._sizes = [0, 0, 0, 0]
-        self._request = (-1, -1, -1, -1)
+        self._request: Needs = (-1, -1, -1, -1)
         self._gathered_size = 0
         self.count = np.zeros(1, dtype=np.int32)
         self.count_address = int(self.count.ctypes.data)
@@ -60,9 +63,13 @@ class Scratch:
 
     def reserve(self, rows: int, pool: int, dim: int, limit: int) -> None:
         """Make room for `rows` rows, exactly `pool` candidates, `dim` components (padded) and `limit` results."""
-        request = (rows, pool, dim, limit)
+        self.reserve_for((rows, pool, dim, limit))
+
+    def reserve_for(self, request: Needs) -> None:
+        """`reserve`, for who asks for the same again and again."""
         if request == self._request:
             return
+        rows, pool, dim, limit = request
         if rows > self._sizes[0]:
             visited = aligned_zeros(((rows + 511) // 512 * 64,), np.uint8)
             self._put(layout.VISITED, visited)

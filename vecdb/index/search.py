@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import EF_MAX
-from vecdb.index.scratch import Scratch, ranked_rows, thread_scratch
+from vecdb.index.prepared import HitRoom, PreparedSearch
+from vecdb.index.scratch import Needs, Scratch, ranked_rows, thread_scratch
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.native import kernels
+from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
 
 SlotArray = npt.NDArray[np.uint32]
@@ -126,11 +127,41 @@ def search_segment_batch(
     return hits
 
 
-def _reserve(scratch: Scratch, segment: Segment, limit: int, ef: int) -> int:
-    """Prepare the scratch for a search; returns the effective ef."""
+def prepare_search(segment: Segment, limit: int, ef: int, dead: DeadBits | None, room: HitRoom) -> PreparedSearch:
+    """The first pass of `search_segment` for the query in a room: hits may be fewer than there are."""
+    effort, needs = _needs(segment, limit, ef)
+    scratch = thread_scratch()
+    call = bound(
+        "search_graph",
+        segment.plan.address,
+        scratch.address,
+        room.query_address,
+        0,
+        1,
+        limit,
+        effort,
+        ranked_rows(limit),
+        0 if dead is None else dead.ctypes.data,
+        0,
+        room.slots_address,
+        room.distances_address,
+        room.rows_address,
+        room.count_address,
+    )
+    return PreparedSearch(room, scratch, needs, call)
+
+
+def _needs(segment: Segment, limit: int, ef: int) -> tuple[int, Needs]:
+    """The effective ef, and what a search needs of the scratch."""
     effort = min(max(ef, limit, 1), EF_MAX)
     pool = (WIDEST_FACTOR * effort + 7) // 8 * 8
-    scratch.reserve(segment.rows, pool, segment.quantizer.padded, limit)
+    return effort, (segment.rows, pool, segment.quantizer.padded, limit)
+
+
+def _reserve(scratch: Scratch, segment: Segment, limit: int, ef: int) -> int:
+    """Prepare the scratch for a search; returns the effective ef."""
+    effort, needs = _needs(segment, limit, ef)
+    scratch.reserve_for(needs)
     return effort
 
 

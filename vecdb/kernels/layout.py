@@ -109,3 +109,7 @@ STATS: Final = 4  # int32 figures of each query: rows scored, rows whose links w
 ENOUGH: Final = 0  # as far as the share of kept rows around the query asks for,
 TOO_LITTLE: Final = 1  # not so far,
 AMONG_KEPT: Final = 2  # by a walk among kept rows
+
+# --- ids ------------------------------------------------------------------------------------------------------------
+
+UUID_EXTENSION: Final = 3  # type of the extension of msgpack that a UUID is written as

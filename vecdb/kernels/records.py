@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from vecdb.kernels.checksum import crc32
 from vecdb.kernels.columns import byte_swapped, load_u16
+from vecdb.kernels.identifiers import ARRAY_HEAD, ID_EXTRA, write_array_head, write_id
 from vecdb.kernels.intrinsics import (
     load_i64,
     load_u8,
@@ -29,6 +30,9 @@ KEY_BYTES = 8
 BRANCH, LEAF, BIG_DATA = 1, 2, 1
 RECORD_HEAD = 22
 """Bytes of a record before its id key: checksum, length of the id key, version, expiry."""
+
+NODE_PREFETCHED = 256
+"""Bytes of a node asked for ahead: its head, and the value of most."""
 
 PREFETCHED = 512
 """Bytes of a value asked for ahead; longer ones follow in order, which memory reads ahead by itself."""
@@ -57,26 +61,29 @@ def key_of(node: int) -> int:
 
 
 @device
-def child_of(page: int, page_bytes: int, key: int) -> int:
-    """Number of the page below a branch that leads to a key, -1 when the branch is not sound."""
+def child_of(page: int, page_bytes: int, key: int) -> tuple[int, int]:
+    """Number of the page below a branch that leads to a key, and the first key there (-1 where it is not written).
+
+    The number is -1 when the branch is not sound.
+    """
     count = node_count(page, page_bytes, BRANCH)
     if count < 2:
-        return -1
-    low, high = 0, count  # the first key of a branch is empty: less than any
+        return -1, -1
+    low, high, first = 0, count, -1  # the first key of a branch is empty: less than any
     while high - low > 1:
         middle = (low + high) >> 1
         node = node_at(page, page_bytes, middle)
         if node == 0 or key_of(node) < 0:
-            return -1
+            return -1, -1
         if key_of(node) <= key:
-            low = middle
+            low, first = middle, key_of(node)
         else:
             high = middle
     offset = load_u16(page + PAGE_HEAD + 2 * low)
     if offset < PAGE_HEAD or offset > page_bytes - NODE_HEAD:
-        return -1
+        return -1, -1
     node = page + offset
-    return load_u16(node) | load_u16(node + 2) << 16 | load_u16(node + 4) << 32
+    return load_u16(node) | load_u16(node + 2) << 16 | load_u16(node + 4) << 32, first
 
 
 @device
@@ -114,12 +121,25 @@ def value_at(base: int, page_bytes: int, last_page: int, page: int, node: int) -
 
 
 @device
-def find_nodes(
+def guessed_node(page: int, page_bytes: int, first: int, key: int) -> int:
+    """Address of the node that has a key if the keys of its leaf have no gaps behind `first`; 0 when there is none."""
+    index = key - first
+    if first < 0 or index >= node_count(page, page_bytes, LEAF):
+        return 0
+    return node_at(page, page_bytes, index)
+
+
+@device
+def find_leaves(
     base: int, page_bytes: int, last_page: int, root: int, depth: int, keys: int, count: int, places: int
 ) -> int:
-    """Put the addresses of leaf page and node of each key (int64 at `keys`) to `places`; 0 when one is missing."""
+    """Put the address of the leaf of each key (int64 at `keys`), and its first key (-1: unknown), to `places`.
+
+    Returns 0 when a page is not sound.
+    """
     for position in range(count):
         store_i64(places + 16 * position, root)
+        store_i64(places + 16 * position + 8, -1)
     for level in range(depth):
         for position in range(count):
             number = load_i64(places + 16 * position)
@@ -129,15 +149,43 @@ def find_nodes(
             store_i64(places + 16 * position, page)
             prefetch(page)
             prefetch(page + 64)
-        for position in range(count):
-            page, key = load_i64(places + 16 * position), load_i64(keys + 8 * position)
-            if level + 1 < depth:
-                store_i64(places + 16 * position, child_of(page, page_bytes, key))
-            else:
-                node = leaf_node(page, page_bytes, key)
-                if node == 0:
-                    return 0
-                store_i64(places + 16 * position + 8, node)
+        if level + 1 < depth:
+            for position in range(count):
+                page, key = load_i64(places + 16 * position), load_i64(keys + 8 * position)
+                child, first = child_of(page, page_bytes, key)
+                store_i64(places + 16 * position, child)
+                store_i64(places + 16 * position + 8, first)
+    return 1
+
+
+@device
+def find_nodes(
+    base: int, page_bytes: int, last_page: int, root: int, depth: int, keys: int, count: int, places: int
+) -> int:
+    """Put the addresses of leaf page and node of each key (int64 at `keys`) to `places`; 0 when one is missing.
+
+    Slots are given out in order, so most leaves have no gaps: then the place of a key is told by the first of its leaf,
+    and the waits for all nodes overlap, where a search would wait four times for each.
+    """
+    if find_leaves(base, page_bytes, last_page, root, depth, keys, count, places) == 0:
+        return 0
+    for position in range(count):
+        page, key = load_i64(places + 16 * position), load_i64(keys + 8 * position)
+        node = guessed_node(page, page_bytes, load_i64(places + 16 * position + 8), key)
+        for offset in range(0, NODE_PREFETCHED if node else 0, 64):
+            prefetch(node + offset)
+    for position in range(count):
+        page, first, key = (
+            load_i64(places + 16 * position),
+            load_i64(places + 16 * position + 8),
+            load_i64(keys + 8 * position),
+        )
+        node = guessed_node(page, page_bytes, first, key)
+        if node == 0 or key_of(node) != key:
+            node = leaf_node(page, page_bytes, key)
+        if node == 0:
+            return 0
+        store_i64(places + 16 * position + 8, node)
     return 1
 
 
@@ -156,18 +204,19 @@ def gather_records(
     target: int,
     room: int,
 ) -> int:
-    """Copy the id keys and the metadata of the records at `count` slots (uint32 at `slots`) to `target`, checked.
+    """Copy the ids and the metadata of the records at `count` slots (uint32 at `slots`) to `target`, checked.
 
-    The tree begins at page `root` of the map at `base`; `seed` is the CRC-32 of the table's name. First comes, for each
-    record, the length of its id key (uint32), then all id keys, then all metadata. Returns the bytes up to the end of
-    the metadata; -1 when a page or value is not as it should be or `room` bytes are too few. `work`: 24 bytes a slot.
+    The tree begins at page `root` of the map at `base`; `seed` is the CRC-32 of the table's name. First comes the place
+    where metadata begins (uint32), then two arrays of msgpack: the ids (see `identifiers`) and the metadata. Returns
+    the bytes up to the end; -1 when a page or value is not as it should be or `room` bytes are too few. `work`: 24
+    bytes a slot.
     """
     keys, places = work, work + 8 * count
     for position in range(count):
         store_i64(keys + 8 * position, collection << 32 | load_u32(slots + 4 * position))
     if find_nodes(base, page_bytes, last_page, root, depth, keys, count, places) == 0:
         return -1
-    head, id_bytes = 4 * count, 0
+    needed = 4 + 2 * ARRAY_HEAD
     for position in range(count):
         page, node = load_i64(places + 16 * position), load_i64(places + 16 * position + 8)
         value = value_at(base, page_bytes, last_page, page, node)
@@ -177,10 +226,10 @@ def gather_records(
         for offset in range(0, min(size, PREFETCHED), 64):
             prefetch(value + offset)
         store_i64(places + 16 * position, value)
-        id_bytes += size - RECORD_HEAD  # with the metadata, until each is known
-    if head + id_bytes > room:
+        needed += size - RECORD_HEAD + ID_EXTRA
+    if needed > room:
         return -1
-    ids = target + head
+    end = write_array_head(target + 4, count)
     for position in range(count):
         value, node = load_i64(places + 16 * position), load_i64(places + 16 * position + 8)
         size = load_u16(node) | load_u16(node + 2) << 16
@@ -188,16 +237,17 @@ def gather_records(
         if crc32(value + 4, size - 4, crc32(node + NODE_HEAD, KEY_BYTES, seed)) != check:
             return -1
         length = load_u8(value + 4) << 8 | load_u8(value + 5)
-        if RECORD_HEAD + length >= size or length == 0:
+        if RECORD_HEAD + length >= size:
             return -1
-        store_i32(target + 4 * position, length)
-        move_bytes(ids, value + RECORD_HEAD, length)
-        ids += length
-    end = ids
+        end = write_id(end, value + RECORD_HEAD, length)
+        if end == 0:
+            return -1
+    store_i32(target, end - target)
+    end = write_array_head(end, count)
     for position in range(count):
         value, node = load_i64(places + 16 * position), load_i64(places + 16 * position + 8)
         size = load_u16(node) | load_u16(node + 2) << 16
-        skipped = RECORD_HEAD + load_u32(target + 4 * position)
+        skipped = RECORD_HEAD + (load_u8(value + 4) << 8 | load_u8(value + 5))
         move_bytes(end, value + skipped, size - skipped)
         end += size - skipped
     return end - target

@@ -8,7 +8,6 @@ Concurrency: any number of threads, each with a buffer of its own; needs no lock
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -19,9 +18,10 @@ import numpy.typing as npt
 
 from vecdb.config import RECORD_BUFFER_BYTES, RECORD_LOOKUPS_MAX
 from vecdb.kernels.column import aligned_empty
-from vecdb.kernels.native import kernels
+from vecdb.kernels.native import bound
 from vecdb.storage.codec import NOT_MSGPACK, SEEDS
-from vecdb.storage.keys import Table, id_from_key
+from vecdb.storage.identifiers import read_id_array
+from vecdb.storage.keys import Table
 from vecdb.storage.meta import EMPTY_ROOT
 
 if TYPE_CHECKING:
@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from vecdb.storage.pagefile import PageFile
     from vecdb.types import Metadata, RecordId
 
-_ARRAY: Final = struct.Struct(">BI")
-_ARRAY_32: Final = 0xDD
-"""Head of a msgpack array with a length of 32 bits: put before the metadata of all records, one decoding reads them."""
+_START: Final = 4
+"""Bytes of a copy before its ids: where they end and metadata begins."""
 
 Item = TypeVar("Item")
 
@@ -39,7 +38,7 @@ _SEED: Final = SEEDS[Table.RECORDS]
 
 
 class _Buffers(threading.local):
-    """What a kernel call of this thread may overwrite. The copied records follow the room for the array's head."""
+    """What a kernel call of this thread may overwrite."""
 
     def __init__(self) -> None:
         self.slots = aligned_empty((RECORD_LOOKUPS_MAX,), np.uint32)
@@ -57,76 +56,77 @@ class RecordReader:
     """The records table as one read transaction sees it; `ReadTransaction.open_records` makes it."""
 
     def __init__(self, map_address: int, file: PageFile, tree: Tree) -> None:
-        self._place = (map_address, file.page_size, file.last_page, tree.root, tree.depth)
-        self._is_empty = tree.root == EMPTY_ROOT
+        # Page 0 is of no tree: what is looked for in an empty one is not found.
+        root, depth = (0, 1) if tree.root == EMPTY_ROOT else (tree.root, tree.depth)
+        self._place = (map_address, file.page_size, file.last_page, root, depth)
 
     def read(self, collection: int, slots: npt.NDArray[np.uint32]) -> tuple[list[RecordId], list[Metadata]] | None:
         """Ids and metadata of the records at live slots (n,); about 1.2 us each, half of that to decode metadata."""
-        return self._read(collection, slots, _maps_of)
+        return self._read(collection, slots, metadata_of)
 
     def read_packed(self, collection: int, slots: npt.NDArray[np.uint32]) -> tuple[list[RecordId], list[bytes]] | None:
         """As `read`, with the metadata as the msgpack that is stored."""
-        return self._read(collection, slots, _packed_of)
+        return self._read(collection, slots, packed_of)
 
     def _read(
-        self, collection: int, slots: npt.NDArray[np.uint32], decode: Callable[[memoryview], list[Item]]
-    ) -> tuple[list[RecordId], list[Item]] | None:
-        if len(slots) > RECORD_LOOKUPS_MAX:
-            return self._read_in_parts(collection, slots, decode)
-        count, buffers = len(slots), _buffers
-        if self._is_empty or not count:
-            return None
-        buffers.slots[:count] = slots
-        end = kernels.gather_records(
-            *self._place,
-            collection,
-            buffers.slots_address,
-            count,
-            _SEED,
-            buffers.work_address,
-            buffers.copied_address,
-            RECORD_BUFFER_BYTES,
-        )
-        return None if end < 0 else _decoded(buffers.view, count, end, decode)
-
-    def _read_in_parts(
-        self, collection: int, slots: npt.NDArray[np.uint32], decode: Callable[[memoryview], list[Item]]
+        self, collection: int, slots: npt.NDArray[np.uint32], decode: Callable[[bytes], list[Item]]
     ) -> tuple[list[RecordId], list[Item]] | None:
         ids: list[RecordId] = []
         metadata: list[Item] = []
         for start in range(0, len(slots), RECORD_LOOKUPS_MAX):
-            part = self._read(collection, slots[start : start + RECORD_LOOKUPS_MAX], decode)
-            if part is None:
+            part = slots[start : start + RECORD_LOOKUPS_MAX]
+            content = self.copy(collection, part)
+            if content is None:
                 return None
-            ids += part[0]
-            metadata += part[1]
-        return ids, metadata
+            ids += ids_of(content)
+            try:
+                metadata += decode(content)
+            except NOT_MSGPACK:
+                return None
+        return (ids, metadata) if ids else None
+
+    def copy(self, collection: int, slots: npt.NDArray[np.uint32]) -> bytes | None:
+        """A copy of the records at live slots (n,), RECORD_LOOKUPS_MAX at most; see `ids_of` and its like."""
+        buffers, count = _buffers, len(slots)
+        buffers.slots[:count] = slots
+        return self.prepare(collection, buffers.slots_address, count).run()
+
+    def prepare(self, collection: int, slots_address: int, count: int) -> PreparedRead:
+        """A read of the records at `count` live slots, RECORD_LOOKUPS_MAX at most, uint32 at an address."""
+        return PreparedRead(self, _buffers, (*self._place, collection, slots_address, count, _SEED))
 
 
-def _decoded(
-    copied: memoryview, count: int, end: int, decode: Callable[[memoryview], list[Item]]
-) -> tuple[list[RecordId], list[Item]] | None:
-    lengths = struct.unpack_from(f"={count}I", copied)
-    start = 4 * count
-    stop = start + sum(lengths)
-    content, at = bytes(copied[start:stop]), 0
-    ids: list[RecordId] = []
-    for length in lengths:
-        ids.append(id_from_key(content[at : at + length]))
-        at += length
-    # The head of the array goes where the end of the ids was, which are read.
-    head = stop - _ARRAY.size
-    _ARRAY.pack_into(copied, head, _ARRAY_32, count)
-    try:
-        return ids, decode(copied[head:end])
-    except NOT_MSGPACK:
-        return None
+class PreparedRead:
+    """A read of records whose slots are given in one place; it belongs to the thread that made it."""
+
+    __slots__ = ("_call", "_view", "reader")
+
+    def __init__(self, reader: RecordReader, buffers: _Buffers, arguments: tuple[int, ...]) -> None:
+        self.reader, self._view = reader, buffers.view
+        self._call = bound(
+            "gather_records", *arguments, buffers.work_address, buffers.copied_address, RECORD_BUFFER_BYTES
+        )
+
+    def run(self) -> bytes | None:
+        """A copy of the records, to be read with `ids_of`, `metadata_of` or `packed_of`."""
+        end = self._call()
+        return None if end < 0 else bytes(self._view[:end])
+
+
+def ids_of(content: bytes) -> list[RecordId]:
+    """The ids of copied records."""
+    return read_id_array(content[_START : int.from_bytes(content[:_START], "little")])
+
+
+def metadata_of(content: bytes) -> list[Metadata]:
+    """The metadata of copied records; NOT_MSGPACK errors when it is none."""
+    return _maps_of(content[int.from_bytes(content[:_START], "little") :])
+
+
+def packed_of(content: bytes) -> list[bytes]:
+    """The metadata of copied records as the msgpack that is stored; NOT_MSGPACK errors when it is none."""
+    return [bytes(item) for item in _split(content[int.from_bytes(content[:_START], "little") :])]
 
 
 _maps_of: Final = msgspec.msgpack.Decoder(list[dict[str, Any]]).decode
 _split: Final = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
-
-
-def _packed_of(array: memoryview) -> list[bytes]:
-    """The items of an array as they are; copied, since the thread's next call overwrites them."""
-    return [bytes(item) for item in _split(array)]

@@ -1,0 +1,11 @@
+"""Limits of the engine alone; those that users meet are in `vecdb.config`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PREPARED_LIMIT_MAX: Final = 256
+"""Largest `limit` whose searches are kept prepared: room for hits and ids, up to 30 kB for each and thread."""
+
+PREPARED_MAX: Final = 32
+"""Searches kept prepared for one collection, and for each remembered filter; more of them, and all are made anew."""

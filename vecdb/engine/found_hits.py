@@ -1,0 +1,105 @@
+"""Results whose columns are read out of what a search has copied, each when it is first asked for.
+
+A search copies what it found while it holds its View, a few hundred bytes or a few kilobytes. To make lists of ids and
+dicts of metadata of it takes longer than many a search, and not everybody wants all of them.
+Promises: a result never changes and needs neither View nor database. What was copied has passed its checksum; what can
+not be decoded all the same is a CorruptionError when it is asked for.
+Concurrency: read freely; two threads that ask first may read a column out twice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from vecdb.errors import CorruptionError
+from vecdb.storage.codec import NOT_MSGPACK
+from vecdb.storage.identifiers import read_id_array
+from vecdb.storage.record_reader import ids_of, metadata_of, packed_of
+from vecdb.types import SearchResult
+
+if TYPE_CHECKING:
+    from vecdb.types import FloatArray, Metric, RecordId
+
+ONE = np.float32(1.0)
+
+
+def scores_of(distances: FloatArray, metric: Metric) -> FloatArray:
+    """Turn distances (lower is better) into scores (higher is better)."""
+    return ONE - distances if metric == "cosine" else -distances
+
+
+class Form(NamedTuple):
+    """What the copies of a search look like: the same for all its queries."""
+
+    metric: Metric
+    size: int
+
+
+Copied: TypeAlias = tuple[Form, bytes, bytes | None]
+"""What was copied of the hits of a query: distances (float32) and then the ids; or distances, and records."""
+
+
+class FoundHits(SearchResult):
+    """The hits of one query."""
+
+    __slots__ = ("_copied",)
+    _copied: Copied
+
+    def __getattr__(self, name: str) -> Any:
+        """Reached only while a column has not been read out."""
+        if name in {"vectors", "explain"}:
+            column = None
+        elif name in {"ids", "scores", "distances", "metadata"}:
+            column = getattr(self, f"_read_{name}")()
+        else:
+            raise AttributeError(name)
+        object.__setattr__(self, name, column)
+        return column
+
+    def _read_ids(self) -> list[RecordId]:
+        form, kept, records = self._copied
+        return read_id_array(kept[4 * form.size :]) if records is None else ids_of(records)
+
+    def _read_distances(self) -> FloatArray:
+        form, kept, _ = self._copied
+        return np.frombuffer(kept, np.float32, form.size).copy()
+
+    def _read_scores(self) -> FloatArray:
+        return scores_of(self.distances, self._copied[0].metric)
+
+    def _read_metadata(self) -> list[Any] | None:
+        records = self._copied[2]
+        if records is None:
+            return None
+        try:
+            return self._decoded(records)
+        except NOT_MSGPACK:
+            raise CorruptionError(
+                "the stored metadata of a hit cannot be decoded; restore a backup, or run verify to see how much is "
+                "damaged"
+            ) from None
+
+    def _decoded(self, records: bytes) -> list[Any]:
+        return metadata_of(records)
+
+
+class PackedHits(FoundHits):
+    """The hits of one query, their metadata as the msgpack that is stored."""
+
+    __slots__ = ()
+
+    def _decoded(self, records: bytes) -> list[Any]:
+        return packed_of(records)
+
+
+_new = object.__new__
+_set_copied = FoundHits.__dict__["_copied"].__set__
+
+
+def found_hits(kind: type[FoundHits], copied: Copied) -> FoundHits:
+    """A result of what was copied. Two calls of C, where `__init__` of a frozen dataclass would take 2 us."""
+    hits = _new(kind)
+    _set_copied(hits, copied)
+    return hits

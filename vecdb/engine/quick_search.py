@@ -1,0 +1,183 @@
+"""Answers again what was asked before: the same search, but for the query, of the same state of a collection.
+
+What a search needs beside its query is settled once and kept in the CollectionView, by what was asked for (or, with a
+filter, in what the View remembers of the filter): a later search copies the query, calls a kernel that searches, one
+that copies ids or records, and is done, a few microseconds later. Only the plainest case is prepared, a field at rest
+in one segment, without expiries; whatever is out of the ordinary is declined and left to `search`, `filtered_search`
+and `hit_results`, which also say what is wrong.
+Promises: what is answered here is what they would have answered.
+Concurrency: each thread prepares for itself, since it has buffers of its own; what it prepared goes with the thread or
+with the CollectionView.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import numpy as np
+
+from vecdb.config import COSINE_NORM_MIN, RECORD_LOOKUPS_MAX, VECTOR_ABS_MAX
+from vecdb.engine.config import PREPARED_LIMIT_MAX, PREPARED_MAX
+from vecdb.engine.filtered_search import MatchingRows, matching_in
+from vecdb.engine.filtering import filter_key
+from vecdb.engine.found_hits import Form, found_hits
+from vecdb.engine.hit_results import opened_records
+from vecdb.engine.ids import bind_ids, ids_room
+from vecdb.engine.interruption import may_take
+from vecdb.engine.validate import FLOAT32
+from vecdb.index.prepared import HitRoom
+from vecdb.index.search import prepare_search
+from vecdb.kernels.layout import TOO_LITTLE
+
+if TYPE_CHECKING:
+    from vecdb.engine.database import Database
+    from vecdb.engine.effort import SearchEffort
+    from vecdb.engine.found_hits import FoundHits
+    from vecdb.engine.view import CollectionView, FieldView
+    from vecdb.filters import Filter
+    from vecdb.index.prepared import PreparedSearch
+    from vecdb.storage.record_reader import PreparedRead, RecordReader
+
+Asked: TypeAlias = tuple[object, ...]
+"""The options of a search, unchecked, with their types: True, 1 and 1.0 are equal to Python, not as options."""
+
+
+class Settled(NamedTuple):
+    """What a search has come to, but for its query; `matching` when there is a filter."""
+
+    field: FieldView
+    number: int
+    limit: int
+    effort: SearchEffort
+    matching: MatchingRows | None
+
+
+class QuickSearch(threading.local):
+    """A prepared search, for each thread its own; made in each when it asks first."""
+
+    def __init__(self, settled: Settled) -> None:
+        self.of_thread = _Prepared(settled)
+
+
+def quick_search(
+    database: Database,
+    number: int,
+    asked: Asked,
+    query: object,
+    wanted: Filter | None,
+    min_seq: int | None,
+    kind: type[FoundHits],
+    *,
+    with_metadata: bool,
+) -> FoundHits | None:
+    """The hits of a query if such a search is prepared and the query nothing out of the ordinary, else None."""
+    view = database.enter(min_seq)
+    try:
+        collection = view.collections.get(number)
+        kept = None if collection is None else _kept(collection, wanted)
+        try:
+            prepared = None if kept is None else kept.get(asked)
+        except TypeError:  # an option that cannot even be looked up, and so was never answered
+            return None
+        if prepared is None:
+            return None
+        reader = (view.txn.records or opened_records(view)) if with_metadata else None
+        return prepared.of_thread.answer(query, reader, kind)
+    finally:
+        database.leave()
+
+
+def keep_prepared(
+    collection: CollectionView,
+    asked: Asked,
+    wanted: Filter | None,
+    field: FieldView,
+    limit: int,
+    effort: SearchEffort,
+) -> None:
+    """Prepare a search that was answered in the long way, if it is of the plainest kind."""
+    kept = _kept(collection, wanted)
+    is_at_rest = len(field.segments) == 1 and not field.tail.live and collection.expiry is None
+    is_worth_it = limit <= PREPARED_LIMIT_MAX and not (effort.exact and wanted is None)
+    if kept is None or asked in kept or not is_at_rest or not is_worth_it:
+        return
+    if len(kept) >= PREPARED_MAX:
+        kept.clear()
+    matches = None if wanted is None else collection.remembered[filter_key(wanted)]
+    matching = None if matches is None else matching_in(field, field.segments[0], limit, effort, matches)
+    kept[asked] = QuickSearch(Settled(field, collection.schema.number, limit, effort, matching))
+
+
+def _kept(collection: CollectionView, wanted: Filter | None) -> dict[Asked, QuickSearch] | None:
+    """Where searches with a filter are kept; None when what it matches is not remembered."""
+    if wanted is None:
+        return collection.prepared
+    matches = collection.remembered.get(filter_key(wanted))
+    return None if matches is None else matches.prepared
+
+
+class _Prepared:
+    """A search ready for its query, in one thread."""
+
+    __slots__ = ("_count", "_form", "_is_walk", "_name", "_read", "_room", "_scan", "_search", "_settled", "_shape")
+
+    def __init__(self, settled: Settled) -> None:
+        field, _, limit, effort, matching = settled
+        [view] = field.segments
+        self._settled = settled
+        self._shape = (field.schema.dim,)
+        reach = None if matching is None else matching.choice().reach
+        self._is_walk = reach is not None
+        self._count = min(limit, view.live) if matching is None else limit if self._is_walk else matching.size()
+        self._form = Form(field.schema.metric, self._count)
+        self._room = room = HitRoom(
+            field.schema.dim, self._count, 0 if view.ids is None else ids_room(view.ids, self._count)
+        )
+        if matching is None:
+            self._search = prepare_search(view.segment, self._count, effort.ef_for(view, limit), view.dead, room)
+        else:
+            self._search = matching.prepare_scan(room) if reach is None else matching.prepare_walk(reach, room)
+        self._scan: PreparedSearch | None = None
+        places = room.rows_address, room.slots_address
+        self._name = None if view.ids is None else bind_ids(view.ids, *places, self._count, room.ids_address)
+        self._read: PreparedRead | None = None
+
+    def answer(self, query: object, reader: RecordReader | None, kind: type[FoundHits]) -> FoundHits | None:
+        """The hits of a query, with the metadata that `reader` has; None to have them found in the long way."""
+        count, room, search = self._count, self._room, self._search
+        if not count or not self._takes(query):
+            return None
+        if (search.run() != count or (self._is_walk and search.outcome == TOO_LITTLE)) and not self._finds_by_scan():
+            return None
+        if reader is None:
+            end = -1 if self._name is None else self._name()
+            return None if end < 0 else found_hits(kind, (self._form, room.kept[: 4 * count + end].tobytes(), None))
+        records = self._records(reader)
+        return None if records is None else found_hits(kind, (self._form, room.distances.tobytes(), records))
+
+    def _takes(self, query: object) -> bool:
+        """Put a query into the room, unless it needs a closer look (see `check_query`)."""
+        if type(query) is not np.ndarray or query.dtype != FLOAT32 or query.shape != self._shape:
+            return False
+        mine = self._room.query
+        mine[:] = query
+        return COSINE_NORM_MIN < float(np.vdot(mine, mine)) < VECTOR_ABS_MAX
+
+    def _finds_by_scan(self) -> bool:
+        """Find the hits of a walk that came out short among all matches."""
+        matching = self._settled.matching
+        if matching is None or not self._is_walk or matching.size() != self._count:
+            return False
+        if self._scan is None:
+            self._scan = matching.prepare_scan(self._room)
+        return self._scan.run() == self._count
+
+    def _records(self, reader: RecordReader) -> bytes | None:
+        """The records of the hits in the room, as they are stored; None when they need a closer look."""
+        if self._count > RECORD_LOOKUPS_MAX:
+            return None
+        if self._read is None or self._read.reader is not reader:  # of another View
+            self._read = reader.prepare(self._settled.number, self._room.slots_address, self._count)
+        records = self._read.run()
+        return None if records is None or not may_take(len(records)) else records
