@@ -174,7 +174,7 @@ class EmbeddingCache:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def put_many(self, model: ModelFingerprint, keys: Sequence[bytes], rows: NDArray[np.float32]) -> None:
-        """Keep a vector for each key, synced.
+        """Keep a vector for each key, synced. One that was there already makes place for it.
 
         Errors: DimensionMismatchError, StorageFullError (nothing was stored, what was there stays), StorageError.
         """
@@ -190,9 +190,8 @@ class EmbeddingCache:
             self._environment.check_readers()
         with self._writing() as transaction:
             number = self._numbered(transaction, model)
-            fresh = _not_there(transaction, number, keys, model.dim)
-            _store(transaction, number, [keys[index] for index in fresh], rows[fresh])
-            self._finish(transaction, touched, len(fresh))
+            _store(transaction, number, keys, rows)
+            self._finish(transaction, touched, len(keys))
 
     def _store_touched(self) -> None:
         touched = self._take_touched()
@@ -246,18 +245,6 @@ def _places(
 
 def _bundle(transaction: ReadTransaction | WriteTransaction, number: int) -> memoryview:
     return transaction.get(CacheTable.ROWS, bundles.bundle_key(number)) or _NO_BUNDLE
-
-
-def _not_there(transaction: WriteTransaction, model: int, keys: Sequence[bytes], dim: int) -> list[int]:
-    """Indexes of the keys without a sound vector: another pipeline may have stored the others meanwhile."""
-    fresh = []
-    for index, place in enumerate(_places(transaction, model, keys)):
-        if place is not None:
-            bundle, row = place
-            if bundles.vector_at(_bundle(transaction, bundle), row, model, keys[index], dim) is not None:
-                continue
-        fresh.append(index)
-    return fresh
 
 
 def _store(transaction: WriteTransaction, model: int, keys: Sequence[bytes], rows: NDArray[np.float32]) -> None:
