@@ -27,7 +27,12 @@ from numpy.typing import NDArray
 from vecdb.errors import CorruptionError, InvalidTextError
 from vecdb.ingest.embedders import extras
 from vecdb.ingest.embedders.checked import require_texts, unit_rows
-from vecdb.ingest.embedders.config import STATIC_BATCH_TEXTS, STATIC_BATCH_TOKENS, STATIC_SHORT_TOKENS, STATIC_TOKENS_MAX
+from vecdb.ingest.embedders.config import (
+    STATIC_BATCH_TEXTS,
+    STATIC_BATCH_TOKENS,
+    STATIC_SHORT_TOKENS,
+    STATIC_TOKENS_MAX,
+)
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.protocol import EmbedderLimits, Role
 
@@ -88,9 +93,7 @@ class StaticEmbedder:
             np.add.reduce(rows, axis=0, out=sums[place])
         out[:] = unit_rows(sums, self.fingerprint)
 
-    def _sum_short(
-        self, sums: NDArray[np.float32], flat: Tokens, starts: Tokens, counts: Tokens
-    ) -> None:
+    def _sum_short(self, sums: NDArray[np.float32], flat: Tokens, starts: Tokens, counts: Tokens) -> None:
         """Sums of the texts of at most STATIC_SHORT_TOKENS tokens: the first of each, then the second, and so on.
 
         That is one large addition for each place of a token instead of a small one for each text, in the same order.

@@ -7,7 +7,8 @@ Concurrency: not thread-safe.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from typing import Any
 
@@ -52,7 +53,7 @@ class SeenIds:
             self._settle()
         return fresh
 
-    def _settled(self, keys: Sequence[bytes]) -> Set[bytes]:
+    def _settled(self, keys: Sequence[bytes]) -> AbstractSet[bytes]:
         """Those that are in one of the runs: one search in each for all of them, since a search costs its call."""
         asked = np.array(keys, dtype=HASH_TYPE)
         found: set[bytes] = set()
