@@ -1,8 +1,8 @@
 """Keeps the index in shape: seals tails into segments, merges small ones, drops dead rows, sweeps what is left over.
 
 Promises: searches are right at every moment whatever it does; it only makes them faster. A caller of `settle` waits for
-the same jobs that the background thread would do, run in the caller's thread. While a bulk load is under way (`inflow`),
-the background leaves tails alone up to LOAD_TAIL_BYTES: indexing would take the processor from the load.
+the same jobs that the background thread would do, run in the caller's thread. While a bulk load is under way
+(`inflow`), the background leaves tails alone up to LOAD_TAIL_BYTES: indexing would take the processor from the load.
 Invariants: one job at a time (the job lock); `settle` and the thread plan from the newest View before each job.
 Concurrency: `wake` is called after every commit and is cheap; `close` cancels the running job and joins the thread.
 """

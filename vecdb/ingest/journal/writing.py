@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from vecdb.errors import CorruptionError, InvalidIdError
 from vecdb.ingest.journal import records
-from vecdb.ingest.journal.config import VANISHED_BATCH
 from vecdb.ingest.journal.intents import Intents
 from vecdb.ingest.journal.records import Counters, Head, PartRecord
 from vecdb.ingest.journal.states import Failure, ItemState, ItemWrite, JournalChanges, PartWrite
