@@ -104,20 +104,23 @@ def still_true(place: str) -> Facts | None:
 
 
 def _is_same(part: Facts) -> bool | None:
-    """Whether a file is untouched; False for one that was touched and is noted down so, None for another one."""
+    """Whether a file is untouched; False for one that was touched and is noted down so, None for another one.
+
+    One that was touched just now is compared by its content again next time.
+    """
     now = state_of(part["path"])
-    if not now or abs(time.time_ns() - now[1]) < SETTLE_NS:
+    if not now or now[0] != part["state"][0]:
         return None
-    if now == part["state"]:
+    is_settled = abs(time.time_ns() - now[1]) >= SETTLE_NS
+    if is_settled and now == part["state"]:
         return True
-    if now[0] != part["state"][0]:
-        return None
     with open(part["path"], "rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=len(part["digest"]) // 2)).hexdigest()
     if digest != part["digest"] or state_of(part["path"]) != now:
         return None
-    part["state"] = now
-    return False
+    if is_settled:
+        part["state"] = now
+    return not is_settled
 
 
 def _stands(facts: Facts) -> bool:

@@ -56,7 +56,7 @@ class StaticEmbedder:
             provider=PROVIDER, name=facts["name"], revision=facts["revision"], dim=facts["dim"], normalized=True
         )
         self.limits = EmbedderLimits(
-            batch_texts=STATIC_BATCH_TEXTS * 2,
+            batch_texts=STATIC_BATCH_TEXTS * 4,
             batch_tokens=STATIC_BATCH_TOKENS,
             text_tokens=STATIC_TOKENS_MAX,
             parallel=2,

@@ -122,8 +122,12 @@ Event: TypeAlias = Item | Problem | PartEnd | SourceEnd
 def _content_hash(item: Item) -> bytes:
     """Length-prefixed parts, so that no two items run together; keys sorted, since tables reorder their columns."""
     text = None if item.text is None else item.text.encode("utf-8", "surrogatepass")
-    image = None if item.image is None else item.image.content_hash
-    vector = None if item.vector is None else item.vector.tobytes()
     metadata = bytes(encode_metadata(dict(sorted(item.metadata.items())), item.ordinal))
-    pieces = [b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in (text, image, vector, metadata)]
-    return blake2b(b"".join(pieces), digest_size=CONTENT_HASH_BYTES, person=b"vecdb item").digest()
+    if item.image is None and item.vector is None and text is not None:  # most are: the same, put together faster
+        spelled = b"%d:%b--%d:%b" % (len(text), text, len(metadata), metadata)
+    else:
+        image = None if item.image is None else item.image.content_hash
+        vector = None if item.vector is None else item.vector.tobytes()
+        pieces = (text, image, vector, metadata)
+        spelled = b"".join([b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in pieces])
+    return blake2b(spelled, digest_size=CONTENT_HASH_BYTES, person=b"vecdb item").digest()
