@@ -76,14 +76,16 @@ def plan(**given: Any) -> None:
 def run(**given: Any) -> None:
     """Read the sources, embed what is new or changed, store it, and delete what has vanished."""
     request = _request(given)
-    from vecdb.ingest.operation import commands, standing  # noqa: PLC0415 - see _session
+    from vecdb.ingest.operation import commands  # noqa: PLC0415 - see _session
 
     place = receipts.place_of(sys.argv[1:], os.environ, __version__)
     receipts.forget(place)
     with _session(request) as session:
         report = commands.run(request.settings, observer=session.observer, stop=session.stop)
         session.run_ended(report)
-    if place is not None:
+    if place is not None and request.settings.destination.address is not None:
+        from vecdb.ingest.operation import standing  # noqa: PLC0415 - see _session
+
         standing.leave_receipt(place, request.settings, report)
     _conclude(request, report, session.exit_code)
 
