@@ -21,7 +21,7 @@ from vecdb.ingest.sources.options import DETECT
 from vecdb.ingest.sources.rows import Placed, Row, read_rows
 
 BLOCK_BYTES: Final = 256 * 1024
-"""Read at a time."""
+"""Read at a time; no more than a line may have, so that only those that begin in an earlier block can be too long."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -46,7 +46,7 @@ def byte_lines(stream: BinaryIO) -> Iterator[bytes | None]:
     read = cast(io.BufferedReader, stream).read1
     begun: list[bytes] = []
     size = 0
-    while block := read(BLOCK_BYTES):
+    while block := read(min(BLOCK_BYTES, LINE_BYTES_MAX)):
         first, *others = block.split(b"\n")
         size += len(first)
         if size <= LINE_BYTES_MAX:
