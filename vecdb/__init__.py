@@ -215,11 +215,12 @@ _MODULES = {
 }  # fmt: skip
 """Where the names of this package come from, each with its first use: numpy alone takes longer to load than Python."""
 
+_SUBMODULES = ("errors", "ingest")
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    if name in {"errors", "ingest"}:
+    if name in _SUBMODULES:
         return importlib.import_module(f"vecdb.{name}")  # which makes it an attribute
     if name not in _HOMES:
         raise AttributeError(f"module 'vecdb' has no attribute {name!r}")

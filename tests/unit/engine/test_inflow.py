@@ -58,7 +58,7 @@ def test_a_tail_that_grows_too_large_does_not_wait(tmp_path: Path, monkeypatch: 
     with vecdb.open(tmp_path / "db", config=CONFIG) as db:
         docs = db.create_collection("docs", 4)
         _load(docs, 900)
-        assert db._indexer._waiting()
+        assert not _indexed(docs)
         _load(docs, 1_100)
         end = time.monotonic() + 60
         while not _indexed(docs):
