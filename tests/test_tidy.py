@@ -7,6 +7,7 @@ import re
 import statistics
 import tomllib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -251,9 +252,9 @@ def _public_names() -> set[str]:
     for node in _tree(ROOT / "vecdb" / "__init__.py").body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "vecdb":
             names |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, Function) and node.name == "__getattr__":
-            compared = [part for part in ast.walk(node) if isinstance(part, ast.Compare)]
-            names |= {str(ast.literal_eval(part.comparators[0])) for part in compared}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"_MODULES", "_SUBMODULES"}:
+            homes = ast.literal_eval(node.value)
+            names |= set(chain.from_iterable(homes.values())) if isinstance(homes, dict) else set(homes)
         elif isinstance(node, Function | ast.ClassDef):
             names.add(node.name)
     return {name for name in names if _is_public(name)}

@@ -9,8 +9,8 @@
 
 Layers, top to bottom: `cli` > `ingest` > `server` | `client` > `engine` > `index` | `storage` > `kernels` > `wire` >
 `checks` > `filters` > `types` > `fingerprint` > `config` | `errors`.
-Promises: importing this package loads neither numba, lmdb nor grpc; they come with the first `open`, the first search
-and the first `connect`.
+Promises: importing this package loads next to nothing, neither numba, lmdb, grpc nor numpy: its names come with
+their first use, numba with the first search that has to compile.
 """
 
 from __future__ import annotations
@@ -18,40 +18,41 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from vecdb import errors
 from vecdb.config import CLIENT_RETRIES_DEFAULT as _RETRIES
 from vecdb.config import CLIENT_TIMEOUT_S as _TIMEOUT_S
-from vecdb.config import EngineConfig
-from vecdb.errors import VecDBError
-from vecdb.filters import F, Filter
-from vecdb.fingerprint import ModelFingerprint
-from vecdb.types import (
-    Aggregate,
-    BatchResult,
-    CollectionStats,
-    Explain,
-    Field,
-    Hit,
-    IndexInfo,
-    Page,
-    RecallReport,
-    Record,
-    SearchResult,
-    TLSConfig,
-    VerifyReport,
-    WriteResult,
-)
+from vecdb.config import EngineConfig as _EngineConfig
 
 if TYPE_CHECKING:
     import os
 
-    from vecdb import ingest
+    from vecdb import errors, ingest
     from vecdb.client.async_database import AsyncCollection, AsyncDatabase
     from vecdb.client.database import RemoteCollection, RemoteDatabase
+    from vecdb.config import EngineConfig
     from vecdb.engine.collection import Collection
     from vecdb.engine.database import Database
     from vecdb.engine.transaction import Transaction
-    from vecdb.types import Durability, Mode
+    from vecdb.errors import VecDBError
+    from vecdb.filters import F, Filter
+    from vecdb.fingerprint import ModelFingerprint
+    from vecdb.types import (
+        Aggregate,
+        BatchResult,
+        CollectionStats,
+        Durability,
+        Explain,
+        Field,
+        Hit,
+        IndexInfo,
+        Mode,
+        Page,
+        RecallReport,
+        Record,
+        SearchResult,
+        TLSConfig,
+        VerifyReport,
+        WriteResult,
+    )
 
 __version__ = "0.1.0"
 
@@ -111,7 +112,7 @@ def open(  # noqa: A001 - `vecdb.open` is the front door; it mirrors the builtin
     except ModuleNotFoundError as error:
         raise _incomplete(error, "vecdb.open", "vecdb.engine", "all of vecdb (pip install vecdb)") from error
 
-    return Database.open(path, mode, durability=durability, create=create, config=config or EngineConfig())
+    return Database.open(path, mode, durability=durability, create=create, config=config or _EngineConfig())
 
 
 def connect(
@@ -197,35 +198,36 @@ def _incomplete(
     return ModuleNotFoundError(f"{caller} needs {needed}: there is no module {error.name!r}", name=error.name)
 
 
+_MODULES = {
+    "vecdb.client.async_database": ("AsyncCollection", "AsyncDatabase"),
+    "vecdb.client.database": ("RemoteCollection", "RemoteDatabase"),
+    "vecdb.config": ("EngineConfig",),
+    "vecdb.engine.collection": ("Collection",),
+    "vecdb.engine.database": ("Database",),
+    "vecdb.engine.transaction": ("Transaction",),
+    "vecdb.errors": ("VecDBError",),
+    "vecdb.filters": ("F", "Filter"),
+    "vecdb.fingerprint": ("ModelFingerprint",),
+    "vecdb.types": (
+        "Aggregate", "BatchResult", "CollectionStats", "Explain", "Field", "Hit", "IndexInfo", "Page", "RecallReport",
+        "Record", "SearchResult", "TLSConfig", "VerifyReport", "WriteResult",
+    ),
+}  # fmt: skip
+"""Where the names of this package come from, each with its first use: numpy alone takes longer to load than Python."""
+
+_SUBMODULES = ("errors", "ingest")
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
 def __getattr__(name: str) -> object:
-    if name == "ingest":
-        return importlib.import_module("vecdb.ingest")  # the whole of it comes with the first use
-    if name == "Database":
-        from vecdb.engine.database import Database  # noqa: PLC0415 - see open
+    if name in _SUBMODULES:
+        return importlib.import_module(f"vecdb.{name}")  # which makes it an attribute
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vecdb' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = found
+    return found
 
-        return Database
-    if name == "Collection":
-        from vecdb.engine.collection import Collection  # noqa: PLC0415 - see open
 
-        return Collection
-    if name == "Transaction":
-        from vecdb.engine.transaction import Transaction  # noqa: PLC0415 - see open
-
-        return Transaction
-    if name == "RemoteDatabase":
-        from vecdb.client.database import RemoteDatabase  # noqa: PLC0415 - see connect
-
-        return RemoteDatabase
-    if name == "RemoteCollection":
-        from vecdb.client.database import RemoteCollection  # noqa: PLC0415 - see connect
-
-        return RemoteCollection
-    if name == "AsyncDatabase":
-        from vecdb.client.async_database import AsyncDatabase  # noqa: PLC0415 - see connect
-
-        return AsyncDatabase
-    if name == "AsyncCollection":
-        from vecdb.client.async_database import AsyncCollection  # noqa: PLC0415 - see connect
-
-        return AsyncCollection
-    raise AttributeError(f"module 'vecdb' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,19 +7,17 @@ Promises: an error of vecdb is one line on stderr (with `--json`: a document on 
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Final
 
 import typer
 
 import vecdb
-from vecdb.cli import inspect, query, serve, upkeep
-from vecdb.cli.ingest import ingest_app
-from vecdb.cli.keys import keys_app
 from vecdb.cli.output import print_json, print_line, printable
-from vecdb.cli.reembed import reembed_app
 from vecdb.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -60,29 +58,24 @@ FAILED_SERVICES = (DeadlineExceededError, EmbeddingError, InternalError, Overloa
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The base of typer's usage errors, of which typer exports only this subclass."""
 
-app = typer.Typer(
-    name="vecdb",
-    help="Inspect, search, look after and serve vecdb databases.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for command in (
-    inspect.info,
-    inspect.get,
-    inspect.count,
-    query.search,
-    query.recall,
-    upkeep.verify,
-    upkeep.optimize,
-    upkeep.backup,
-    serve.serve,
-):
-    app.command()(command)
-app.add_typer(ingest_app)
-app.add_typer(reembed_app)
-app.add_typer(keys_app)
+COMMANDS: Final = {
+    "info": "inspect",
+    "get": "inspect",
+    "count": "inspect",
+    "search": "query",
+    "recall": "query",
+    "verify": "upkeep",
+    "optimize": "upkeep",
+    "backup": "upkeep",
+    "serve": "serve",
+    "ingest": "ingest",
+    "reembed": "reembed",
+    "keys": "keys",
+}
+"""The modules of the commands, in the order of the help."""
+
+GROUPS: Final = frozenset({"ingest", "reembed", "keys"})
+"""Commands that have commands of their own."""
 
 
 def main() -> None:
@@ -94,6 +87,7 @@ def run(words: list[str]) -> int:
     """Run one command line and return its exit code. Without words, the help."""
     as_json = "--json" in words
     try:
+        app = app_of(COMMANDS if words[:1] == [] or words[0] not in COMMANDS else words[:1])
         code = typer.main.get_command(app).main(args=words or ["--help"], prog_name="vecdb", standalone_mode=False)
         sys.stdout.flush()
     except VecDBError as error:
@@ -114,6 +108,26 @@ def run(words: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def app_of(names: Iterable[str]) -> typer.Typer:
+    """The command line with these commands; what others need is not loaded."""
+    app = typer.Typer(
+        name="vecdb",
+        help="Inspect, search, look after and serve vecdb databases.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for name in names:
+        module = importlib.import_module(f"vecdb.cli.{COMMANDS[name]}")
+        if name in GROUPS:
+            app.add_typer(getattr(module, f"{name}_app"))
+        else:
+            app.command()(getattr(module, name))
+    return app
+
+
 def _without_reader() -> int:
     """The reader of the output is gone; a closed stdout would complain once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -127,7 +141,6 @@ def print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=print_version)

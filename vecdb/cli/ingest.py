@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from vecdb import __version__
 from vecdb.cli.output import compact_json, print_json, print_line
 from vecdb.cli.setting_options import SHOWN, WHERE_SETTINGS_ARE, give_options, keyword, progress_option
 from vecdb.errors import InvalidRequestError
+from vecdb.ingest import receipts
 from vecdb.ingest.operation.settings import IngestSettings, gathered, load_settings, settings
 
 if TYPE_CHECKING:
@@ -75,9 +78,15 @@ def run(**given: Any) -> None:
     request = _request(given)
     from vecdb.ingest.operation import commands  # noqa: PLC0415 - see _session
 
+    place = receipts.place_of(sys.argv[1:], os.environ, __version__)
+    receipts.forget(place)
     with _session(request) as session:
         report = commands.run(request.settings, observer=session.observer, stop=session.stop)
         session.run_ended(report)
+    if place is not None and request.settings.destination.address is not None:
+        from vecdb.ingest.operation import standing  # noqa: PLC0415 - see _session
+
+        standing.leave_receipt(place, request.settings, report)
     _conclude(request, report, session.exit_code)
 
 

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-import grpc.aio
 
 from vecdb.checks.addresses import Address, parse_address
 from vecdb.client import upkeep
-from vecdb.client.async_database import AsyncDatabase
-from vecdb.client.async_transport import AsyncTransport
 from vecdb.client.credentials import TLSLike, channel_credentials, check_key, tls_of
 from vecdb.client.database import RemoteDatabase
 from vecdb.client.session import Caller, Session, checked_timeout
@@ -33,6 +30,9 @@ from vecdb.config import (
 )
 from vecdb.errors import ClosedError, InvalidRequestError
 from vecdb.types import TLSConfig
+
+if TYPE_CHECKING:
+    from vecdb.client.async_database import AsyncDatabase
 
 MILLISECONDS: Final = 1_000
 AGENT: Final = "vecdb-client"
@@ -130,6 +130,11 @@ def open_database(arguments: Connecting) -> RemoteDatabase:
 
 async def open_async_database(arguments: Connecting) -> AsyncDatabase:
     """See `vecdb.connect_async`."""
+    import grpc.aio  # noqa: PLC0415 - most connections are none of asyncio's
+
+    from vecdb.client.async_database import AsyncDatabase  # noqa: PLC0415 - as above
+    from vecdb.client.async_transport import AsyncTransport  # noqa: PLC0415 - as above
+
     _check_process()
     if arguments.tls is None:
         channel = grpc.aio.insecure_channel(arguments.target, arguments.options)

@@ -1,4 +1,4 @@
-"""Limits of the engine alone; those that users meet are in `vecdb.config`."""
+"""Limits of the engine alone, with the reason for each; those that users meet are in `vecdb.config`."""
 
 from __future__ import annotations
 
@@ -9,3 +9,14 @@ PREPARED_LIMIT_MAX: Final = 256
 
 PREPARED_MAX: Final = 32
 """Searches kept prepared for one collection, and for each remembered filter; more of them, and all are made anew."""
+
+LOAD_ROWS_PER_S: Final = 2_000
+"""Vectors a second from which on a load is under way: about what one core indexes. Below it the index keeps up with
+what comes; above it, it would only take the processor from the load and build small segments to be merged at once."""
+
+LOAD_WINDOW_S: Final = 2.0
+"""Time over which vectors are counted, and so for how long it must be quiet before what a load left is indexed."""
+
+LOAD_TAIL_BYTES: Final = 128 * 1024 * 1024
+"""Vectors of a tail that wait for the end of a load; beyond, they are indexed beside it. Scanning them takes 10 to
+15 ms, and without waiting the tail of a fast load grows as large, since indexing is slower than writing."""

@@ -1,7 +1,8 @@
 """Keeps the index in shape: seals tails into segments, merges small ones, drops dead rows, sweeps what is left over.
 
 Promises: searches are right at every moment whatever it does; it only makes them faster. A caller of `settle` waits for
-the same jobs that the background thread would do, run in the caller's thread.
+the same jobs that the background thread would do, run in the caller's thread. While a bulk load is under way
+(`inflow`), the background leaves tails alone up to LOAD_TAIL_BYTES: indexing would take the processor from the load.
 Invariants: one job at a time (the job lock); `settle` and the thread plan from the newest View before each job.
 Concurrency: `wake` is called after every commit and is cheap; `close` cancels the running job and joins the thread.
 """
@@ -31,8 +32,10 @@ from vecdb.config import (
     TAIL_ROWS_SETTLE,
 )
 from vecdb.engine.compaction import Compactor, Job
+from vecdb.engine.config import LOAD_TAIL_BYTES, LOAD_WINDOW_S
 from vecdb.engine.expired import RemoveExpired, expired_slots
 from vecdb.engine.index_operations import build_index
+from vecdb.engine.inflow import Inflow
 from vecdb.engine.scrub import Scrubber
 from vecdb.engine.sweep import Sweeper
 from vecdb.errors import (
@@ -103,6 +106,7 @@ class Indexer:
         self._next_numbers: dict[tuple[int, int], int] = {}
         self._failed: dict[tuple[int, int], tuple[float, float]] = {}
         self._freed: set[tuple[int, int]] = set()
+        self._inflow = Inflow(time.monotonic(), self._rows_ever())
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -292,8 +296,10 @@ class Indexer:
     def _loop(self) -> None:
         next_check = next_scrub = time.monotonic() + SCRUB_INTERVAL_S
         next_expiry = time.monotonic() + EXPIRY_SWEEP_S
+        waits = False
         while not self._closing.is_set():
-            at_rest = not self._wake.wait(SCRUB_INTERVAL_S if not self._any_expiring() else EXPIRY_SWEEP_S)
+            rest_s = EXPIRY_SWEEP_S if self._any_expiring() else SCRUB_INTERVAL_S
+            at_rest = not self._wake.wait(LOAD_WINDOW_S if waits else rest_s) and not waits
             self._wake.clear()
             try:
                 now = time.monotonic()
@@ -306,7 +312,7 @@ class Indexer:
                 if now >= next_expiry:
                     self._remove_expired()
                     next_expiry = time.monotonic() + EXPIRY_SWEEP_S
-                self._work()
+                waits = self._work()
                 if at_rest:
                     self.sweep_all()
             except ClosedError:
@@ -346,7 +352,8 @@ class Indexer:
                     self._sweeper.sweep_field(*key)
                 self._freed.add(key)
 
-    def _work(self) -> None:
+    def _work(self) -> bool:
+        """Do what is to be done; True when some of it waits for the end of a load."""
         self._sweep_dropped_fields()
         for view in list(self._publisher.view.collections.values()):
             if not all(index.ready for index in view.state.indexes):
@@ -355,8 +362,29 @@ class Indexer:
         threads = max(1, self._threads - 1)
         request = Request(list(self._publisher.view.collections), Effort.BACKGROUND, threads)
         request.left_out.update(key for key, (again, _) in self._failed.items() if again > time.monotonic())
-        while self._step(request):
-            pass
+        waiting: set[tuple[int, int]] = set()
+        while True:
+            request.left_out -= waiting
+            waiting = self._waiting() - request.left_out
+            request.left_out |= waiting
+            if not self._step(request):
+                return bool(waiting)
+
+    def _waiting(self) -> set[tuple[int, int]]:
+        """Fields that are left alone for now, since a load is under way and their tails are still small enough."""
+        if not self._inflow.is_load(time.monotonic(), self._rows_ever()):
+            return set()
+        return {
+            (number, one.schema.number)
+            for number, view in self._publisher.view.collections.items()
+            for one in view.fields
+            if one.tail.live >= self._config.tail_rows_index and one.tail.vector_bytes < LOAD_TAIL_BYTES
+        }
+
+    def _rows_ever(self) -> int:
+        """Vectors that were ever written, as far as their collections are still there."""
+        collections = self._publisher.view.collections.values()
+        return sum(view.state.next_row(one.schema.number) for view in collections for one in view.fields)
 
     def _leave_out(self, key: tuple[int, int], error: Exception, request: Request) -> None:
         """Let a field whose sources are damaged wait, longer each time, so that it does not hold up the others."""

@@ -73,6 +73,11 @@ class Tail:
             )
         return self._plans[0]
 
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of the vectors of all rows."""
+        return self.rows * self.schema.dim * np.dtype(self.schema.dtype).itemsize
+
     def appended(self, slots: Slots, vectors: VectorArray, numbers: Slots | None = None) -> Tail:
         """Return the tail with rows added; `vectors` is (n, dim) in the stored dtype, `numbers` None for the slots."""
         numbers = slots if numbers is None else numbers

@@ -16,7 +16,7 @@ import numpy as np
 
 from vecdb.ingest.chunkers.chunk import ChunkSize, HeadingPath, Span, TokenOffsets, trimmed
 from vecdb.ingest.chunkers.config import FILL_MIN
-from vecdb.ingest.chunkers.units import Cuts, Units
+from vecdb.ingest.chunkers.units import Cuts, Units, units_at_most
 
 SPACE: Final = re.compile(r"\s++")
 
@@ -52,7 +52,7 @@ def fill_text(
     start, end = trimmed(text, 0, len(text))
     if start == end:
         return []
-    if end - start <= size.tokens:  # no unit is shorter than a character
+    if end - start <= size.tokens or units_at_most(text, tokenizer) < size.tokens:
         return [Span(start, end)]
     units = Units(text, tokenizer)
     if units.first_after(end) - units.first_after(start + 1) < size.tokens:

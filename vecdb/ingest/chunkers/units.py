@@ -49,6 +49,14 @@ class Units:
         return [int(self.cuts[number]) for number in numbers]
 
 
+def units_at_most(text: str, tokenizer: TokenOffsets | None = None) -> int:
+    """A number that `Units` has no more of, at a tenth of its cost where no tokenizer is given."""
+    if tokenizer is not None or len(text) > COUNT_CHARS:
+        return len(text)  # no unit is shorter than a character
+    # what is long is cut at least every UNIT_CHARS_MAX characters; what stands before the first word is a unit too
+    return len(WORD.findall(text)) + len(text) // UNIT_CHARS_MAX + 1
+
+
 def word_offsets(text: str) -> Iterator[tuple[int, int]]:
     """Offsets of words and marks, for when the model's tokenizer is not at hand."""
     return (found.span() for found in WORD.finditer(text))

@@ -10,11 +10,14 @@ EMBED_TEXT_BYTES_MAX: Final = 1024 * 1024
 STATIC_TOKENS_MAX: Final = 8_192
 """Tokens of a text that the built-in model reads: it has no window of its own, and this bounds the memory of a text."""
 
-STATIC_BATCH_TEXTS: Final = 256
-"""Texts that the built-in model tokenises at a time."""
+STATIC_BATCH_TEXTS: Final = 512
+"""Texts that the built-in model tokenises and sums at a time: their sums, 512 KiB, stay near the processor."""
 
-STATIC_GATHER_TOKENS: Final = 8_192
-"""Tokens whose vectors the built-in model holds as float32 at a time: 8 MiB, which stay near the processor."""
+STATIC_BATCH_TOKENS: Final = 256 * STATIC_TOKENS_MAX
+"""Tokens of one call of the built-in model."""
+
+STATIC_SHORT_TOKENS: Final = 64
+"""Up to so many tokens a text is summed together with others; a longer one by itself, since few are as long."""
 
 LOCAL_BATCH_TEXTS: Final = 32
 """Texts that a model in this process runs through at a time; larger batches only pad more."""

@@ -173,8 +173,13 @@ class EmbeddingCache:
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    def put_many(self, model: ModelFingerprint, keys: Sequence[bytes], rows: NDArray[np.float32]) -> None:
-        """Keep a vector for each key, synced.
+    def put_many(
+        self, model: ModelFingerprint, keys: Sequence[bytes], rows: NDArray[np.float32], *, are_new: bool = False
+    ) -> None:
+        """Keep a vector for each key, synced; those that are there already are passed over.
+
+        `are_new` says that somebody has looked: what others have stored since is stored once more, and leads to the
+        new place.
 
         Errors: DimensionMismatchError, StorageFullError (nothing was stored, what was there stays), StorageError.
         """
@@ -190,9 +195,11 @@ class EmbeddingCache:
             self._environment.check_readers()
         with self._writing() as transaction:
             number = self._numbered(transaction, model)
-            fresh = _not_there(transaction, number, keys, model.dim)
-            _store(transaction, number, [keys[index] for index in fresh], rows[fresh])
-            self._finish(transaction, touched, len(fresh))
+            if not are_new:
+                fresh = _not_there(transaction, number, keys, model.dim)
+                keys, rows = [keys[index] for index in fresh], rows[fresh]
+            _store(transaction, number, keys, rows)
+            self._finish(transaction, touched, len(keys))
 
     def _store_touched(self) -> None:
         touched = self._take_touched()
@@ -249,7 +256,7 @@ def _bundle(transaction: ReadTransaction | WriteTransaction, number: int) -> mem
 
 
 def _not_there(transaction: WriteTransaction, model: int, keys: Sequence[bytes], dim: int) -> list[int]:
-    """Indexes of the keys without a sound vector: another pipeline may have stored the others meanwhile."""
+    """Indexes of the keys without a sound vector."""
     fresh = []
     for index, place in enumerate(_places(transaction, model, keys)):
         if place is not None:

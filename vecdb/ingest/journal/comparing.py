@@ -81,18 +81,19 @@ class Comparison:
         self._refused: set[str] = set()
         self._complete = True
         self._first_new = (0, 0)
-        self._any_failures = False
+        self._any_failures = self._was_empty = False
         if journal is not None:
             with journal.reading() as transaction:
                 counters = counters_of(transaction)
                 self._first_new = (counters.next_item, counters.next_part)
                 self._any_failures = transaction.count(JournalTable.FAILURES) > 0
+                self._was_empty = not (counters.next_item or self._any_failures)
 
     # --- items -------------------------------------------------------------------------------------------------------
 
     def items(self, items: Sequence[Item]) -> list[Verdict]:
         """A verdict for each item, in order. About 4 µs for one that is unchanged."""
-        if self._journal is None:
+        if self._journal is None or self._was_empty:
             return [Verdict("new", item) for item in items]
         keys = [records.item_key(item.id) for item in items]
         with self._journal.reading() as transaction, self._lock:

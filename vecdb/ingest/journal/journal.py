@@ -23,6 +23,7 @@ from typing import Literal, Self
 from vecdb.errors import ConflictError, DatabaseNotFoundError, ReadOnlyError
 from vecdb.ingest.journal import records
 from vecdb.ingest.journal.config import RUNS_KEPT_MAX
+from vecdb.ingest.journal.intents import Intents
 from vecdb.ingest.journal.lookups import JournalReader
 from vecdb.ingest.journal.places import open_place, told
 from vecdb.ingest.journal.states import JournalChanges, PipelineIdentity, RunRecord, RunState
@@ -40,6 +41,7 @@ class Journal(JournalReader):
     def __init__(self, environment: Environment, identity: PipelineIdentity, directory: Path) -> None:
         super().__init__(environment, identity, directory)
         self._run: RunRecord | None = None
+        self._intents = Intents()
         self._changing = threading.Lock()
 
     # --- opening and closing -----------------------------------------------------------------------------------------
@@ -167,9 +169,10 @@ class Journal(JournalReader):
             if self._environment.mode == "r":
                 raise ReadOnlyError("the journal is open for reading only; open it with mode='w'")
             with self._environment.write() as transaction:
-                writer = ChangeWriter(transaction, 0 if self._run is None else self._run.number)
+                writer = ChangeWriter(transaction, 0 if self._run is None else self._run.number, self._intents.copy())
                 yield transaction, writer
                 writer.finish()
+            self._intents = writer.intents
 
 
 def _stored_identity(environment: Environment) -> PipelineIdentity | None:

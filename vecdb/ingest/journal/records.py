@@ -5,7 +5,8 @@
     parts       number u32                msgpack [epoch, items, fingerprint or nil, key]
     items       text of the id            ITEM, content hash, ids of chunks (big-endian, see `_ITEM`)
     members     part u32, number u64      text of the id: the items of a part, in the order in which they were first met
-    intended    text of the id            ITEM, ids of chunks: what may be stored by a delivery under way
+    intended    number u64                msgpack [[text of the id, ITEM and ids of chunks] …]: what may be stored by a
+                                          delivery under way
     failures    "i", text of the id       msgpack; an item in quarantine
                 "p", part u32, hash       msgpack; something without id that could not be read
     runs        number u32                msgpack
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import wraps
 from hashlib import blake2b
@@ -42,12 +43,15 @@ PROBLEM: Final = b"p"
 _ITEM = struct.Struct(">BIIQQB")  # type of the id, part, epoch, number, version, bytes of the content hash
 _MEMBER = struct.Struct(">IQ")
 _U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
 _CHUNKS = struct.Struct(">BI")  # form, count
 _U16 = struct.Struct(">H")
 
 _OWN_ID: Final = 0
 _NUMBERED: Final = 1
 _LISTED: Final = 2
+
+_OWN_CHUNK: Final = _CHUNKS.pack(_OWN_ID, 1)
 
 _INT: Final = 1
 _STR: Final = 2
@@ -61,6 +65,22 @@ T = TypeVar("T")
 
 encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+_decode_intent = msgspec.msgpack.Decoder(list[tuple[bytes, bytes]]).decode
+
+
+def _checked(decode: Callable[P, T]) -> Callable[P, T]:
+    @wraps(decode)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return decode(*args, **kwargs)
+        except _UNREADABLE as error:
+            if isinstance(error, CorruptionError):
+                raise
+            raise CorruptionError(
+                f"a stored value has an unknown form ({type(error).__name__}); a newer vecdb may have written it"
+            ) from None
+
+    return checked
 
 
 class Head(NamedTuple):
@@ -118,6 +138,11 @@ def member_number(key: bytes) -> int:
     return int.from_bytes(key[4:], "big")
 
 
+def intent_key(number: int) -> bytes:
+    """Key in intended."""
+    return _U64.pack(number)
+
+
 def failure_key(item_text: bytes) -> bytes:
     """Key in failures of an item, by its `item_key`."""
     return b"i" + item_text
@@ -132,9 +157,22 @@ def problem_key(part: int, failure: Failure) -> bytes:
 # --- items -----------------------------------------------------------------------------------------------------------
 
 
-def encode_item(item_id: RecordId, head: Head, content_hash: bytes, chunks: tuple[RecordId, ...]) -> bytes:
-    """Value of items and intended."""
-    return b"".join((_ITEM.pack(*head), content_hash, _encode_chunks(item_id, chunks)))
+def encode_item(
+    item_id: RecordId, head: tuple[int, int, int, int, int, int], content_hash: bytes, chunks: tuple[RecordId, ...]
+) -> bytes:
+    """Value of items, and of those that are intended; `head` as in Head."""
+    return _ITEM.pack(*head) + content_hash + _encode_chunks(item_id, chunks)
+
+
+def encode_intent(items: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Value of intended: keys and values of items."""
+    return encode(items)
+
+
+@_checked
+def decode_intent(payload: Bytes) -> list[tuple[bytes, bytes]]:
+    """Value of intended, decoded."""
+    return _decode_intent(payload)
 
 
 def item_head(payload: Bytes) -> Head:
@@ -181,7 +219,7 @@ def decode_item(key: bytes, payload: Bytes, part: str, epoch: int) -> ItemState:
 def _encode_chunks(item_id: RecordId, chunks: tuple[RecordId, ...]) -> bytes:
     count = len(chunks)
     if count == 1 and chunks[0] == item_id and type(chunks[0]) is type(item_id):
-        return _CHUNKS.pack(_OWN_ID, 1)
+        return _OWN_CHUNK
     text = f"{item_id}#"
     if chunks == tuple([f"{text}{ordinal}" for ordinal in range(count)]):
         return _CHUNKS.pack(_NUMBERED, count)
@@ -202,21 +240,6 @@ def _decode_chunks(item_id: RecordId, raw: bytes) -> tuple[RecordId, ...]:
         found.append(id_from_key(raw[start : start + size]))
         start += size
     return tuple(found)
-
-
-def _checked(decode: Callable[P, T]) -> Callable[P, T]:
-    @wraps(decode)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return decode(*args, **kwargs)
-        except _UNREADABLE as error:
-            if isinstance(error, CorruptionError):
-                raise
-            raise CorruptionError(
-                f"a stored value has an unknown form ({type(error).__name__}); a newer vecdb may have written it"
-            ) from None
-
-    return checked
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.fingerprint import differences as model_differences
 from vecdb.types import RecordId
@@ -64,8 +66,7 @@ class ItemState:
     version: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ItemWrite:
+class ItemWrite(msgspec.Struct, frozen=True):
     """An item as it is now stored, or (in `JournalChanges.intended`) as it is about to be."""
 
     id: RecordId

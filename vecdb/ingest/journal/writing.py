@@ -10,11 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from vecdb.errors import CorruptionError, InvalidIdError
 from vecdb.ingest.journal import records
-from vecdb.ingest.journal.config import VANISHED_BATCH
+from vecdb.ingest.journal.intents import Intents
 from vecdb.ingest.journal.records import Counters, Head, PartRecord
 from vecdb.ingest.journal.states import Failure, ItemState, ItemWrite, JournalChanges, PartWrite
 from vecdb.storage.keys import prefix_stop
@@ -27,8 +26,9 @@ from vecdb.types import RecordId
 class ChangeWriter:
     """Writes to a journal. `finish` stores what was counted on the way."""
 
-    def __init__(self, transaction: WriteTransaction, run: int) -> None:
+    def __init__(self, transaction: WriteTransaction, run: int, intents: Intents) -> None:
         self._transaction = transaction
+        self.intents = intents
         stored = get_sealed(transaction, JournalTable.STATE, records.COUNTERS)
         self.counters = Counters() if stored is None else records.decode_counters(stored)
         self._run = run
@@ -60,17 +60,33 @@ class ChangeWriter:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def _intend(self, given: Sequence[ItemWrite]) -> None:
-        items = {records.item_key(item.id): item for item in given}
-        rows = []
-        for (key, item), old in zip(items.items(), self._read(JournalTable.INTENDED, list(items)), strict=True):
-            chunks = item.chunks if old is None else _union(_state(key, old).chunks, item.chunks)
-            rows.append((key, self._encoded(item, self._part_number(item.part), 0, b"", chunks)))
-        put_sealed(self._transaction, JournalTable.INTENDED, rows)
+        if not given:
+            return
+        items: dict[bytes, ItemWrite] = {}
+        for item in given:
+            key = records.item_key(item.id)
+            before = items.get(key) or self._take_intent(key)
+            items[key] = item if before is None else _with_chunks(item, _union(before.chunks, item.chunks))
+        number = self.intents.add(items)
+        rows = [
+            (key, self._encoded(item, self._part_number(item.part), 0, b"", item.chunks)) for key, item in items.items()
+        ]
+        put_sealed(
+            self._transaction, JournalTable.INTENDED, [(records.intent_key(number), records.encode_intent(rows))]
+        )
+
+    def _take_intent(self, key: bytes) -> ItemWrite | None:
+        """What was intended of an item, which is not any more."""
+        item, over = self.intents.take(key)
+        if over is not None:
+            self._transaction.delete(JournalTable.INTENDED, records.intent_key(over))
+        return item
 
     def _store(self, given: Sequence[ItemWrite]) -> None:
         items = {records.item_key(item.id): item for item in given}
         self._put_items(items)
-        self._transaction.delete_many(JournalTable.INTENDED, items)
+        for key in items:
+            self._take_intent(key)
         self._clear(items)
 
     def _put_items(self, items: dict[bytes, ItemWrite]) -> None:
@@ -100,7 +116,7 @@ class ChangeWriter:
     def _encoded(
         self, item: ItemWrite, part: int, number: int, content_hash: bytes, chunks: tuple[RecordId, ...]
     ) -> bytes:
-        head = Head(records.id_type(item.id), part, self.counters.epoch, number, item.version, len(content_hash))
+        head = (records.id_type(item.id), part, self.counters.epoch, number, item.version, len(content_hash))
         return records.encode_item(item.id, head, content_hash, chunks)
 
     def _remove(self, ids: Iterable[RecordId]) -> None:
@@ -112,7 +128,7 @@ class ChangeWriter:
                 self._leave(head)
                 self.counters.stored -= records.has_chunks(old, head)
                 self._transaction.delete(JournalTable.ITEMS, key)
-            self._transaction.delete(JournalTable.INTENDED, key)
+            self._take_intent(key)
             self._clear([key])
 
     def _leave(self, head: Head) -> None:
@@ -121,14 +137,15 @@ class ChangeWriter:
         self._part(head.part).items -= 1
 
     def settle_intended(self) -> bool:
-        """After a crash: some of what may have been stored joins the items, whose content then counts as changed.
+        """After a crash: what one delivery may have stored joins the items, whose content then counts as changed.
 
         False when there is nothing left.
         """
-        batch = [
-            (key, bytes(payload))
-            for key, payload in islice(sealed_items(self._transaction, JournalTable.INTENDED), VANISHED_BATCH)
-        ]
+        found = next(sealed_items(self._transaction, JournalTable.INTENDED), None)
+        if found is None:
+            return False
+        intent, payload = found
+        batch = records.decode_intent(payload)
         items: dict[bytes, ItemWrite] = {}
         for (key, intended), old in zip(batch, self._read(JournalTable.ITEMS, [key for key, _ in batch]), strict=True):
             state = _state(key, intended)
@@ -136,8 +153,8 @@ class ChangeWriter:
             part = self._part(records.item_head(intended if old is None else old).part).key
             items[key] = ItemWrite(state.id, part, b"", chunks)
         self._put_items(items)
-        self._transaction.delete_many(JournalTable.INTENDED, items)
-        return bool(batch)
+        self._transaction.delete(JournalTable.INTENDED, intent)
+        return True
 
     def forget(self, ids: Sequence[RecordId]) -> None:
         """Let these items count as changed, and their parts be read."""
@@ -175,15 +192,15 @@ class ChangeWriter:
         if failure.id is None:
             raise AssertionError("only a failure with an id has an item")
         write = ItemWrite(failure.id, failure.part, b"", ())
-        for table in (JournalTable.INTENDED, JournalTable.ITEMS):
-            old = get_sealed(self._transaction, table, key)
-            if old is not None:
-                state = records.decode_item(key, old, failure.part, self.counters.epoch)
-                write = ItemWrite(
-                    state.id, failure.part, state.content_hash, _union(state.chunks, write.chunks), state.version
-                )
+        intended = self._take_intent(key)
+        if intended is not None:
+            write = ItemWrite(failure.id, failure.part, b"", intended.chunks, intended.version)
+        old = get_sealed(self._transaction, JournalTable.ITEMS, key)
+        if old is not None:
+            state = records.decode_item(key, old, failure.part, self.counters.epoch)
+            chunks = _union(state.chunks, write.chunks)
+            write = ItemWrite(state.id, failure.part, state.content_hash, chunks, state.version)
         self._put_items({key: write})
-        self._transaction.delete(JournalTable.INTENDED, key)
 
     def _clear(self, item_keys: Iterable[bytes]) -> None:
         if self._any_failures:
@@ -252,6 +269,10 @@ class ChangeWriter:
 def _state(key: bytes, payload: bytes | memoryview) -> ItemState:
     """An item's record for its ids; neither its part nor whether its hash counts is looked up."""
     return records.decode_item(key, payload, "", -1)
+
+
+def _with_chunks(item: ItemWrite, chunks: tuple[RecordId, ...]) -> ItemWrite:
+    return ItemWrite(item.id, item.part, item.content_hash, chunks, item.version)
 
 
 def _union(first: tuple[RecordId, ...], second: tuple[RecordId, ...]) -> tuple[RecordId, ...]:

@@ -15,7 +15,7 @@ from vecdb.ingest.chunkers.choosing import ItemChunker
 from vecdb.ingest.chunkers.chunk import ChunkSize
 from vecdb.ingest.embedders.protocol import Embedder
 from vecdb.ingest.operation.settings import IngestSettings
-from vecdb.ingest.pipeline import planning, running
+from vecdb.ingest.pipeline import running
 from vecdb.ingest.pipeline.destination import Destination
 from vecdb.ingest.pipeline.events import Observer
 from vecdb.ingest.pipeline.job import Job, Work
@@ -38,6 +38,8 @@ def plan(
     settings: IngestSettings, *, observer: Observer | None = None, stop: threading.Event | None = None
 ) -> PlanReport:
     """Say what a run would do and cost; nothing is written, no service is asked."""
+    from vecdb.ingest.pipeline import planning  # noqa: PLC0415 - a run does not plan
+
     with opened(settings) as job:
         return planning.plan(job, observer=observer, stop=stop)
 

@@ -105,7 +105,9 @@ class Asking:
         rows = self._embed(given)
         assert call.rows is not None
         call.rows[asked] = rows
-        self._cache.put_many(self._embedder.fingerprint, [call.keys[place] for place in asked], rows)
+        # looked up when the call was filled; to look again takes as long as to store
+        keys = [call.keys[place] for place in asked]
+        self._cache.put_many(self._embedder.fingerprint, keys, rows, are_new=True)
         self._breaker.succeeded()
         self._tally.add(embedded=len(asked), tokens=sum(call.tokens[place] for place in asked))
 

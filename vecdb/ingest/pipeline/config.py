@@ -25,7 +25,7 @@ ITEM_BYTES: Final = 512
 READ_AHEAD_PARTS: Final = 2
 """Parts that are read or listed ahead, for each reader: small files follow one another without a pause."""
 
-READ_ITEMS: Final = 256
+READ_ITEMS: Final = 1_024
 READ_BYTES: Final = 1024 * 1024
 """Items that are compared with the journal at a time: one transaction of it for all of them."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,7 @@ Row: TypeAlias = NDArray[np.float32] | Place
 """A vector, or the call that it comes from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An item of a group: its records are those from `start` to before `stop`, `old` the ids that it had before."""
 
     item: Item
@@ -111,26 +110,20 @@ class Group:
     def _fill(self, matrix: NDArray[np.float32]) -> dict[int, VecDBError]:
         """Put all rows in place; returns the places of those that there are none of, and why."""
         wrong: dict[int, VecDBError] = {}
-        by_call: dict[int, tuple[Call, list[int], list[int]]] = {}
-        for place, row in enumerate(self.rows):
-            if isinstance(row, tuple):
-                call, number = row
-                found = by_call.get(id(call))
-                if found is None:
-                    found = by_call[id(call)] = (call, [], [])
-                found[1].append(place)
-                found[2].append(number)
-            else:
-                matrix[place] = row
-        for call, places, numbers in by_call.values():
+        start = 0
+        while start < len(self.rows):
+            row = self.rows[start]
+            if not isinstance(row, tuple):
+                matrix[start] = row
+                start += 1
+                continue
+            call, first = row
+            stop = _end_of_run(self.rows, start)
+            number = first + stop - start
             assert call.rows is not None
-            matrix[places] = call.rows[numbers]
-            if call.failures:
-                wrong |= {
-                    place: call.failures[number]
-                    for place, number in zip(places, numbers, strict=True)
-                    if number in call.failures
-                }
+            matrix[start:stop] = call.rows[first:number]
+            wrong |= {start + at - first: error for at, error in call.failures.items() if first <= at < number}
+            start = stop
         return wrong
 
 
@@ -195,6 +188,17 @@ class Settled:
             yield entry, self.only([entry])
         for state in self.vanished:
             yield None, self.only([], [state])
+
+
+def _end_of_run(rows: Sequence[Row], start: int) -> int:
+    """How far the rows from `start` on follow one another in their call, as most do."""
+    last, place = rows[start], start + 1
+    while place < len(rows):
+        row = rows[place]
+        if type(row) is not tuple or row[0] is not last[0] or row[1] != last[1] + 1:
+            break
+        last, place = row, place + 1
+    return place
 
 
 def failure_of(entry: Entry, error: VecDBError) -> Failure:

@@ -22,7 +22,7 @@ from vecdb.errors import MissingExtraError, VecDBError
 from vecdb.ingest.pipeline.config import ITEM_BYTES, NOTIFY_ITEMS, READ_AHEAD_PARTS, READ_BYTES, READ_ITEMS, READ_POLL_S
 from vecdb.ingest.pipeline.control import HALTED, Control, Halted
 from vecdb.ingest.sources.item import Event, Item, PartEnd, Position, Problem, SourceEnd
-from vecdb.ingest.sources.seen import SeenIds
+from vecdb.ingest.sources.seen import SeenIds, repeated
 from vecdb.ingest.sources.source import Known, Part, Source, read_part
 
 Wanted: TypeAlias = Callable[[str], bool]
@@ -208,20 +208,17 @@ class Reading:
             conduit.end()
 
     def _checked(self, events: list[Event], before: int) -> tuple[list[Event], int]:
-        """The events with problems in place of ids that were given before, and how many these are."""
+        """The events of a part with problems in place of ids that were given before, and how many these are."""
+        items = [(place, event) for place, event in enumerate(events) if type(event) is Item]
         duplicates = 0
-        for place, event in enumerate(events):
-            if type(event) is Item:
-                checked = self._ids.check(event)
-                if checked is not event:
-                    events[place] = checked
-                    duplicates += 1
-            elif isinstance(event, PartEnd) and before + duplicates:
-                count = before + duplicates
-                # what has problems is looked at again next time
-                events[place] = replace(
-                    event, fingerprint=None, items=event.items - count, problems=event.problems + count
-                )
+        for (place, item), is_new in zip(items, self._ids.add_many([item.id for _, item in items]), strict=True):
+            if not is_new:
+                events[place] = repeated(item)
+                duplicates += 1
+        last, count = events[-1], before + duplicates
+        if isinstance(last, PartEnd) and count:
+            # what has problems is looked at again next time
+            events[-1] = replace(last, fingerprint=None, items=last.items - count, problems=last.problems + count)
         return events, duplicates
 
 

@@ -1,16 +1,19 @@
 """Defines what sources give: items, problems in place of items, and the end of each part.
 
-Promises: everything here is immutable for its holder. The content hash of an item covers all that a record is made
+Promises: everything here is immutable for its holder. (What there is one of for each item is a struct of msgspec, which
+is made in a fifth of the time of a dataclass.) The content hash of an item covers all that a record is made
 from (text or image or vector, and metadata) and is the same on every machine.
 Concurrency: values.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from vecdb.checks.metadata import encode_metadata
 from vecdb.ingest.sources.config import CONTENT_HASH_BYTES
@@ -25,8 +28,7 @@ Scope: TypeAlias = Literal["item", "part", "source"]
 State: TypeAlias = Literal["read", "unchanged", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """Where something was read, for people: a file and, where they exist, line, row (from 1) and page."""
 
     file: str
@@ -50,8 +52,7 @@ class Image:
     content_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Item:
+class Item(msgspec.Struct, frozen=True, eq=False):
     """One document: exactly one of `text`, `image` and `vector` is what its vector comes from.
 
     An item with a vector may have a text too, which is then stored and not embedded. `part` is the key of the part
@@ -66,12 +67,12 @@ class Item:
     text: str | None = None
     image: Image | None = None
     vector: FloatArray | None = None
-    metadata: Metadata = field(default_factory=dict)
+    metadata: Metadata = msgspec.field(default_factory=dict)
     content_hash: bytes = b""
 
     def __post_init__(self) -> None:
         if not self.content_hash:
-            object.__setattr__(self, "content_hash", _content_hash(self))
+            msgspec.structs.force_setattr(self, "content_hash", _content_hash(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,12 @@ Event: TypeAlias = Item | Problem | PartEnd | SourceEnd
 def _content_hash(item: Item) -> bytes:
     """Length-prefixed parts, so that no two items run together; keys sorted, since tables reorder their columns."""
     text = None if item.text is None else item.text.encode("utf-8", "surrogatepass")
-    image = None if item.image is None else item.image.content_hash
-    vector = None if item.vector is None else item.vector.tobytes()
     metadata = bytes(encode_metadata(dict(sorted(item.metadata.items())), item.ordinal))
-    pieces = [b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in (text, image, vector, metadata)]
-    return blake2b(b"".join(pieces), digest_size=CONTENT_HASH_BYTES, person=b"vecdb item").digest()
+    if item.image is None and item.vector is None and text is not None:  # most are: the same, put together faster
+        spelled = b"%d:%b--%d:%b" % (len(text), text, len(metadata), metadata)
+    else:
+        image = None if item.image is None else item.image.content_hash
+        vector = None if item.vector is None else item.vector.tobytes()
+        pieces = (text, image, vector, metadata)
+        spelled = b"".join([b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in pieces])
+    return blake2b(spelled, digest_size=CONTENT_HASH_BYTES, person=b"vecdb item").digest()

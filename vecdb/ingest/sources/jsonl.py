@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 import msgspec
 
@@ -20,13 +20,45 @@ from vecdb.ingest.sources.item import Item, Problem
 from vecdb.ingest.sources.options import DETECT
 from vecdb.ingest.sources.rows import Placed, Row, read_rows
 
+BLOCK_BYTES: Final = 256 * 1024
+"""Read at a time; no more than a line may have, so that only those that begin in an earlier block can be too long."""
+
 _decode = msgspec.json.Decoder().decode
 
 
 def read_jsonl(file: SourceFile) -> Iterator[Item | Problem]:
     """The items of a file of JSON Lines."""
-    with file.open() as stream, text_stream(stream, file.options.encoding) as text:
-        yield from read_rows(jsonl_rows(text, file), file)
+    with file.open() as stream:
+        length, marked = mark_of(cast(io.BufferedReader, stream).peek(MARK_BYTES)[:MARK_BYTES])
+        if marked in {None, UTF8} and file.options.encoding in {None, DETECT, UTF8}:
+            stream.read(length)
+            yield from read_rows(_placed(byte_lines(stream), file), file)
+            return
+        with text_stream(stream, file.options.encoding) as text:
+            yield from read_rows(jsonl_rows(text, file), file)
+
+
+def byte_lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """The lines of a stream without their ends; None stands for one that is too long. What a pipe has is there at once.
+
+    Many lines come of one look at the stream: a look may let other threads go first.
+    """
+    read = cast(io.BufferedReader, stream).read1
+    begun: list[bytes] = []
+    size = 0
+    while block := read(min(BLOCK_BYTES, LINE_BYTES_MAX)):
+        first, *others = block.split(b"\n")
+        size += len(first)
+        if size <= LINE_BYTES_MAX:
+            begun.append(first)
+        if not others:
+            continue
+        yield b"".join(begun) if size <= LINE_BYTES_MAX else None
+        last = others.pop()
+        yield from others
+        begun, size = [last], len(last)
+    if size:
+        yield b"".join(begun) if size <= LINE_BYTES_MAX else None
 
 
 @contextmanager
@@ -71,12 +103,16 @@ def too_long() -> InvalidDocumentError:
 
 def jsonl_rows(text: io.TextIOWrapper, file: SourceFile) -> Iterator[Placed]:
     """The rows of JSON Lines with their places."""
-    for number, line in enumerate(text_lines(text), start=1):
-        if line is None or line.strip():
+    return _placed(text_lines(text), file)
+
+
+def _placed(lines: Iterator[str | None] | Iterator[bytes | None], file: SourceFile) -> Iterator[Placed]:
+    for number, line in enumerate(lines, start=1):
+        if line is None or (line and not line.isspace()):
             yield file.position(line=number), too_long() if line is None else _parsed(line)
 
 
-def _parsed(line: str) -> Row | InvalidDocumentError:
+def _parsed(line: str | bytes) -> Row | InvalidDocumentError:
     try:
         row = _decode(line)
     except (msgspec.MsgspecError, UnicodeError) as error:

@@ -7,6 +7,8 @@ Concurrency: not thread-safe.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from typing import Any
 
@@ -31,22 +33,34 @@ class SeenIds:
         """What was found, or a problem in its place when another item had its id before."""
         if isinstance(found, Problem) or self.add(found.id):
             return found
-        message = (
-            f"the id {str(found.id)!r:.{SHOWN_CHARS_MAX}} was given before in this run; the first one stays "
-            "(files of several sources are told apart by prefix=)"
-        )
-        return Problem(found.part, found.position, message, "item", None, "DUPLICATE_ID")
+        return repeated(found)
 
     def add(self, record_id: RecordId) -> bool:
         """Remember an id; False when it was known."""
-        # numpy strips NULs at the end of what it compares: the last byte is never one
-        key = blake2b(str(record_id).encode("utf-8", "surrogatepass"), digest_size=ID_HASH_BYTES - 1).digest() + b"."
-        if key in self._recent or any(_holds(run, key) for run in self._runs):
-            return False
-        self._recent.add(key)
+        return self.add_many([record_id])[0]
+
+    def add_many(self, record_ids: Sequence[RecordId]) -> list[bool]:
+        """Remember ids; for each False when it was known, from before or from its place in the list."""
+        keys = [_hash(record_id) for record_id in record_ids]
+        known = self._settled(keys) if self._runs else frozenset()
+        fresh = []
+        for key in keys:
+            is_new = key not in self._recent and key not in known
+            fresh.append(is_new)
+            if is_new:
+                self._recent.add(key)
         if len(self._recent) >= IDS_RECENT_MAX:
             self._settle()
-        return True
+        return fresh
+
+    def _settled(self, keys: Sequence[bytes]) -> AbstractSet[bytes]:
+        """Those that are in one of the runs: one search in each for all of them, since a search costs its call."""
+        asked = np.array(keys, dtype=HASH_TYPE)
+        found: set[bytes] = set()
+        for run in self._runs:
+            places = np.minimum(np.searchsorted(run, asked), len(run) - 1)
+            found.update(keys[place] for place in np.flatnonzero(run[places] == asked).tolist())
+        return found
 
     def _settle(self) -> None:
         run = np.sort(np.array(list(self._recent), dtype=HASH_TYPE))
@@ -56,6 +70,15 @@ class SeenIds:
         self._runs.append(run)
 
 
-def _holds(run: npt.NDArray[Any], key: bytes) -> bool:
-    place = int(np.searchsorted(run, np.bytes_(key)))
-    return place < len(run) and bytes(run[place]) == key
+def repeated(item: Item) -> Problem:
+    """The problem in place of an item whose id another one had before."""
+    message = (
+        f"the id {str(item.id)!r:.{SHOWN_CHARS_MAX}} was given before in this run; the first one stays "
+        "(files of several sources are told apart by prefix=)"
+    )
+    return Problem(item.part, item.position, message, "item", None, "DUPLICATE_ID")
+
+
+def _hash(record_id: RecordId) -> bytes:
+    # numpy strips NULs at the end of what it compares: the last byte is never one
+    return blake2b(str(record_id).encode("utf-8", "surrogatepass"), digest_size=ID_HASH_BYTES - 1).digest() + b"."

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from vecdb.errors import CorruptionError, InvalidRequestError, InvalidTextError, MissingExtraError
-from vecdb.ingest.embedders.config import STATIC_BATCH_TEXTS, STATIC_GATHER_TOKENS, STATIC_TOKENS_MAX
+from vecdb.ingest.embedders.config import STATIC_BATCH_TEXTS, STATIC_SHORT_TOKENS, STATIC_TOKENS_MAX
 from vecdb.ingest.embedders.protocol import Embedder
 from vecdb.ingest.embedders.static import BUILTIN, StaticEmbedder, builtin
 
@@ -58,14 +58,14 @@ def test_every_vector_has_unit_length(rng: np.random.Generator) -> None:
 
 
 def test_a_text_gets_the_same_bits_in_every_batch() -> None:
-    texts = [f"text number {number} of many, about {'cats and ' * (number % 40)}dogs" for number in range(700)]
+    texts = [f"text number {number} of many, about {'cats and ' * (number % 40)}dogs" for number in range(1100)]
     assert len(texts) > 2 * STATIC_BATCH_TEXTS
     together = builtin().embed(texts)
     assert np.array_equal(together, np.concatenate([builtin().embed([text]) for text in texts]))
 
 
 def test_texts_of_more_tokens_than_are_held_at_once_are_embedded() -> None:
-    long = "cat " * (STATIC_GATHER_TOKENS + 10)
+    long = "cat " * (STATIC_SHORT_TOKENS + 10)
     rows = builtin().embed(["dog", long, "cat", long])
     assert np.array_equal(rows[1], rows[3])
     assert rows[1] @ rows[2] == pytest.approx(1, abs=1e-4)
