@@ -43,14 +43,19 @@ _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 def put_stored(message: metadata_pb2.MetadataColumn, column: Sequence[Stored], *, packed: bool) -> None:
     """Fill a message with metadata that is known to be sound; nothing when all of it is empty."""
     if packed:
-        texts = [_encode(item) if type(item) is dict else bytes(item) for item in column]  # type: ignore[arg-type]
-        if any(text != EMPTY for text in texts):
-            message.packed.extend(texts)
+        _put_packed(message, column)
         return
     dicts = [item if isinstance(item, dict) else _decode(item) for item in column]
     if any(dicts):
         for item in dicts:
             put_dict(message.plain.add(), item)
+
+
+def _put_packed(message: metadata_pb2.MetadataColumn, column: Sequence[Stored]) -> None:
+    if not all(type(item) is bytes for item in column):
+        column = [_encode(item) if type(item) is dict else bytes(item) for item in column]  # type: ignore[arg-type]
+    if column.count(EMPTY) < len(column):
+        message.packed.extend(column)  # type: ignore[arg-type]  # all are bytes by now
 
 
 def put_given(message: metadata_pb2.MetadataColumn, column: Sequence[object]) -> None:
@@ -95,6 +100,19 @@ def put_value(message: metadata_pb2.Value, value: Any) -> None:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
+def count_metadata(message: metadata_pb2.MetadataColumn, count: int, where: str) -> int:
+    """How many entries there are: one for each of `count` records, or none when all of it is empty."""
+    plain, packed = len(message.plain), len(message.packed)
+    if plain and packed:
+        raise InvalidMetadataError(f"{where} has both plain and packed metadata; give one of them", where=where)
+    size = plain + packed
+    if size not in {0, count}:
+        raise InvalidMetadataError(
+            f"{where} has {size} entries for {count} ids; give one per id, or none at all", where=where
+        )
+    return size
+
+
 def read_metadata(
     message: metadata_pb2.MetadataColumn, count: int, where: str, *, is_reply: bool = False
 ) -> list[Metadata] | None:
@@ -102,15 +120,8 @@ def read_metadata(
 
     That of a reply is read in one go, which takes two thirds of the time, and believes the server where one entry ends.
     """
-    size = len(message.plain) + len(message.packed)
-    if size == 0:
+    if not count_metadata(message, count, where):
         return None
-    if message.plain and message.packed:
-        raise InvalidMetadataError(f"{where} has both plain and packed metadata; give one of them", where=where)
-    if size != count:
-        raise InvalidMetadataError(
-            f"{where} has {size} entries for {count} ids; give one per id, or none at all", where=where
-        )
     if message.packed:
         return (_read_joined(message.packed) if is_reply else None) or _read_packed(message.packed, where)
     return [read_dict(item, f"{where}.plain[{place}]", METADATA_DEPTH_MAX) for place, item in enumerate(message.plain)]
