@@ -1,4 +1,4 @@
-"""A collection whose hits carry their metadata as the msgpack that is stored, for who only passes it on.
+"""A collection whose hits and records carry their metadata as the msgpack that is stored, for who only passes it on.
 
 Promises: everything else is as of `Collection`, of which this is a handle like any other. Values are checked against
 their checksums as usual; that they hold maps is left to who takes them apart.
@@ -40,7 +40,9 @@ class HitColumns(NamedTuple):
 
 
 class PackedCollection(Collection):
-    """Like `Collection`, but the metadata of the hits of `search` and `search_columns` is bytes."""
+    """Like `Collection`, but the metadata of hits (`search`, `search_columns`) and of records is bytes."""
+
+    _decode = staticmethod(codec.decode_whole_packed)
 
     def search_columns(
         self,

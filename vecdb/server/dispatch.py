@@ -143,9 +143,10 @@ class Dispatch(grpc.GenericRpcHandler):
         calls_max: int,
         streams_max: int,
         body_timeout_s: float,
+        slow_bodies_max: int,
         newest_seq: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`newest_seq` tells which commit reads see."""
+        """`newest_seq` tells which commit reads see; as many as `slow_bodies_max` calls may take their time to send."""
         self._rules = rules
         self._routes: dict[str, Route] = {}
         self._identity = identity
@@ -164,7 +165,7 @@ class Dispatch(grpc.GenericRpcHandler):
         self._newest_seq = newest_seq
         self._seq_readers: dict[type, Callable[[Any], int]] = {}
         self.receiving: set[Exchange] = set()
-        self._body_timeout_s = body_timeout_s
+        self._body_timeout_s, self._slow_bodies_max = body_timeout_s, slow_bodies_max
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._watch_bodies, name="vecdb-watch", daemon=True)
         self._watch.start()
@@ -234,10 +235,14 @@ class Dispatch(grpc.GenericRpcHandler):
             threads.shutdown(wait=True, cancel_futures=True)
 
     def _watch_bodies(self) -> None:
-        """Give up calls whose one message does not arrive; their clients see them as cancelled."""
+        """Give up calls whose one message does not arrive; their clients see them as cancelled.
+
+        What has come of a message is not counted yet. So of the calls that keep it waiting, those begun last are given
+        up at once if all of them could together bring more than may be held.
+        """
         while not self._closed.wait(BODY_WATCH_S):
-            for exchange in tuple(self.receiving):
-                exchange.give_up_after(self._body_timeout_s)
+            for place, exchange in enumerate(sorted(self.receiving, key=attrgetter("started"))):
+                exchange.give_up_after(self._body_timeout_s if place < self._slow_bodies_max else BODY_WATCH_S)
 
     def _let_in(self, exchange: Exchange) -> None:
         route, identity, metadata = exchange.route, self._identity, exchange.metadata

@@ -57,7 +57,6 @@ class Exchange:
         "_dispatch",
         "_is_observed",
         "_span",
-        "_started",
         "_touched",
         "_turns",
         "_unanswered",
@@ -68,13 +67,14 @@ class Exchange:
         "request_id",
         "route",
         "sent_bytes",
+        "started",
         "ticket",
         "was_passed_on",
     )
 
     def __init__(self, dispatch: Dispatch, route: Route, metadata: Sequence[tuple[str, str | bytes]]) -> None:
         self._dispatch = dispatch
-        self._started = self._touched = time.monotonic()
+        self.started = self._touched = time.monotonic()
         self._waits = self._is_observed = self.was_passed_on = False
         self._turns: Turns | None = None
         self._context: grpc.ServicerContext | None = None
@@ -129,7 +129,7 @@ class Exchange:
 
     def give_up_after(self, seconds: float) -> None:
         """Cancel the call if it is that old and its body is still not there."""
-        if self._context is not None and time.monotonic() - self._started > seconds:
+        if self._context is not None and time.monotonic() - self.started > seconds:
             self._context.cancel()
 
     def take_turn(self, call: Call, message: Any) -> None:
@@ -224,7 +224,7 @@ class Exchange:
                 (self.principal or NOBODY).id,
                 context.peer(),
                 name,
-                time.monotonic() - self._started,
+                time.monotonic() - self.started,
                 self.received_bytes,
                 self.sent_bytes,
                 self.request_id,
