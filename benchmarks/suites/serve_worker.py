@@ -32,7 +32,7 @@ from benchmarks.suites.serve_overload import flood
 from benchmarks.suites.serve_stores import STORES, Columns, ServedPlace
 from benchmarks.suites.serve_writes import count_lost, write_until_gone
 from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, search_service_pb2_grpc
-from vecdb.wire.received_hits import read_hits
+from vecdb.wire.hits import read_hits
 from vecdb.wire.searches import put_options
 from vecdb.wire.vectors import put_queries, put_query
 

@@ -24,7 +24,8 @@ from vecdb._pb.v1 import (
     search_service_pb2,
 )
 from vecdb.types import Field, Record, SearchResult
-from vecdb.wire import collections, reads, received_hits, records, searches, status, vectors, writes
+from vecdb.wire import collections, reads, records, searches, status, vectors, writes
+from vecdb.wire import hits as wire_hits
 
 FILTER = (F("year") >= 2020) & ~(F("tags").contains_any(["a", 1]) | F.id.in_(["a", 7]) | F.slice(1, 3))
 METADATA = {"text": "a", "int": 2**63, "list": [1, 2.5, None, True, {"deep": [[]]}]}
@@ -147,11 +148,6 @@ def _options(message: Any) -> Any:
     return searches.read_options(message.options)
 
 
-def _columns(found: Any) -> Any:
-    """All that is in results, which is read when it is asked for."""
-    return [(one.ids, one.scores, one.distances, one.metadata, one.vectors) for one in found]
-
-
 Reader = Callable[[Any], Any]
 CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "upsert": (upsert, writes.upsert_arguments),
@@ -165,7 +161,7 @@ CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "listing": (listing, reads.scroll_arguments),
     "export": (export, reads.export_arguments),
     "creation": (creation, collections.create_arguments),
-    "hits": (hits, lambda message: _columns(received_hits.read_hits(message, 2, with_metadata=True))),
+    "hits": (hits, lambda message: wire_hits.read_hits(message, 2, with_metadata=True)),
     "found": (found, records.read_found),
     "failure": (failure, status.read_error),
 }

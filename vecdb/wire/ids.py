@@ -106,18 +106,6 @@ def _uuid(raw: bytes, where: str) -> uuid.UUID:
     return uuid.UUID(bytes=raw)
 
 
-def count_ids(message: ids_pb2.RecordIds, where: str) -> int:
-    """How many ids a column has, without reading them."""
-    form = message.WhichOneof("ids")
-    if form == "texts":
-        return len(_bounded(message.texts.values, where))
-    if form == "packed_ints":
-        return len(_rows_of(message.packed_ints, INT_BYTES, f"{where}.packed_ints")) // INT_BYTES
-    if form == "packed_uuids":
-        return len(_rows_of(message.packed_uuids, UUID_BYTES, f"{where}.packed_uuids")) // UUID_BYTES
-    return len(read_ids(message, where))
-
-
 def read_ids(message: ids_pb2.RecordIds, where: str) -> list[RecordId]:
     """A column of ids."""
     form = message.WhichOneof("ids")

@@ -100,19 +100,6 @@ def put_value(message: metadata_pb2.Value, value: Any) -> None:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def count_metadata(message: metadata_pb2.MetadataColumn, count: int, where: str) -> int:
-    """How many entries there are: one for each of `count` records, or none when all of it is empty."""
-    plain, packed = len(message.plain), len(message.packed)
-    if plain and packed:
-        raise InvalidMetadataError(f"{where} has both plain and packed metadata; give one of them", where=where)
-    size = plain + packed
-    if size not in {0, count}:
-        raise InvalidMetadataError(
-            f"{where} has {size} entries for {count} ids; give one per id, or none at all", where=where
-        )
-    return size
-
-
 def read_metadata(
     message: metadata_pb2.MetadataColumn, count: int, where: str, *, is_reply: bool = False
 ) -> list[Metadata] | None:
@@ -120,8 +107,15 @@ def read_metadata(
 
     That of a reply is read in one go, which takes two thirds of the time, and believes the server where one entry ends.
     """
-    if not count_metadata(message, count, where):
+    size = len(message.plain) + len(message.packed)
+    if size == 0:
         return None
+    if message.plain and message.packed:
+        raise InvalidMetadataError(f"{where} has both plain and packed metadata; give one of them", where=where)
+    if size != count:
+        raise InvalidMetadataError(
+            f"{where} has {size} entries for {count} ids; give one per id, or none at all", where=where
+        )
     if message.packed:
         return (_read_joined(message.packed) if is_reply else None) or _read_packed(message.packed, where)
     return [read_dict(item, f"{where}.plain[{place}]", METADATA_DEPTH_MAX) for place, item in enumerate(message.plain)]

@@ -1,6 +1,6 @@
 """Converts searches: options and queries to messages and to arguments for a collection, and hits to columns.
 
-How hits are read again is in `received_hits`.
+How hits are read again is in `hits`.
 Concurrency: pure functions.
 """
 
