@@ -7,7 +7,7 @@ Concurrency: as `Collection`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.collection import Collection
 from vecdb.engine.hit_results import opened_records, scores_of, search_result
 from vecdb.engine.interruption import check_bytes
-from vecdb.engine.records import present
+from vecdb.engine.records import Decoded, present
 from vecdb.engine.search import FieldHits
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
@@ -42,7 +42,9 @@ class HitColumns(NamedTuple):
 class PackedCollection(Collection):
     """Like `Collection`, but the metadata of hits (`search`, `search_columns`) and of records is bytes."""
 
-    _decode = staticmethod(codec.decode_whole_packed)
+    @staticmethod
+    def _decode(keys: Sequence[bytes], values: Sequence[memoryview]) -> Iterable[Decoded]:
+        return codec.decode_whole_packed(keys, values)
 
     def search_columns(
         self,

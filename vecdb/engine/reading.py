@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, overload
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, overload
 
 import msgspec
 
@@ -36,11 +36,15 @@ class RecordReads(ABC):
     """Get, count, scroll, iterate, facet and aggregate."""
 
     _database: Database
-    _decode: ClassVar[records.Decode] = staticmethod(codec.decode_whole_records)
 
     @abstractmethod
     def _view(self, view: View) -> CollectionView:
         """The collection in a View."""
+
+    @staticmethod
+    def _decode(keys: Sequence[bytes], values: Sequence[memoryview]) -> Iterable[records.Decoded]:
+        """What stored values hold."""
+        return codec.decode_whole_records(keys, values)
 
     @overload  # str is a Sequence of str to the type checker; at run time a str is one id
     def get(  # type: ignore[overload-overlap]

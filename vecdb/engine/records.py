@@ -20,17 +20,20 @@ from vecdb.engine.expiry import has_expired, instant
 from vecdb.engine.interruption import check_bytes, check_interruption
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
-from vecdb.types import Record
+from vecdb.types import Record, RecordId
 
 if TYPE_CHECKING:
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import CollectionView, View
-    from vecdb.types import FloatArray, RecordId
+    from vecdb.types import FloatArray
 
 Found = TypeVar("Found")
 
-Decode: TypeAlias = "Callable[[Sequence[bytes], Sequence[memoryview]], Iterable[tuple[RecordId, Any, int, int]]]"
-"""What makes ids, metadata, versions and expiries of stored values."""
+Decoded: TypeAlias = tuple[RecordId, Any, int, int]
+"""Id, metadata, version and expiry of a record."""
+
+Decode: TypeAlias = Callable[[Sequence[bytes], Sequence[memoryview]], Iterable[Decoded]]
+"""What makes them of the keys and values that are stored."""
 
 
 def exists(view: View, collection: CollectionView, key: bytes) -> bool:
