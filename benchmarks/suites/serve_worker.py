@@ -12,7 +12,7 @@ import itertools
 import json
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ from benchmarks.suites.serve_overload import flood
 from benchmarks.suites.serve_stores import STORES, Columns, ServedPlace
 from benchmarks.suites.serve_writes import count_lost, write_until_gone
 from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, search_service_pb2_grpc
-from vecdb.wire.searches import put_options, read_hits
+from vecdb.wire.hits import read_hits
+from vecdb.wire.searches import put_options
 from vecdb.wire.vectors import put_queries, put_query
 
 BATCH_QUERIES: Final = 100
@@ -92,17 +93,17 @@ class Worker:
         parts = [queries[start : start + BATCH_QUERIES] for start in range(0, count, BATCH_QUERIES)]
 
         def one(turn: int, *, with_metadata: bool) -> int:
-            collection.search(queries[turn % count], k, with_metadata=with_metadata, **options)
-            return 1
+            found = collection.search(queries[turn % count], k, with_metadata=with_metadata, **options)
+            return _read([found], with_metadata=with_metadata)
 
         def batch(turn: int, *, with_metadata: bool) -> int:
             part = parts[turn % len(parts)]
-            collection.search_batch(part, k, with_metadata=with_metadata, **options)
-            return len(part)
+            found = collection.search_batch(part, k, with_metadata=with_metadata, **options)
+            return _read(found, with_metadata=with_metadata)
 
         def exact(turn: int) -> int:
-            collection.search(queries[turn % count], k, exact=True, with_metadata=False)
-            return 1
+            found = collection.search(queries[turn % count], k, exact=True, with_metadata=False)
+            return _read([found], with_metadata=False)
 
         return {
             "ids": partial(one, with_metadata=False),
@@ -232,12 +233,25 @@ class SearchStream:
                 self._send(ahead)
         self._send(turn + STREAM_AHEAD)
         answer, size = next(self._answers), self._sizes.pop(0)
-        return len(read_hits(answer.hits, size, with_metadata=self._with_metadata))
+        return _read(read_hits(answer.hits, size, with_metadata=self._with_metadata), with_metadata=self._with_metadata)
 
     def _send(self, turn: int) -> None:
         message, size = self._messages[turn % len(self._messages)]
         self._sizes.append(size)
         self._requests.put(message)
+
+
+def _read(found: Iterable[Any], *, with_metadata: bool) -> int:
+    """Ask for the ids and scores of all hits, and for their metadata; a result may read them when it is asked.
+
+    Returns how many queries were answered.
+    """
+    queries = 0
+    for result in found:
+        if len(result.ids) != len(result.scores) or (with_metadata and len(result.metadata) != len(result.ids)):
+            raise AssertionError("the columns of a result differ in length")
+        queries += 1
+    return queries
 
 
 def _ask_until(ask: Ask, until: float, caller: int) -> tuple[int, list[float]]:

@@ -39,6 +39,7 @@ from vecdb.config import STATUS_BYTES_MAX
 from vecdb.filters import Filter, read_filter
 from vecdb.types import Aggregate, Record, RecordId, SearchResult
 from vecdb.wire import filters as wire_filters
+from vecdb.wire import hits as wire_hits
 from vecdb.wire import ids as wire_ids
 from vecdb.wire import metadata as wire_metadata
 from vecdb.wire import reads, searches, status, writes
@@ -160,7 +161,7 @@ def test_hits_come_back_query_by_query(given_results: list[SearchResult], packed
     message = search_service_pb2.Hits()
     put_hits(message, given_results, packed=packed)
     with_metadata = bool(given_results) and given_results[0].metadata is not None
-    read = searches.read_hits(sent(message), len(given_results), with_metadata=with_metadata)
+    read = wire_hits.read_hits(sent(message), len(given_results), with_metadata=with_metadata)
     for one, other in zip(read, given_results, strict=True):
         assert typed([one.ids, one.metadata]) == typed([other.ids, other.metadata])
         assert np.array_equal(one.scores, other.scores, equal_nan=True)

@@ -25,6 +25,7 @@ from vecdb._pb.v1 import (
 )
 from vecdb.types import Field, Record, SearchResult
 from vecdb.wire import collections, reads, records, searches, status, vectors, writes
+from vecdb.wire import hits as wire_hits
 
 FILTER = (F("year") >= 2020) & ~(F("tags").contains_any(["a", 1]) | F.id.in_(["a", 7]) | F.slice(1, 3))
 METADATA = {"text": "a", "int": 2**63, "list": [1, 2.5, None, True, {"deep": [[]]}]}
@@ -160,7 +161,7 @@ CASES: dict[str, tuple[Callable[[], Any], Reader]] = {
     "listing": (listing, reads.scroll_arguments),
     "export": (export, reads.export_arguments),
     "creation": (creation, collections.create_arguments),
-    "hits": (hits, lambda message: searches.read_hits(message, 2, with_metadata=True)),
+    "hits": (hits, lambda message: wire_hits.read_hits(message, 2, with_metadata=True)),
     "found": (found, records.read_found),
     "failure": (failure, status.read_error),
 }

@@ -7,6 +7,7 @@ Concurrency: pure functions.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import grpc
@@ -23,6 +24,8 @@ from vecdb.errors import (
 from vecdb.wire.status import error_of
 
 DETAILS: Final = "grpc-status-details-bin"
+TOO_LARGE: Final = re.compile(r"(SERVER|CLIENT): Received message larger than max \((\d+) vs\. (\d+)\)")
+"""What gRPC itself says, on either side, of a message that it does not receive."""
 
 
 def cut_off(error: CancelledError, address: str) -> UnavailableError:
@@ -51,5 +54,27 @@ def failure(error: Any, address: str, method: str) -> VecDBError:
             address=address,
         )
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return LimitExceededError(f"{method}: {text:.300}", address=address)
+        return _refused(text, address, method)
     return error_of(Status(code=code.value[0], message=text))
+
+
+def _refused(text: str, address: str, method: str) -> LimitExceededError:
+    """The error of a call that gRPC refused without asking vecdb: its messages are too large for it, or its headers."""
+    found = TOO_LARGE.search(text)
+    if found is None:
+        return LimitExceededError(f"{method}: {text:.300}", address=address)
+    size, limit = int(found[2]), int(found[3])
+    if found[1] == "SERVER":
+        return LimitExceededError(
+            f"the request of {method} has {size} bytes; the server at {address} takes at most {limit}: send less at a "
+            "time, or let it take more with --max-message-bytes",
+            address=address,
+            request_bytes=size,
+            limit=limit,
+        )
+    return LimitExceededError(
+        f"the reply of {method} has {size} bytes; this client takes at most {limit}: ask for less at a time",
+        address=address,
+        reply_bytes=size,
+        limit=limit,
+    )

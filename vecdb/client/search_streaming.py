@@ -21,8 +21,8 @@ from vecdb.client.searching import as_queries
 from vecdb.client.targets import Target
 from vecdb.errors import DeadlineExceededError, UnavailableError, VecDBError
 from vecdb.types import BatchResult
+from vecdb.wire.hits import read_hits
 from vecdb.wire.search_requests import stream_request
-from vecdb.wire.searches import read_hits
 from vecdb.wire.status import read_error
 
 SEARCH_STREAM_AHEAD: Final = 3

@@ -18,7 +18,8 @@ from vecdb.client.targets import FLOAT_BYTES, Target, in_parts
 from vecdb.config import BATCH_RECORDS_MAX, SEARCH_BATCH_MAX
 from vecdb.errors import InvalidVectorError
 from vecdb.types import BatchResult, SearchResult
-from vecdb.wire.searches import read_explain, read_hits
+from vecdb.wire.hits import read_hits
+from vecdb.wire.searches import read_explain
 from vecdb.wire.vectors import Rows, as_rows
 
 HIT_BYTES: Final = 40

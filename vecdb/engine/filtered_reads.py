@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.engine import bitmap
-from vecdb.engine.records import fetch_records, ids_after, read_stored, with_vectors_of
+from vecdb.engine.records import Decode, fetch_records, ids_after, read_stored, with_vectors_of
 from vecdb.engine.terms import TermReader
 from vecdb.errors import InvalidRequestError
 from vecdb.storage import codec, keys
@@ -64,7 +64,14 @@ def order_by(collection: CollectionView, path: str, *, descending: bool) -> Orde
 
 
 def filtered_page(
-    view: View, collection: CollectionView, matches: Matches, after: Place | None, limit: int, *, with_vectors: bool
+    view: View,
+    collection: CollectionView,
+    matches: Matches,
+    after: Place | None,
+    limit: int,
+    decode: Decode,
+    *,
+    with_vectors: bool,
 ) -> tuple[list[Record], Place | None]:
     """Up to `limit` matching records after a place in id order, and the place to continue from (None at the end)."""
     start = None if after is None else after.id_key
@@ -73,13 +80,15 @@ def filtered_page(
     else:
         taken = _walked_ids(view, collection, matches.words, start, limit + 1)
     last = Place(taken[limit - 1][0]) if len(taken) > limit else None
-    return _records(view, collection, [slot for _, slot in taken[:limit]], with_vectors=with_vectors), last
+    return _records(view, collection, [slot for _, slot in taken[:limit]], decode, with_vectors=with_vectors), last
 
 
-def _records(view: View, collection: CollectionView, slots: list[int], *, with_vectors: bool) -> list[Record]:
+def _records(
+    view: View, collection: CollectionView, slots: list[int], decode: Decode, *, with_vectors: bool
+) -> list[Record]:
     wanted = np.array(slots, dtype=np.uint32)
     with view.lock:
-        found = fetch_records(view, collection.schema.number, wanted)
+        found = fetch_records(view, collection.schema.number, wanted, decode)
     return with_vectors_of(collection, wanted, found) if with_vectors else found
 
 
@@ -119,6 +128,7 @@ def ordered_page(
     order: Order,
     after: Place | None,
     limit: int,
+    decode: Decode,
     *,
     with_vectors: bool,
 ) -> tuple[list[Record], Place | None]:
@@ -132,7 +142,7 @@ def ordered_page(
         rest = _sorted_ids(view, collection, ranked.others, start, limit + 1 - len(taken))
         taken += [(Place(id_key), slot) for id_key, slot in rest]
     last = taken[limit - 1][0] if len(taken) > limit else None
-    return _records(view, collection, [slot for _, slot in taken[:limit]], with_vectors=with_vectors), last
+    return _records(view, collection, [slot for _, slot in taken[:limit]], decode, with_vectors=with_vectors), last
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A collection whose hits carry their metadata as the msgpack that is stored, for who only passes it on.
+"""A collection whose hits and records carry their metadata as the msgpack that is stored, for who only passes it on.
 
 Promises: everything else is as of `Collection`, of which this is a handle like any other. Values are checked against
 their checksums as usual; that they hold maps is left to who takes them apart.
@@ -7,7 +7,7 @@ Concurrency: as `Collection`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,7 @@ from vecdb.engine.collection import Collection
 from vecdb.engine.found_hits import PackedHits, scores_of
 from vecdb.engine.hit_results import opened_records, search_result
 from vecdb.engine.interruption import check_bytes
-from vecdb.engine.records import present
+from vecdb.engine.records import Decoded, present
 from vecdb.engine.search import FieldHits
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
@@ -41,7 +41,11 @@ class HitColumns(NamedTuple):
 
 
 class PackedCollection(Collection):
-    """Like `Collection`, but the metadata of the hits of `search` and `search_columns` is bytes."""
+    """Like `Collection`, but the metadata of hits (`search`, `search_columns`) and of records is bytes."""
+
+    @staticmethod
+    def _decode(keys: Sequence[bytes], values: Sequence[memoryview]) -> Iterable[Decoded]:
+        return codec.decode_whole_packed(keys, values)
 
     _hits_kind = PackedHits
 

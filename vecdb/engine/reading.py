@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
 import msgspec
@@ -23,6 +23,7 @@ from vecdb.engine.validate import check_lookup
 from vecdb.errors import CorruptionError, InvalidRequestError, LimitExceededError
 from vecdb.filters import Filter, FilterLike, parse_path, read_filter
 from vecdb.kernels.native import load_kernels
+from vecdb.storage import codec
 from vecdb.storage.keys import id_from_key, id_key
 from vecdb.types import Aggregate, Page, Record, RecordId
 
@@ -40,6 +41,11 @@ class RecordReads(ABC):
     def _view(self, view: View) -> CollectionView:
         """The collection in a View."""
 
+    @staticmethod
+    def _decode(keys: Sequence[bytes], values: Sequence[memoryview]) -> Iterable[records.Decoded]:
+        """What stored values hold."""
+        return codec.decode_whole_records(keys, values)
+
     @overload  # str is a Sequence of str to the type checker; at run time a str is one id
     def get(  # type: ignore[overload-overlap]
         self, ids: RecordId, *, with_vectors: bool = False, min_seq: int | None = None
@@ -55,7 +61,7 @@ class RecordReads(ABC):
         single = is_single_id(ids)
         wanted = check_lookup(ids)
         with self._database.reading(min_seq) as view:
-            found = records.get_records(view, self._view(view), wanted, with_vectors=with_vectors)
+            found = records.get_records(view, self._view(view), wanted, self._decode, with_vectors=with_vectors)
         return found[0] if single else found
 
     def __contains__(self, record_id: object) -> bool:
@@ -110,15 +116,15 @@ class RecordReads(ABC):
                 order = filtered_reads.order_by(collection, order_by, descending=descending)
                 matches = found or Matches(live_words(collection), collection.state.live, ())
                 page, last = filtered_reads.ordered_page(
-                    view, collection, matches, order, after, limit, with_vectors=with_vectors
+                    view, collection, matches, order, after, limit, self._decode, with_vectors=with_vectors
                 )
             elif found is None:
                 start = None if after is None else after.id_key
-                page, key = records.page(view, collection, start, limit, with_vectors=with_vectors)
+                page, key = records.page(view, collection, start, limit, self._decode, with_vectors=with_vectors)
                 last = None if key is None else Place(key)
             else:
                 page, last = filtered_reads.filtered_page(
-                    view, collection, found, after, limit, with_vectors=with_vectors
+                    view, collection, found, after, limit, self._decode, with_vectors=with_vectors
                 )
         return Page(records=tuple(page), cursor=None if last is None else _encode_cursor(last))
 

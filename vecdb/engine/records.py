@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from vecdb.engine.expiry import has_expired, instant
 from vecdb.engine.interruption import check_bytes, check_interruption
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
-from vecdb.types import Record
+from vecdb.types import Record, RecordId
 
 if TYPE_CHECKING:
     from vecdb.engine.tail import Slots
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from vecdb.types import FloatArray
 
 Found = TypeVar("Found")
+
+Decoded: TypeAlias = tuple[RecordId, Any, int, int]
+"""Id, metadata, version and expiry of a record."""
+
+Decode: TypeAlias = Callable[[Sequence[bytes], Sequence[memoryview]], Iterable[Decoded]]
+"""What makes them of the keys and values that are stored."""
 
 
 def exists(view: View, collection: CollectionView, key: bytes) -> bool:
@@ -44,7 +50,7 @@ def exists(view: View, collection: CollectionView, key: bytes) -> bool:
 
 
 def get_records(
-    view: View, collection: CollectionView, wanted: Sequence[bytes], *, with_vectors: bool
+    view: View, collection: CollectionView, wanted: Sequence[bytes], decode: Decode, *, with_vectors: bool
 ) -> list[Record | None]:
     """Return the records of id keys, None where there is none."""
     id_keys = [keys.id_table_key(collection.schema.number, key) for key in wanted]
@@ -54,7 +60,7 @@ def get_records(
             None if value is None else codec.decode_slot(key, value) for key, value in zip(id_keys, values, strict=True)
         ]
         known = np.array([slot for slot in slots if slot is not None], dtype=np.uint32)
-        stored = fetch_records(view, collection.schema.number, known)
+        stored = fetch_records(view, collection.schema.number, known, decode)
     found = iter(with_vectors_of(collection, known, stored) if with_vectors else stored)
     records = [None if slot is None else next(found) for slot in slots]
     now = clock.now_micros()
@@ -62,25 +68,25 @@ def get_records(
 
 
 def page(
-    view: View, collection: CollectionView, after: bytes | None, limit: int, *, with_vectors: bool
+    view: View, collection: CollectionView, after: bytes | None, limit: int, decode: Decode, *, with_vectors: bool
 ) -> tuple[list[Record], bytes | None]:
     """Return up to `limit` records after an id key, in id order, and the key to continue from (None at the end)."""
     now, found = clock.now_micros(), list[Record]()
     while True:
-        part, after = _stored_page(view, collection, after, limit - len(found), with_vectors=with_vectors)
+        part, after = _stored_page(view, collection, after, limit - len(found), decode, with_vectors=with_vectors)
         found += [record for record in part if not _is_expired(record, now)]
         if after is None or len(found) == limit:
             return found, after
 
 
 def _stored_page(
-    view: View, collection: CollectionView, after: bytes | None, limit: int, *, with_vectors: bool
+    view: View, collection: CollectionView, after: bytes | None, limit: int, decode: Decode, *, with_vectors: bool
 ) -> tuple[list[Record], bytes | None]:
     """As `page`, with those that have expired."""
     with view.lock:
         taken = list(islice(ids_after(view, collection, after), limit + 1))
         slots = np.array([slot for _, slot in taken[:limit]], dtype=np.uint32)
-        found = fetch_records(view, collection.schema.number, slots)
+        found = fetch_records(view, collection.schema.number, slots, decode)
     last = taken[limit - 1][0] if len(taken) > limit else None
     return with_vectors_of(collection, slots, found) if with_vectors else found, last
 
@@ -116,13 +122,15 @@ def read_stored(
         yield from found
 
 
-def fetch_records(view: View, number: int, slots: Slots) -> list[Record]:
+def fetch_records(view: View, number: int, slots: Slots, decode: Decode = codec.decode_whole_records) -> list[Record]:
     """Return the records of live slots, those that have expired too; the caller holds the View's lock."""
     record_keys = keys.record_keys(number, slots.tolist())
     values = present(record_keys, view.txn.get_many(Table.RECORDS, record_keys))
     check_bytes(values)
-    decoded = [codec.decode_whole_record(key, value) for key, value in zip(record_keys, values, strict=True)]
-    return [Record(record_id, metadata, version, instant(expires)) for record_id, metadata, version, expires in decoded]
+    return [
+        Record(record_id, metadata, version, instant(expires))
+        for record_id, metadata, version, expires in decode(record_keys, values)
+    ]
 
 
 def _is_expired(record: Record, now: int) -> bool:

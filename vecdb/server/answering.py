@@ -160,15 +160,16 @@ class Turns:
         for _ in range(count):
             self._free.put(None)
 
-    def take(self, timeout_s: float | None) -> bool:
-        """Wait for a turn, at most so long (None: for as long as it takes); False when there was none."""
+    def take_free(self) -> bool:
+        """Take a turn if one is free."""
         try:
             self._free.get_nowait()
         except queue.Empty:
-            return self._wait(timeout_s)
+            return False
         return True
 
-    def _wait(self, timeout_s: float | None) -> bool:
+    def take(self, timeout_s: float | None) -> bool:
+        """Wait for a turn, at most so long (None: for as long as it takes); False when there was none."""
         try:
             self._free.get(timeout=timeout_s)
         except queue.Empty:

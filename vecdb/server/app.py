@@ -119,6 +119,7 @@ class Service:
                 calls_max=config.max_concurrent_rpcs,
                 streams_max=config.max_streams,
                 body_timeout_s=config.body_timeout_s,
+                slow_bodies_max=max(1, config.max_in_flight_bytes // config.max_message_bytes),
                 newest_seq=_newest_seq_of(reads_from or database),
             )
             self._health = HealthService([binding.name for binding in bindings])

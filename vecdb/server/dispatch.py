@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import grpc
@@ -113,6 +114,19 @@ def route_of(method: str, handler: Any, rule: Rule) -> Route:
     )
 
 
+def seq_reader(kind: type) -> Callable[[Any], int]:
+    """What finds the commit that a request waits for, 0 where it cannot name one. To ask a message for a field that it
+    has not costs more than all else that is done to give a search its turn.
+    """
+    fields = kind.DESCRIPTOR.fields_by_name if hasattr(kind, "DESCRIPTOR") else {}
+    if "min_seq" in fields:
+        return attrgetter("min_seq")
+    options = fields["options"].message_type if "options" in fields else None
+    if options is not None and "min_seq" in options.fields_by_name:
+        return attrgetter("options.min_seq")
+    return lambda _message: 0
+
+
 class Dispatch(grpc.GenericRpcHandler):
     """Lets calls in, or refuses them. Takes the place of a server while services are added to it."""
 
@@ -129,9 +143,10 @@ class Dispatch(grpc.GenericRpcHandler):
         calls_max: int,
         streams_max: int,
         body_timeout_s: float,
+        slow_bodies_max: int,
         newest_seq: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`newest_seq` tells which commit reads see."""
+        """`newest_seq` tells which commit reads see; as many as `slow_bodies_max` calls may take their time to send."""
         self._rules = rules
         self._routes: dict[str, Route] = {}
         self._identity = identity
@@ -148,8 +163,9 @@ class Dispatch(grpc.GenericRpcHandler):
         self.writes, self.waits = Turns(workers), Turns(workers)
         self.reads = Turns(min(workers, READS_PER_CPU * len(os.sched_getaffinity(0))))
         self._newest_seq = newest_seq
+        self._seq_readers: dict[type, Callable[[Any], int]] = {}
         self.receiving: set[Exchange] = set()
-        self._body_timeout_s = body_timeout_s
+        self._body_timeout_s, self._slow_bodies_max = body_timeout_s, slow_bodies_max
         self._closed = threading.Event()
         self._watch = threading.Thread(target=self._watch_bodies, name="vecdb-watch", daemon=True)
         self._watch.start()
@@ -195,7 +211,11 @@ class Dispatch(grpc.GenericRpcHandler):
             return None
         if not route.is_read:
             return self.writes
-        min_seq = getattr(message, "min_seq", 0) or getattr(getattr(message, "options", None), "min_seq", 0)
+        kind = type(message)
+        reader = self._seq_readers.get(kind)
+        if reader is None:
+            reader = self._seq_readers[kind] = seq_reader(kind)
+        min_seq = reader(message)
         return self.waits if min_seq and min_seq > self._newest_seq() else self.reads
 
     def renewed(self, principal: Principal) -> Principal:
@@ -215,10 +235,14 @@ class Dispatch(grpc.GenericRpcHandler):
             threads.shutdown(wait=True, cancel_futures=True)
 
     def _watch_bodies(self) -> None:
-        """Give up calls whose one message does not arrive; their clients see them as cancelled."""
+        """Give up calls whose one message does not arrive; their clients see them as cancelled.
+
+        What has come of a message is not counted yet. So of the calls that keep it waiting, those begun last are given
+        up at once if all of them could together bring more than may be held.
+        """
         while not self._closed.wait(BODY_WATCH_S):
-            for exchange in tuple(self.receiving):
-                exchange.give_up_after(self._body_timeout_s)
+            for place, exchange in enumerate(sorted(self.receiving, key=attrgetter("started"))):
+                exchange.give_up_after(self._body_timeout_s if place < self._slow_bodies_max else BODY_WATCH_S)
 
     def _let_in(self, exchange: Exchange) -> None:
         route, identity, metadata = exchange.route, self._identity, exchange.metadata

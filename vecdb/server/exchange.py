@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, NoReturn, TypeAlias
 
 import grpc
 
@@ -45,6 +45,9 @@ class Outcome(NamedTuple):
 
 Observer: TypeAlias = Callable[[Outcome], None]
 
+OK: Final = grpc.StatusCode.OK.name
+"""Spelled once: an enum takes longer to say its name than the counters take to count."""
+
 
 class Exchange:
     """One call: what is known of it, what it holds, and how it ends."""
@@ -54,7 +57,6 @@ class Exchange:
         "_dispatch",
         "_is_observed",
         "_span",
-        "_started",
         "_touched",
         "_turns",
         "_unanswered",
@@ -65,13 +67,14 @@ class Exchange:
         "request_id",
         "route",
         "sent_bytes",
+        "started",
         "ticket",
         "was_passed_on",
     )
 
     def __init__(self, dispatch: Dispatch, route: Route, metadata: Sequence[tuple[str, str | bytes]]) -> None:
         self._dispatch = dispatch
-        self._started = self._touched = time.monotonic()
+        self.started = self._touched = time.monotonic()
         self._waits = self._is_observed = self.was_passed_on = False
         self._turns: Turns | None = None
         self._context: grpc.ServicerContext | None = None
@@ -126,16 +129,20 @@ class Exchange:
 
     def give_up_after(self, seconds: float) -> None:
         """Cancel the call if it is that old and its body is still not there."""
-        if self._context is not None and time.monotonic() - self._started > seconds:
+        if self._context is not None and time.monotonic() - self.started > seconds:
             self._context.cancel()
 
     def take_turn(self, call: Call, message: Any) -> None:
         """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait."""
         turns = self._dispatch.turns_for(self.route, message)
-        if turns is not None:
-            if turns.take(call.remaining_s):
-                self._turns = turns
-            call.check()
+        if turns is None:
+            return
+        if turns.take_free():  # no time went by, so there is nothing to check
+            self._turns = turns
+            return
+        if turns.take(call.remaining_s):
+            self._turns = turns
+        call.check()
 
     def end_turn(self) -> None:
         """Let another call work."""
@@ -209,25 +216,29 @@ class Exchange:
         if self._is_observed:
             return
         self._is_observed = True
-        outcome = Outcome(
-            method=self.method,
-            principal=(self.principal or NOBODY).id,
-            peer=context.peer(),
-            code=code.name,
-            seconds=time.monotonic() - self._started,
-            received_bytes=self.received_bytes,
-            sent_bytes=self.sent_bytes,
-            request_id=self.request_id,
-            is_refused=refused,
-        )
-        for observer in () if self.was_passed_on else self._dispatch.observers:  # the worker has observers of its own
-            observer(outcome)
+        name = OK if code is grpc.StatusCode.OK else code.name
+        observers = () if self.was_passed_on else self._dispatch.observers  # the worker has observers of its own
+        if observers:
+            outcome = Outcome(
+                self.route.method,
+                (self.principal or NOBODY).id,
+                context.peer(),
+                name,
+                time.monotonic() - self.started,
+                self.received_bytes,
+                self.sent_bytes,
+                self.request_id,
+                refused,
+            )
+            for observer in observers:
+                observer(outcome)
         if self._span is not None:
-            self._span.finish(code.name)
+            self._span.finish(name)
 
     def leave(self) -> None:
         """Give the place of the call back."""
-        self._dispatch.streams.discard(self)
+        if self.route.is_stream:
+            self._dispatch.streams.discard(self)
         ticket, self.ticket = self.ticket, None
         if ticket is not None:
             ticket.leave()

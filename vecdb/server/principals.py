@@ -33,7 +33,7 @@ class Principal:
 
     def may_somewhere(self, scope: Scope) -> bool:
         """True when `scope` is granted on anything at all."""
-        return any(RANK[granted] >= RANK[scope] for granted in self.grants.values())
+        return self._granted(EVERYTHING, scope) or any(RANK[one] >= RANK[scope] for one in self.grants.values())
 
     def require(self, scope: Scope, collection: str | None = None) -> None:
         """Raise PermissionDeniedError unless `may`. The text is the same whether the collection exists or not."""

@@ -49,7 +49,9 @@ __all__ = [
     "decode_slot",
     "decode_struct",
     "decode_vectors",
+    "decode_whole_packed",
     "decode_whole_record",
+    "decode_whole_records",
     "encode_bitmap",
     "encode_record",
     "encode_records",
@@ -225,6 +227,23 @@ def decode_whole_record(key: bytes, value: Value) -> tuple[RecordId, Metadata, i
     """Id, metadata, version and expiry of a record."""
     record_id, metadata = decode_record(key, value)
     return record_id, metadata, *_head(key, value)
+
+
+def decode_whole_records(keys: Sequence[bytes], values: Sequence[Value]) -> list[tuple[RecordId, Any, int, int]]:
+    """The same of records found under `keys`."""
+    return _with_heads(keys, values, *decode_records(keys, values))
+
+
+def decode_whole_packed(keys: Sequence[bytes], values: Sequence[Value]) -> list[tuple[RecordId, Any, int, int]]:
+    """The same, the metadata as the msgpack that is stored."""
+    return _with_heads(keys, values, *decode_packed_records(keys, values))
+
+
+def _with_heads(
+    keys: Sequence[bytes], values: Sequence[Value], ids: Sequence[RecordId], metadata: Sequence[Any]
+) -> list[tuple[RecordId, Any, int, int]]:
+    heads = [_head(key, value) for key, value in zip(keys, values, strict=True)]
+    return [(one, item, *head) for one, item, head in zip(ids, metadata, heads, strict=True)]
 
 
 def decode_record_heads(keys: Sequence[bytes], values: Sequence[Value]) -> list[tuple[int, int]]:

@@ -43,14 +43,19 @@ _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 def put_stored(message: metadata_pb2.MetadataColumn, column: Sequence[Stored], *, packed: bool) -> None:
     """Fill a message with metadata that is known to be sound; nothing when all of it is empty."""
     if packed:
-        texts = [_encode(item) if type(item) is dict else bytes(item) for item in column]  # type: ignore[arg-type]
-        if any(text != EMPTY for text in texts):
-            message.packed.extend(texts)
+        _put_packed(message, column)
         return
     dicts = [item if isinstance(item, dict) else _decode(item) for item in column]
     if any(dicts):
         for item in dicts:
             put_dict(message.plain.add(), item)
+
+
+def _put_packed(message: metadata_pb2.MetadataColumn, column: Sequence[Stored]) -> None:
+    if not all(type(item) is bytes for item in column):
+        column = [_encode(item) if type(item) is dict else bytes(item) for item in column]  # type: ignore[arg-type]
+    if column.count(EMPTY) < len(column):
+        message.packed.extend(column)  # type: ignore[arg-type]  # all are bytes by now
 
 
 def put_given(message: metadata_pb2.MetadataColumn, column: Sequence[object]) -> None:

@@ -2,7 +2,7 @@
 
 A field that holds a message may come in parts, which whoever reads it merges (protobuf's encoding says so). So a
 request is a head (collection, options, type and dimension of the vectors), which is kept, and one more part of `query`
-or `queries` that has nothing but the components. A request costs two copies of the vectors that way, not four.
+or `queries` that has nothing but the components. A request costs one copy of the vectors that way, not four.
 Promises: what is read from such bytes is the message with all its fields; options are checked as `put_options` does.
 Concurrency: any thread; two that meet the same options at once both make the head.
 """
@@ -34,11 +34,11 @@ class SearchRequests:
     def one(self, query: object, limit: object, options: Mapping[str, Any], *, explain: bool) -> bytes:
         """A SearchRequest as bytes; `options` are the keyword arguments of `put_options`."""
         row = as_query(query)
-        return self._head(pb.SearchRequest, row, limit, options, explain=explain) + bytes_of(row)
+        return self._head(pb.SearchRequest, row, limit, options, explain=explain) + little_endian(row).tobytes()
 
     def batch(self, rows: Rows, limit: object, options: Mapping[str, Any]) -> bytes:
         """A SearchBatchRequest as bytes, for vectors (n, dim)."""
-        return b"".join((self._head(pb.SearchBatchRequest, rows, limit, options), bytes_of(rows)))
+        return b"".join((self._head(pb.SearchBatchRequest, rows, limit, options), little_endian(rows).data))
 
     def _head(
         self, kind: Request, rows: Rows, limit: object, options: Mapping[str, Any], *, explain: bool = False
@@ -78,9 +78,9 @@ def stream_request(number: int, search: bytes) -> bytes:
     return b"".join((head, tag(pb.SearchStreamRequest.SEARCH_FIELD_NUMBER), varint(len(search)), search))
 
 
-def bytes_of(rows: Rows) -> bytes:
+def little_endian(rows: Rows) -> Rows:
     """The components as the protocol has them."""
-    return (rows if IS_LITTLE else rows.astype(PACKED[rows.dtype][1])).tobytes()
+    return rows if IS_LITTLE else rows.astype(PACKED[rows.dtype][1])
 
 
 def tag(number: int) -> bytes:

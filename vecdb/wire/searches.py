@@ -1,13 +1,13 @@
-"""Converts searches: options and queries to messages and to arguments for a collection, hits to columns and back.
+"""Converts searches: options and queries to messages and to arguments for a collection, and hits to columns.
 
-Promises: hits come back with the same ids, scores and distances, bit by bit.
+How hits are read again is in `hits`.
 Concurrency: pure functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vecdb._pb.v1 import admin_service_pb2, search_service_pb2, vectors_pb2
 from vecdb.checks.models import check_model
@@ -18,10 +18,10 @@ from vecdb.types import Explain, FilterStep, SearchResult, SegmentPlan
 from vecdb.wire.choices import is_packed
 from vecdb.wire.config import OPTIONS_KEPT_BYTES_MAX, OPTIONS_KEPT_MAX
 from vecdb.wire.filters import put_filter, read_filter_message
-from vecdb.wire.ids import put_ids, read_ids
-from vecdb.wire.metadata import put_stored, read_metadata
+from vecdb.wire.ids import put_ids
+from vecdb.wire.metadata import put_stored
 from vecdb.wire.models import put_model, read_model
-from vecdb.wire.vectors import put_numbers, put_vectors, read_numbers, read_vectors
+from vecdb.wire.vectors import put_numbers, put_vectors
 from vecdb.wire.writes import Arguments
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -142,44 +142,6 @@ def put_columns(message: search_service_pb2.Hits, counts: Sequence[int], hits: S
         put_stored(message.metadata, hits.metadata, packed=packed)
     if hits.vectors is not None:
         put_vectors(message.vectors, hits.vectors, packed=packed)
-
-
-def read_hits(
-    message: search_service_pb2.Hits, queries: int, *, with_metadata: bool, explain: Explain | None = None
-) -> list[SearchResult]:
-    """The results of so many queries; InvalidRequestError when the columns do not fit together."""
-    counts = list(message.counts)
-    if len(counts) != queries:
-        raise InvalidRequestError(f"hits are of {len(counts)} queries; {queries} were asked", where="hits.counts")
-    ids = read_ids(message.ids, "hits.ids")
-    total = sum(counts)
-    if len(ids) != total:
-        raise InvalidRequestError(f"hits has {len(ids)} ids; the counts sum up to {total}", where="hits.ids")
-    scores = read_numbers(message.scores, total, "hits.scores")
-    distances = read_numbers(message.distances, total, "hits.distances")
-    vectors: Any = read_vectors(message.vectors, "hits.vectors") if message.HasField("vectors") else None
-    if vectors is not None and len(vectors) != total:
-        raise InvalidRequestError(f"hits has {len(vectors)} vectors for {total} ids", where="hits.vectors")
-    metadata = None
-    if with_metadata:
-        metadata = read_metadata(message.metadata, total, "hits.metadata", is_reply=True) or [{} for _ in ids]
-    if queries == 1:
-        return [SearchResult(ids, scores, distances, metadata, vectors, explain)]
-    results, start = [], 0
-    for count in counts:
-        stop = start + count
-        results.append(
-            SearchResult(
-                ids=ids[start:stop],
-                scores=scores[start:stop],
-                distances=distances[start:stop],
-                metadata=None if metadata is None else metadata[start:stop],
-                vectors=None if vectors is None else vectors[start:stop],
-                explain=explain,
-            )
-        )
-        start = stop
-    return results
 
 
 # --- explain ----------------------------------------------------------------------------------------------------------

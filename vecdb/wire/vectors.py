@@ -226,10 +226,11 @@ def _spread(message: vectors_pb2.FieldVectors, rows: Rows, count: int, place: st
 
 def read_numbers(message: vectors_pb2.FloatColumn, count: int, where: str) -> FloatArray:
     """A column of `count` numbers, in either form."""
-    if message.values:
-        numbers = np.fromiter(message.values, FLOAT32, len(message.values))
+    data = message.data
+    if data or not message.values:
+        numbers = _bytes_as(data, LITTLE["float32"], where)
     else:
-        numbers = _bytes_as(message.data, LITTLE["float32"], where)
+        numbers = np.fromiter(message.values, FLOAT32, len(message.values))
     if len(numbers) != count:
         raise InvalidRequestError(f"{where} has {len(numbers)} numbers; {count} belong there", where=where)
-    return numbers.astype(FLOAT32, copy=False)
+    return numbers if IS_LITTLE else numbers.astype(FLOAT32, copy=False)

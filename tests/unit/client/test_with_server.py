@@ -18,7 +18,13 @@ import trustme
 import vecdb
 from vecdb._pb.v1 import search_service_pb2, search_service_pb2_grpc
 from vecdb.config import EngineConfig
-from vecdb.errors import CollectionNotFoundError, PermissionDeniedError, UnauthenticatedError, UnavailableError
+from vecdb.errors import (
+    CollectionNotFoundError,
+    LimitExceededError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from vecdb.server.app import Service, serving
 from vecdb.server.keyfile import change_keys, make_key
 from vecdb.server.services import bind_services
@@ -194,3 +200,26 @@ def test_a_load_outlives_a_restart_of_its_server(tmp_path: Path) -> None:
         loader.join(WAIT_S)
         assert [result.count for result in results] == [40]
         assert docs.count() == 40
+
+
+def test_a_request_that_grpc_finds_too_large_is_a_limit_error_that_says_how_large(tmp_path: Path) -> None:
+    limit = 64 * 1024
+    with running(tmp_path, max_message_bytes=limit) as service, vecdb.connect(service.address) as db:
+        docs = db.create_collection("docs", dim=4)
+        with pytest.raises(LimitExceededError, match=f"takes at most {limit}: send less") as caught:
+            docs.search(np.ones(limit, dtype=np.float32))
+        assert caught.value.details["request_bytes"] > 4 * limit
+        assert caught.value.details["limit"] == limit
+
+
+def test_a_reply_that_grpc_finds_too_large_is_asked_for_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecdb.client.connecting.MESSAGE_BYTES_MAX", 64 * 1024)
+    with running(tmp_path) as service, vecdb.connect(service.address) as db:
+        docs = db.create_collection("docs", dim=4)
+        docs.upsert(list(range(40)), np.ones((40, 4)), [{"text": "x" * 4_000}] * 40)
+        found = docs.get(list(range(40)))
+        assert [record.id for record in found if record is not None] == list(range(40))
+        with pytest.raises(LimitExceededError, match="ask for less"):
+            docs.search(np.ones(4), 40)

@@ -268,6 +268,21 @@ def test_a_body_that_does_not_arrive_in_time_ends_its_call(serve: Serve) -> None
     _settle(served)
 
 
+def test_more_slow_bodies_than_there_are_bytes_for_are_given_up_the_last_first(serve: Serve) -> None:
+    served = serve(max_message_bytes=64 * 1024, max_in_flight_bytes=128 * 1024)
+    hold = threading.Event()
+    calls = [served.channel.stream_stream(SEARCH)(_nothing(hold), timeout=WAIT_S) for _ in range(4)]
+    ended: SimpleQueue[Any] = SimpleQueue()
+    for call in calls:
+        call.add_callback(functools.partial(ended.put, call))
+    given_up = [ended.get(timeout=WAIT_S) for _ in range(2)]
+    hold.set()
+    assert [call.code() for call in given_up] == [Code.CANCELLED] * 2
+    kept = [call for call in calls if call not in given_up]
+    assert [code_of(functools.partial(list, call)) for call in kept] == [Code.INVALID_ARGUMENT] * 2
+    _settle(served)
+
+
 def _nothing(hold: threading.Event) -> Iterator[bytes]:
     hold.wait(WAIT_S)
     yield from ()

@@ -28,7 +28,8 @@ from vecdb.server.backing import Backing
 from vecdb.server.services_search import SearchService
 from vecdb.server.settings import ServerConfig
 from vecdb.wire.filters import put_filter
-from vecdb.wire.searches import read_explain, read_hits
+from vecdb.wire.hits import read_hits
+from vecdb.wire.searches import read_explain
 from vecdb.wire.status import read_error
 
 INT64_LEAST, INT64_MOST = -(2**63), 2**63 - 1

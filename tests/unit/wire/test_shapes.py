@@ -22,6 +22,7 @@ from vecdb._pb.v1 import (
 )
 from vecdb.config import BATCH_RECORDS_MAX, FILTER_DEPTH_MAX, FILTER_NODES_MAX, METADATA_BYTES_MAX, METADATA_DEPTH_MAX
 from vecdb.wire import collections, filters, ids, metadata, records, searches, vectors, writes
+from vecdb.wire import hits as wire_hits
 
 FLOAT32, FLOAT16 = vectors_pb2.VECTOR_TYPE_FLOAT32, vectors_pb2.VECTOR_TYPE_FLOAT16
 Vectors = vectors_pb2.Vectors
@@ -348,14 +349,14 @@ def test_hits_whose_columns_do_not_fit_are_refused(part: str) -> None:
     message.ids.ints.values.extend([1, 2])
     message.scores.data = message.distances.data = bytes(8)
     vectors.put_vectors(message.vectors, np.ones((2, 3), np.float32))
-    assert searches.read_hits(message, 1, with_metadata=False)
+    assert wire_hits.read_hits(message, 1, with_metadata=False)
     message.ClearField(part)
     if part == "ids":
         message.ids.ints.values.append(1)
     if part == "vectors":
         vectors.put_vectors(message.vectors, np.ones((1, 3), np.float32))
     with pytest.raises(errors.InvalidRequestError):
-        searches.read_hits(message, 1, with_metadata=False)
+        wire_hits.read_hits(message, 1, with_metadata=False)
 
 
 def test_an_unknown_metric_is_refused_by_name() -> None:
