@@ -29,7 +29,18 @@ from benchmarks.engines.protocol import Matrix
 from benchmarks.method.environments import prepare
 from benchmarks.method.machine import command_line, machine_facts
 from benchmarks.reporting import PlotError, compare, findings_table, write_report
-from benchmarks.suites import ann, coldstart, ingest, kernels, multiprocess, scale, serve, streaming
+from benchmarks.suites import (
+    ann,
+    coldstart,
+    ingest,
+    kernels,
+    multiprocess,
+    recall,
+    scale,
+    serve,
+    streaming,
+    updates,
+)
 from benchmarks.suites.ann import AnnOptions, print_progress, run_ann
 from benchmarks.suites.contest import K as DB_HITS
 from benchmarks.suites.contest import Plan, scratch_beside
@@ -234,6 +245,31 @@ def _run_streaming(options: argparse.Namespace, target: Path) -> None:
     _write(target, _head("streaming", dataset, options.k), streaming.run(plan))
 
 
+def _run_updates(options: argparse.Namespace, target: Path) -> None:
+    dataset = _dataset(options)
+    with scratch_beside(target) as scratch:
+        plan = updates.UpdatesOptions(
+            dataset=dataset,
+            bounds=true_distances(dataset, options.k, options.cache),
+            k=options.k,
+            repeats=options.repeats,
+            directory=scratch,
+            progress=print_progress,
+        )
+        _write(target, _head("updates", dataset, options.k), updates.run(plan))
+
+
+def _run_recall(options: argparse.Namespace, target: Path) -> None:
+    def opened(name: str) -> Dataset:
+        return _dataset(argparse.Namespace(**{**vars(options), "dataset": name}))
+
+    with scratch_beside(target) as scratch:
+        plan = recall.RecallOptions(
+            names=options.dataset.split(","), load=opened, k=options.k, directory=scratch, progress=print_progress
+        )
+        _write(target, _head("recall", None, options.k), recall.run(plan))
+
+
 def _run_coldstart(options: argparse.Namespace, target: Path) -> None:
     dataset = _dataset(options)
     plan = coldstart.ColdstartOptions(base=dataset.base, metric=_metric(dataset), progress=print_progress)
@@ -295,7 +331,9 @@ SUITES: Final[dict[str, Callable[[argparse.Namespace, Path], None]]] = {
     "ingest": _run_ingest,
     "kernels": _run_kernels,
     "multiprocess": _run_multiprocess,
+    "recall": _run_recall,
     "scale": _run_scale,
     "serve": _run_serve,
     "streaming": _run_streaming,
+    "updates": _run_updates,
 }

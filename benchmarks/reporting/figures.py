@@ -23,7 +23,9 @@ from benchmarks.reporting.filtered import (
 )
 from benchmarks.reporting.libraries import added_mb, build_seconds
 from benchmarks.reporting.pareto import MODES, TARGETS, curves_of
+from benchmarks.reporting.recall import deviation
 from benchmarks.reporting.table import is_number
+from benchmarks.reporting.updates import SIZES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ def figures_of(report: Mapping[str, Any]) -> Figures:
         "coldstart": _coldstart_figures,
         "multiprocess": _multiprocess_figures,
         "kernels": _kernel_figures,
+        "recall": _recall_figures,
+        "updates": _updates_figures,
     }
     maker = makers.get(report["suite"])
     if maker is None:
@@ -186,6 +190,23 @@ def _kernel_figures(results: Any) -> Iterator[tuple[str, Figure | None]]:
         times = one["ns"]["kernel"]
         name = f"{one['dtype']}, {one['dim']} dimensions, {one['pattern']}: ns per distance"
         yield name, _figure(times["median"], noise=spread(_relative(times["runs"])))
+
+
+def _recall_figures(results: Any) -> Iterator[tuple[str, Figure | None]]:
+    for data in results["datasets"]:
+        for one in data["searches"]:
+            what = f"{data['name']}, {one['kind']}: 1 less the distance from recall {one['target']:.2f}"
+            yield what, _figure(1.0 - deviation(one), more=True, step=SMALL_RECALL)
+
+
+def _updates_figures(results: Any) -> Iterator[tuple[str, Figure | None]]:
+    for name, label in SIZES.items():
+        yield f"{label}: MB on the disk", _figure(results["sizes"][name], step=SMALL_MB)
+    for one in results["stages"]:
+        noise = spread(run for point in one["points"]["replaced"] for run in _relative(point["seconds"]))
+        for target, ratio in one["ratios"].items():
+            what = f"{one['stage']}: queries/s by a fresh database's at recall {float(target):.2f}"
+            yield what, _figure(ratio, noise=noise, more=True)
 
 
 def _relative(values: Iterable[float | None]) -> list[float]:

@@ -20,6 +20,7 @@ from benchmarks.reporting.ingest_plots import draw_ingest
 from benchmarks.reporting.libraries import FIXED_EFFORT, added_mb, build_seconds, fixed_point, least_by_engine
 from benchmarks.reporting.own_plots import draw_growth, draw_kernels
 from benchmarks.reporting.pareto import MODES, Curve, curves_of, points_of
+from benchmarks.reporting.promise_plots import draw_recall, draw_updates
 from benchmarks.reporting.serve_plots import draw_serve
 from benchmarks.reporting.style import OURS, line_of, log_axis, look_of, pyplot, save, title
 from benchmarks.reporting.table import is_number
@@ -40,6 +41,8 @@ def draw_suite(report: Report, out: Path) -> list[str]:
         "kernels": draw_kernels,
         "serve": draw_serve,
         "ingest": draw_ingest,
+        "recall": draw_recall,
+        "updates": draw_updates,
     }
     drawer = drawers.get(report["suite"])
     return [] if drawer is None else drawer(report, out)

@@ -107,6 +107,7 @@ class Indexer:
         self._failed: dict[tuple[int, int], tuple[float, float]] = {}
         self._freed: set[tuple[int, int]] = set()
         self._inflow = Inflow(time.monotonic(), self._rows_ever())
+        self._tidied = 0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -126,13 +127,13 @@ class Indexer:
         self._wake.set()
 
     def close(self) -> None:
-        """Cancel the running job and stop the thread. Unfinished work is begun anew after the next open."""
+        """Cancel the running job, stop the thread, free room. Unfinished work is begun anew after the next open."""
         self._closing.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
         with self._job_lock:
-            pass
+            self._tidy(sparing=True)
 
     def settle(
         self,
@@ -155,6 +156,9 @@ class Indexer:
         )
         while self._step(request):
             pass
+        if effort is Effort.OPTIMIZE:
+            with self.paused():
+                self._tidy(sparing=False)
 
     def build_indexes(
         self, schema: CollectionSchema, number: int | None, progress: Callable[[int, int], None] | None = None
@@ -204,6 +208,14 @@ class Indexer:
         finally:
             self._job_lock.release()
         return found
+
+    def _tidy(self, *, sparing: bool) -> None:
+        """Remove what is unlisted and give the disk's room back; the job lock is held. Failing costs room only."""
+        try:
+            self._sweeper.sweep_all(self._publisher.view)
+            self._sweeper.release(sparing=sparing)
+        except (StorageError, ClosedError) as error:
+            log.info("free pages keep their room on the disk: %s", error)
 
     def _next_rows(self, number: int) -> dict[tuple[int, int], int]:
         view = self._publisher.view.collections.get(number)
@@ -314,7 +326,7 @@ class Indexer:
                     next_expiry = time.monotonic() + EXPIRY_SWEEP_S
                 waits = self._work()
                 if at_rest:
-                    self.sweep_all()
+                    self._rest()
             except ClosedError:
                 continue
             except StorageError as error:
@@ -323,6 +335,16 @@ class Indexer:
             except Exception:
                 log.exception("indexing failed")
                 self._pause()
+
+    def _rest(self) -> None:
+        """Tidy up once after the last commit; does nothing beside a running job."""
+        if self._environment.committed_txn() == self._tidied or not self._job_lock.acquire(blocking=False):
+            return
+        try:
+            self._tidy(sparing=True)
+            self._tidied = self._environment.committed_txn()
+        finally:
+            self._job_lock.release()
 
     def _any_expiring(self) -> bool:
         return any(view.expiry is not None for view in self._publisher.view.collections.values())

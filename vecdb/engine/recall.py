@@ -1,7 +1,8 @@
 """Measures recall of the live index against exact search.
 
 Promises: queries are stored vectors, drawn with a seed; the record itself is left out of both answers, and its row of
-the graph is not entered, so the figure estimates that of queries that are not in the collection.
+the graph is not entered. With the correction for the gap that it leaves there (`index.calibrate.gap_factor`), the
+figure estimates that of queries that are not in the collection.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from vecdb.engine.effort import SearchEffort
 from vecdb.engine.interruption import pieces
 from vecdb.engine.search import search_field_batch
+from vecdb.index.calibrate import gap_factor
 from vecdb.types import FloatArray, RecallReport
 
 if TYPE_CHECKING:
@@ -30,16 +32,13 @@ def measure_field_recall(
     """Search for `sample` stored vectors, approximately and exactly, and compare by distance: ties are no miss."""
     slots = _sample_slots(field, sample, seed)
     queries = field.vectors_of(slots)[1].astype(np.float32)
-    exact = _search(field, queries, k, SearchEffort(exact=True, ef=None, target_recall=1.0), threads, slots)
-    approximate = _search(field, queries, k, effort, threads, slots)
-    wanted = found = 0
-    shares = []
-    for truth, got in ((a.distances, b.distances) for a, b in zip(exact, approximate, strict=True)):
-        if len(truth):
-            hits = int((got <= truth[-1] + _tolerance(truth)).sum())
-            shares.append(min(hits, len(truth)) / len(truth))
-            wanted, found = wanted + len(truth), found + min(hits, len(truth))
-    recall = found / wanted if wanted else 1.0
+    thorough = SearchEffort(exact=True, ef=None, target_recall=1.0)
+    truth = [hits.distances for hits in _search(field, queries, k, thorough, threads, slots)]
+    found = [hits.distances for hits in _search(field, queries, k, effort, threads, slots)]
+    shares, stayed = _shares(truth, found), _shares(truth, _own_struck(field, queries, k, effort, threads, slots))
+    gap = gap_factor(_mean(shares), _mean(stayed))
+    shares = [1.0 - (1.0 - share) * gap for share in shares]
+    recall = _mean(shares)
     low, high = _interval(recall, shares)
     return RecallReport(
         recall=recall,
@@ -63,6 +62,30 @@ def _search(
     return hits
 
 
+def _own_struck(
+    field: FieldView, queries: FloatArray, k: int, effort: SearchEffort, threads: int, slots: Slots
+) -> list[FloatArray]:
+    """Distances of the hits of each query, whose record is walked through and then struck from them."""
+    found: list[FloatArray] = []
+    for part in pieces(queries, exact=False):
+        for hits in search_field_batch(field, part, k + 1, effort, threads):
+            found.append(hits.distances[hits.slots != slots[len(found)]][:k])
+    return found
+
+
+def _shares(truth: list[FloatArray], found: list[FloatArray]) -> list[float]:
+    """Share of the true hits that each query found; queries that have none are left out."""
+    return [
+        min(int((got <= wanted[-1] + _tolerance(wanted)).sum()), len(wanted)) / len(wanted)
+        for wanted, got in zip(truth, found, strict=True)
+        if len(wanted)
+    ]
+
+
+def _mean(shares: list[float]) -> float:
+    return float(np.mean(shares)) if shares else 1.0
+
+
 def _sample_slots(field: FieldView, sample: int, seed: int) -> Slots:
     live = [view.slot_map.slots[view.live_rows()] for view in field.segments]
     live.append(field.tail.all_slots()[field.tail.live_rows()])
@@ -71,7 +94,7 @@ def _sample_slots(field: FieldView, sample: int, seed: int) -> Slots:
     return np.sort(slots[chosen])
 
 
-def _tolerance(truth: np.ndarray[tuple[int], np.dtype[np.float32]]) -> float:
+def _tolerance(truth: FloatArray) -> float:
     """Rounding of float32 distances: a tie broken the other way is not a miss."""
     return 1e-6 * max(1.0, abs(float(truth[-1])))
 

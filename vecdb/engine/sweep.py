@@ -3,7 +3,8 @@
 LMDB hands out free pages in the order in which they were freed, whatever they lie beside. Chunks freed early would be
 taken apart, page by page, by the small commits that follow, and the next segment, finding no room for its chunks, would
 make the file longer, job after job. So chunks of replaced segments stay where they are until the next job is about to
-write: freed then, they are taken as they are. A database at rest, or short of room, keeps none.
+write: freed then, they are taken as they are. A database at rest, optimized, closed or short of room keeps none, and
+the first three give the disk's room of free pages back to the file system (`storage/holes`).
 
 Promises: only unlisted data is removed, in transactions of at most INDEX_COMMIT_BYTES, so commits of users wait little.
 Interrupted sweeps are finished by the next one: everything to remove is found from the tables themselves.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vecdb.config import EXPIRY_INDEX, FOLLOW_INTERVAL_S, FOLLOW_WAIT_S, INDEX_COMMIT_BYTES
+from vecdb.engine.config import RELEASE_BYTES_MIN, RELEASE_SHARE, RELEASE_STEP_BYTES
 from vecdb.engine.loading import load_counters
 from vecdb.engine.state import COUNTERS_KEY, FieldState, SegmentEntry
 from vecdb.errors import CorruptionError
@@ -122,6 +124,29 @@ class Sweeper:
         removed, deadline = self._environment.committed_txn(), time.monotonic() + FOLLOW_WAIT_S
         while self._environment.oldest_read_txn() < removed and time.monotonic() < deadline:
             time.sleep(FOLLOW_INTERVAL_S / 10)
+
+    def release(self, *, sparing: bool) -> int:
+        """Give the disk's room of free pages back to the file system; returns the bytes.
+
+        `sparing`: only where it is much beside what is in use.
+        """
+        free, used = self._environment.room()
+        if sparing and free < max(RELEASE_BYTES_MIN, RELEASE_SHARE * used):
+            return 0
+        self._add_commit()
+        self.wait_for_readers()
+        total = 0
+        while part := self._environment.release_free_pages(RELEASE_STEP_BYTES):
+            total += part
+        return total
+
+    def _add_commit(self) -> None:
+        """Commit without a change: what the last commit freed is then older than the newest state."""
+        with self._writer.transaction() as txn:
+            counters = txn.get(Table.STATE, COUNTERS_KEY)
+            if counters is not None:
+                txn.put(Table.STATE, COUNTERS_KEY, counters)
+        self._writer.renew_view()
 
     def sweep_dropped(self) -> None:
         """Remove all data of dropped collections, then forget their numbers."""

@@ -16,9 +16,11 @@ import lmdb
 from vecdb.errors import AlreadyExistsError
 from vecdb.storage.creation import create_directory
 from vecdb.storage.faults import disk_is_full, full_error, storage_error
+from vecdb.storage.holes import punch_free_pages
 from vecdb.storage.inspection import check_all, check_file
 from vecdb.storage.manifest import new_manifest, write_manifest
 from vecdb.storage.mapping import DATA_NAME
+from vecdb.storage.meta import newest_meta, read_metas
 from vecdb.storage.shared import SharedEnvironment
 from vecdb.storage.transactions import ReadTransaction
 
@@ -26,7 +28,9 @@ __all__ = ["write_backup"]
 
 
 def write_backup(shared: SharedEnvironment, target: Path, map_bytes: int, *, compact: bool) -> None:
-    """Write a copy to `target`, which must not exist. `compact` leaves free pages out: a smaller file, more work.
+    """Write a copy to `target`, which must not exist. `compact` leaves free pages out: a shorter file, more work.
+
+    Free pages take no room in a plain copy either (see `holes`); only its length is that of the source.
 
     AlreadyExistsError, StorageFullError, CorruptionError (the source is damaged), StorageError.
     """
@@ -41,6 +45,8 @@ def write_backup(shared: SharedEnvironment, target: Path, map_bytes: int, *, com
         fd = os.open(data, os.O_RDONLY | os.O_CLOEXEC)
         try:
             check_file(fd)
+            newest = newest_meta(read_metas(fd))
+            punch_free_pages(fd, newest, newest.txn_id, newest.file_bytes)
         finally:
             os.close(fd)
 

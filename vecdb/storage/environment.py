@@ -30,6 +30,7 @@ from vecdb.errors import AlreadyExistsError, DatabaseNotFoundError, ReadOnlyErro
 from vecdb.storage.backup import write_backup
 from vecdb.storage.creation import create_directory
 from vecdb.storage.faults import closed_error, storage_error
+from vecdb.storage.holes import punch_free_pages, taken_bytes
 from vecdb.storage.inspection import check_all, count_free_pages
 from vecdb.storage.layout import DATABASE, Layout
 from vecdb.storage.lock import DirectoryLock
@@ -242,6 +243,25 @@ class Environment:
         """Bytes of data.mdb that later writes can use again (some only when old readers are gone)."""
         with self.begin_read() as transaction:
             return count_free_pages(transaction) * self.page_size
+
+    def room(self) -> tuple[int, int]:
+        """Bytes of the disk that data.mdb takes beyond the pages in use, and the bytes of these."""
+        with self.begin_read() as transaction:
+            free = count_free_pages(transaction)
+            used = (transaction.meta().last_page + 1 - free) * self.page_size
+        return max(taken_bytes(self._open_shared().fd) - used, 0), used
+
+    def release_free_pages(self, limit_bytes: int) -> int:
+        """Give the disk's room of about `limit_bytes` of free pages back; return how many, 0 when none is left to give.
+
+        Writers wait meanwhile, readers do not. Pages that a reader may still see, and short runs, keep their room.
+        About 0.3 ms per MiB.
+        """
+        with self.write():
+            # What is on the disk must be the newest state: a power cut would else bring back one that uses the pages.
+            self._sync()
+            with self.begin_read() as newest:
+                return punch_free_pages(self._shared.fd, newest.meta(), self.oldest_read_txn(), limit_bytes)
 
     def check_structure(self, transaction: ReadTransaction) -> int:
         """Check every B-tree page by file reads; return the number of pages in use. CorruptionError for damage.

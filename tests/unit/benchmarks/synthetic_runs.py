@@ -146,5 +146,43 @@ def own_results(suite: str, factor: float = 1.0) -> dict[str, Any]:
         "coldstart": {"warm": {"open_ms": _times(12.0 * factor)}, "cold_kernels": None},
         "multiprocess": {"index_mb": 10.0, "points": [{**readers, "visible_ms": {"median": 1.0, "max": 2.0}}]},
         "kernels": {"points": [_kernel(where, dim, factor) for where in ("cached", "streamed") for dim in (64, 128)]},
+        "updates": _updates(factor),
+        "recall": {"datasets": [_recall("near", 0.004), _recall("far", 0.02 * factor)]},
     }  # fmt: skip
     return results[suite]
+
+
+def _updates(factor: float) -> dict[str, Any]:
+    names = ("fresh", "largest", "indexed", "optimized", "fresh_backup", "optimized_backup")
+    sizes = dict(zip(names, (100.0, 200.0, 120.0, 110.0, 90.0, 90.0), strict=True))
+    point = {"effort": 10, "recall": 0.96, "seconds": [0.01, 0.0101], "qps": 1e5}
+    points = {"fresh": [point], "replaced": [point | {"qps": 1e5 / factor}]}
+    ratios = {"0.9": None, "0.95": 0.95 / factor, "0.98": None, "0.99": 0.8 / factor}
+    stages = [
+        {"stage": name, "segments": 1, "tail_rows": 0, "ratios": ratios, "points": points}
+        for name in ("indexed", "optimized")
+    ]
+    sizes_mb = {f"{name}_mb": size for name, size in sizes.items()}
+    return {"share": 0.5, "k": 10, "raw_mb": 40.0, "replace_s": 60.0, "sizes": sizes_mb, "stages": stages}
+
+
+def _recall(name: str, off: float) -> dict[str, Any]:
+    searches = [
+        {
+            "kind": kind, "outside": kind == "between", "target": target, "recall": target + off, "low": target,
+            "high": target + 2 * off, "least": least, "ef": 32,
+        }
+        for kind in ("rows", "between")
+        for target, least in ((0.9, 0.8), (0.95, 0.8), (0.99, 0.8))
+    ]  # fmt: skip
+    measured = [
+        {
+            "target": 0.9,
+            "truth": 0.904,
+            "held": 1,
+            "sample": 200,
+            "recalls": [0.9, 0.85],
+            "intervals": [(0.88, 0.92)] * 2,
+        }
+    ]
+    return {"name": name, "rows": 1_000, "dim": 8, "metric": "l2", "searches": searches, "measured": measured}

@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pytest
 
 import vecdb
-from benchmarks.suites import coldstart, kernel_loops, kernels, multiprocess, scale, streaming
+from benchmarks.datasets import Dataset, true_distances
+from benchmarks.suites import coldstart, kernel_loops, kernels, multiprocess, recall, scale, streaming, updates
 from benchmarks.suites.database import COLLECTION, make_database, percentiles_ms, spread
 from benchmarks.suites.kernel_timing import agrees, make_subject
 
@@ -101,6 +102,57 @@ def test_speed_at_a_recall_lies_between_its_neighbours() -> None:
     assert between == pytest.approx(200.0)
     assert scale.qps_reaching(points, 0.50) == 400.0
     assert scale.qps_reaching(points, 0.99) is None
+
+
+# --- updates and recall ---------------------------------------------------------------------------------------------
+
+
+def _dataset(place: Path, rows: tuple[Matrix, Matrix], name: str = "set") -> Dataset:
+    return Dataset(name=name, metric="l2", base=rows[0], queries=rows[1], directory=place, digest=name)
+
+
+def test_replaced_rows_begin_with_each_others_vectors_and_no_row_with_its_own(rows: tuple[Matrix, Matrix]) -> None:
+    order = np.random.default_rng(0).permutation(2_000)[:700]
+    first = updates.first_vectors(rows[0], order)
+    changed = np.flatnonzero((first != rows[0]).any(axis=1))
+    assert np.array_equal(changed, np.sort(order))
+    assert np.array_equal(np.sort(first, axis=0), np.sort(rows[0], axis=0))
+
+
+def test_updates_reports_sizes_and_both_stages(tmp_path: Path, rows: tuple[Matrix, Matrix]) -> None:
+    dataset = _dataset(tmp_path, rows)
+    bounds = true_distances(dataset, 10, tmp_path)
+    plan = updates.UpdatesOptions(dataset=dataset, bounds=bounds, repeats=1, efforts=(10, 400), directory=tmp_path)
+    results = _as_stored(updates.run(plan))
+    assert _positive(*results["sizes"].values(), results["raw_mb"], results["replace_s"])
+    assert [one["stage"] for one in results["stages"]] == ["indexed", "optimized"]
+    for one in results["stages"]:
+        assert set(one["points"]) == {"fresh", "replaced"}
+        # the same records are found, whatever happened before
+        assert all(points[-1]["recall"] > 0.99 for points in one["points"].values())
+    assert results["stages"][-1]["segments"] == 1
+
+
+def test_recall_asks_three_kinds_of_queries_and_the_database_itself(
+    tmp_path: Path, rows: tuple[Matrix, Matrix]
+) -> None:
+    dataset = _dataset(tmp_path, rows)
+    plan = recall.RecallOptions(names=["set"], load=lambda _: dataset, held_out=100, seeds=2, directory=tmp_path)
+    (found,) = _as_stored(recall.run(plan))["datasets"]
+    assert found["rows"] == 1_900
+    assert [(one["kind"], one["target"]) for one in found["searches"]] == [
+        (kind, target) for kind in ("rows", "queries", "between") for target in recall.TARGETS
+    ]
+    assert [one["kind"] for one in found["searches"] if one["outside"]] == ["between"] * 3
+    assert all(one["low"] <= one["recall"] <= one["high"] for one in found["searches"])
+    assert all(0 <= one["held"] <= len(one["intervals"]) == 2 for one in found["measured"])
+
+
+def test_rows_held_out_are_not_indexed(tmp_path: Path, rows: tuple[Matrix, Matrix]) -> None:
+    kept, asked = recall.split(_dataset(tmp_path, rows), 100, tmp_path)
+    held = {row.tobytes() for row in asked["rows"].queries}
+    assert len(held) == 100
+    assert not held & {row.tobytes() for row in kept}
 
 
 # --- streaming ------------------------------------------------------------------------------------------------------

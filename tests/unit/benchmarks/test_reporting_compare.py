@@ -155,6 +155,7 @@ def test_one_wrong_answer_to_a_random_filter_is_worse(tmp_path: Path) -> None:
         ("coldstart", "warm: open_ms"),
         ("multiprocess", "2 readers: queries/s together"),
         ("kernels", "int8, 64 dimensions, cached: ns per distance"),
+        ("updates", "optimized: queries/s by a fresh database's at recall 0.95"),
     ],
 )
 def test_vecdbs_own_suites_are_compared(tmp_path: Path, suite: str, what: str) -> None:

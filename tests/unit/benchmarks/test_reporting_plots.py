@@ -34,6 +34,8 @@ SUITES: dict[str, tuple[Report, set[str]]] = {
     ),
     "scale": (report_of(suite="scale", results=own_results("scale")), {"growth"}),
     "kernels": (report_of(suite="kernels", results=own_results("kernels")), {"kernels"}),
+    "recall": (report_of(suite="recall", results=own_results("recall")), {"recall-reached"}),
+    "updates": (report_of(suite="updates", results=own_results("updates")), {"updates"}),
     "filtered": (
         filtered_report(filtered_run("vecdb", 2.0), filtered_run("zvec"), absent_run("lancedb", "missing", "gone")),
         {"filtered-qps", "filtered-recall-50", "filtered-recall-1"},

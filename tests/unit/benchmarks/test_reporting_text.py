@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.reporting import PlotError, markdown, write_report
+from benchmarks.reporting.recall import deviation
 from benchmarks.reporting.table import folded, number, table
 from tests.unit.benchmarks.synthetic_runs import (
     Report,
@@ -202,6 +203,8 @@ OWN_LINES = {
     "coldstart": "| vecdb.open with what it imports, ms | 12.0 | – |",
     "multiprocess": "| 2 | 1,000 | 30.0 | 9.0 | 1.00 | 2.00 |",
     "kernels": "| int8 | 64 | cached | 4.0 | 2.0 | 900.0 | 8.0 | 3.0 |",
+    "updates": "| replaced, at its largest | 200 | 5.00 | 2.00 |",
+    "recall": "| far | rows | 0.95 | 0.9700 | 0.950–0.990 | +0.0200 | 32 | 0.800 |",
 }
 
 
@@ -213,6 +216,30 @@ def test_vecdbs_own_suites_have_tables(suite: str, place: Path) -> None:
 def test_where_numpy_is_faster_than_a_kernel_is_named(place: Path) -> None:
     text = written(place, report_of(suite="kernels", results=own_results("kernels")))
     assert "- int8, 64 dimensions, cached: numpy many takes 3.0 ns, the kernel 4.0 ns" in text
+
+
+def test_speed_lost_by_updates_is_a_target_missed(place: Path) -> None:
+    text = written(place, report_of(suite="updates", results=own_results("updates")))
+    assert "| queries/s by fresh, recall 0.95, optimized | ≥ 0.90 | 0.95 | yes |" in text
+    assert "| queries/s by fresh, recall 0.99, optimized | ≥ 0.90 | 0.80 | **no** |" in text
+    assert "| compact backup by fresh | ≤ 1.05 | 1.00 | yes |" in text
+
+
+def test_the_farthest_recall_of_each_data_set_is_held_against_its_target(place: Path) -> None:
+    text = written(place, report_of(suite="recall", results=own_results("recall")))
+    assert "| near: farthest from a target | ≤ 0.010 | 0.004 | yes |" in text
+    assert "| far: farthest from a target | ≤ 0.010 | 0.020 | **no** |" in text
+    assert "| intervals of `measure_recall` that hold the truth | ≥ 0.95 | 0.50 | **no** |" in text
+
+
+@pytest.mark.parametrize(("least", "expected"), [(0.8, 0.02), (0.915, 0.005), (0.92, 0.0), (0.95, 0.0)])
+def test_a_target_below_the_least_effort_cannot_be_missed_by_more_than_that(least: float, expected: float) -> None:
+    assert deviation({"target": 0.9, "recall": 0.92, "least": least}) == pytest.approx(expected)
+
+
+def test_growth_is_held_against_the_slowest(place: Path) -> None:
+    text = written(place, report_of(suite="scale", results=own_results("scale")))
+    assert "| queries/s at recall .95 grow with rows to the power of | ≥ -0.25 | -1.00 | **no** |" in text
 
 
 def test_an_unknown_suite_is_an_error(place: Path) -> None:

@@ -118,13 +118,14 @@ def test_leftovers_that_cannot_be_swept_do_not_keep_the_database_from_opening(
         fill(docs, 50)
         docs.optimize()
         before = all_keys(db)
-        leave_half_a_segment(db, 1, segment=7)
 
     def full(*_: object) -> int:
         raise StorageFullError("full")
 
     with monkeypatch.context() as patched:
         patched.setattr(WriteTransaction, "delete_range", full)
+        with vecdb.open(tmp_path / "db", config=CONFIG) as db:
+            leave_half_a_segment(db, 1, segment=7)
         with vecdb.open(tmp_path / "db", config=CONFIG) as db:
             assert db.collection("docs").count() == 50
             assert all_keys(db) != before
