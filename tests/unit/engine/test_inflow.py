@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,17 @@ def test_a_tail_that_grows_too_large_does_not_wait(tmp_path: Path, monkeypatch: 
         _load(docs, 900)
         assert not _indexed(docs)
         _load(docs, 1_100)
+        end = time.monotonic() + 60
+        while not _indexed(docs):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def test_who_asks_for_it_has_loads_indexed_while_they_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Inflow, "is_load", lambda *_: True)
+    with vecdb.open(tmp_path / "db", config=replace(CONFIG, index_loads=True)) as db:
+        docs = db.create_collection("docs", 4)
+        _load(docs, 900)
         end = time.monotonic() + 60
         while not _indexed(docs):
             assert time.monotonic() < end
