@@ -11,7 +11,7 @@ import pytest
 
 import vecdb
 from vecdb.engine import indexer
-from vecdb.engine.config import LOAD_ROWS_PER_S, LOAD_WINDOW_S
+from vecdb.engine.config import LOAD_PAUSE_S, LOAD_ROWS_PER_S, LOAD_WINDOW_S
 from vecdb.engine.inflow import Inflow
 
 CONFIG = vecdb.EngineConfig(progress=False, map_bytes=1 << 32, tail_rows_index=64)
@@ -26,8 +26,8 @@ def test_many_vectors_in_a_short_time_are_a_load() -> None:
 def test_a_load_that_pauses_is_none() -> None:
     inflow = Inflow(0.0, 0)
     assert inflow.is_load(1.0, 100 * LOAD_ROWS_PER_S)
-    assert inflow.is_load(1.0 + LOAD_WINDOW_S / 2, 100 * LOAD_ROWS_PER_S)
-    assert not inflow.is_load(1.1 + LOAD_WINDOW_S, 100 * LOAD_ROWS_PER_S)
+    assert inflow.is_load(0.9 + LOAD_PAUSE_S, 100 * LOAD_ROWS_PER_S)
+    assert not inflow.is_load(2.1 + LOAD_PAUSE_S, 100 * LOAD_ROWS_PER_S)
 
 
 def test_vectors_that_came_slowly_while_nobody_asked_are_no_load() -> None:
