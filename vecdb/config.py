@@ -465,7 +465,8 @@ class EngineConfig:
     """What `vecdb.open` may be told beyond path, mode and durability.
 
     `threads` is the number of threads for builds and batches; 0 means all cores this process may use.
-    `progress` prints one line to stderr while kernels compile on the first start.
+    `progress` prints one line to stderr while kernels compile on the first start. `index_loads`: index beside bulk
+    loads too, and not after them; for who closes the database right after one.
     """
 
     map_bytes: int = MAP_BYTES_DEFAULT
@@ -474,6 +475,7 @@ class EngineConfig:
     progress: bool = True
     tail_rows_index: int = TAIL_ROWS_INDEX
     scrub: bool = True
+    index_loads: bool = False
 
     def __post_init__(self) -> None:
         if self.map_bytes < 1 << 20:

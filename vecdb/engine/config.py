@@ -14,8 +14,11 @@ LOAD_ROWS_PER_S: Final = 2_000
 """Vectors a second from which on a load is under way: about what one core indexes. Below it the index keeps up with
 what comes; above it, it would only take the processor from the load and build small segments to be merged at once."""
 
-LOAD_WINDOW_S: Final = 2.0
-"""Time over which vectors are counted, and so for how long it must be quiet before what a load left is indexed."""
+LOAD_WINDOW_S: Final = 1.0
+"""Time over which vectors are counted."""
+
+LOAD_PAUSE_S: Final = 4.0
+"""How long it must be quiet before what a load left is indexed: a loader that was killed is back by then."""
 
 LOAD_TAIL_BYTES: Final = 128 * 1024 * 1024
 """Vectors of a tail that wait for the end of a load; beyond, they are indexed beside it. Scanning them takes 10 to

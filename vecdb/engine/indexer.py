@@ -394,7 +394,7 @@ class Indexer:
 
     def _waiting(self) -> set[tuple[int, int]]:
         """Fields that are left alone for now, since a load is under way and their tails are still small enough."""
-        if not self._inflow.is_load(time.monotonic(), self._rows_ever()):
+        if not self._inflow.is_load(time.monotonic(), self._rows_ever()) or self._config.index_loads:
             return set()
         return {
             (number, one.schema.number)

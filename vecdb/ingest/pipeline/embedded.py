@@ -115,4 +115,4 @@ class EmbeddedDestination:
     def _open(self) -> Database:
         from vecdb.engine.database import Database  # noqa: PLC0415  a server needs no engine
 
-        return Database.open(self._path, "rw", durability="fsync", create=True, config=EngineConfig())
+        return Database.open(self._path, "rw", durability="fsync", create=True, config=EngineConfig(index_loads=True))
