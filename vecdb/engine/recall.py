@@ -59,7 +59,8 @@ def _search(
     hits: list[FieldHits] = []
     for part in pieces(queries, exact=effort.exact):
         own = slots[len(hits) : len(hits) + len(part)]
-        hits += search_field_batch(field, part, k, effort, threads, own)
+        found = search_field_batch(field, part, k, effort, threads, own)
+        hits += map(found.of, range(len(part)))
     return hits
 
 
