@@ -284,12 +284,11 @@ def gather_ids(column: npt.NDArray[Any], rows: Rows, slots: Rows) -> tuple[int, 
 
 def id_array(id_keys: list[bytes]) -> bytes:
     """Ids as a msgpack array, from their keys: a type byte, then u64, UTF-8 or a UUID."""
-    heads: dict[int, Callable[[int], bytes]] = {
-        1: lambda _: b"\xcf",
-        2: lambda size: b"\xda" + size.to_bytes(2, "big"),
-        3: lambda _: b"\xd8\x03",
-    }
-    return _array_head(len(id_keys)) + b"".join(heads[key[0]](len(key) - 1) + key[1:] for key in id_keys)
+    return _array_head(len(id_keys)) + b"".join(_id_head(key) + key[1:] for key in id_keys)
+
+
+def _id_head(key: bytes) -> bytes:
+    return {1: b"\xcf", 2: b"\xda" + (len(key) - 1).to_bytes(2, "big"), 3: b"\xd8\x03"}[key[0]]
 
 
 def _array_head(count: int) -> bytes:

@@ -116,7 +116,7 @@ INDEX_BUILD_BLOCKS: Final = 4
 """Blocks of an index built in one commit: 8,192 records, about 20 ms in which other writers wait."""
 
 FILTER_CACHE_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Matches of filters that a View remembers, a bit for each record version: 64 filters at a million records."""
+"""Matches of filters that a View remembers, a bit for each record version: 62 filters at a million records."""
 
 SCAN_RECORDS: Final = 1_000
 """Records read at a time to look at a condition that no index answers; between, other threads may read."""

@@ -207,7 +207,7 @@ class Explain:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult(Sequence[Hit]):
-    """The hits of one query, best first, as a sequence of Hit and as columns."""
+    """The hits of one query, best first, as a sequence of Hit and as columns. Equal: the same hits, however found."""
 
     ids: list[RecordId]
     scores: npt.NDArray[np.float32]
@@ -229,7 +229,19 @@ class SearchResult(Sequence[Hit]):
         return self._hit(index)
 
     def __iter__(self) -> Iterator[Hit]:
-        return (self._hit(position) for position in range(len(self)))
+        nothing = [None] * len(self)
+        metadata = nothing if self.metadata is None else self.metadata
+        vectors = nothing if self.vectors is None else list(self.vectors)
+        return map(Hit, self.ids, self.scores.tolist(), self.distances.tolist(), metadata, vectors)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SearchResult):
+            return NotImplemented
+        columns = (self.scores, other.scores), (self.distances, other.distances), (self.vectors, other.vectors)
+        same = all(one is two or np.array_equal(one, two) for one, two in columns)  # type: ignore[arg-type]
+        return self.ids == other.ids and self.metadata == other.metadata and same
+
+    __hash__ = None  # type: ignore[assignment]  # its columns can be changed
 
     def _hit(self, position: int) -> Hit:
         return Hit(

@@ -22,6 +22,7 @@ from vecdb.engine.fields import CollectionFields
 from vecdb.engine.filtered_search import explained_hits, search_matches
 from vecdb.engine.filtered_writes import DeleteMatching, UpdateMatching
 from vecdb.engine.filtering import visible
+from vecdb.engine.found_batches import found_batch
 from vecdb.engine.found_hits import FoundHits
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.interruption import pieces
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
     from vecdb.engine.commit import RecordOperation
     from vecdb.engine.quick_search import Asked
-    from vecdb.engine.search import FieldHits
+    from vecdb.engine.search import FieldBatch, FieldHits
     from vecdb.engine.view import CollectionView, FieldView, View
     from vecdb.fingerprint import ModelFingerprint
     from vecdb.index.graph import GraphReport
@@ -137,12 +138,12 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
                 hits, parts = explained_hits(found, vector, limit, effort, matches)
                 clock.lap("search")
             elif matches is not None:
-                [hits] = search_matches(found, vector.reshape(1, -1), limit, effort, matches)
+                hits = search_matches(found, vector.reshape(1, -1), limit, effort, matches).of(0)
             else:
                 hits = search.search_field(found, vector, limit, effort)
             result = self._result(view, found, hits, with_metadata=with_metadata, with_vectors=with_vectors)
             if asked is not None:
-                keep_prepared(collection, asked, wanted, found, limit, effort)
+                keep_prepared(collection, asked, found, limit, effort, matches)
         return result if clock is None else replace(result, explain=explained(parts, matches, clock))
 
     def search_batch(
@@ -171,10 +172,16 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
         self._load_kernels()
         with self._database.reading(min_seq) as view:
             found, hits = self._batch_hits(view, field, queries, limit, effort, wanted, strict=strict, model=model)
-            results = hit_results.batch_results(
-                view, found, self._number, hits, with_metadata=with_metadata, with_vectors=with_vectors
+            kept = hit_results.batch_columns(
+                view,
+                found,
+                self._number,
+                hits,
+                self._database.threads,
+                with_metadata=with_metadata,
+                with_vectors=with_vectors,
             )
-        return BatchResult(results=results, limit=limit)
+        return found_batch(kept, limit)
 
     def search_stream(
         self, batches: Iterable[VectorLike], limit: int = 10, **options: Unpack[BatchOptions]
@@ -194,7 +201,7 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
         *,
         strict: bool,
         model: ModelFingerprint | None,
-    ) -> tuple[FieldView, list[FieldHits]]:
+    ) -> tuple[FieldView, FieldBatch]:
         """The hits of each query, and the field that they are of."""
         collection = self._view(view)
         found = collection.field(field)
@@ -204,13 +211,15 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
             raise LimitExceededError(f"{len(matrix)} queries; one batch takes at most {SEARCH_BATCH_MAX}, so split it")
         matches = visible(view, collection, wanted, strict=strict)
         threads = self._database.threads
-        hits: list[FieldHits] = []
-        for part in pieces(matrix, exact=effort.exact):
-            if matches is None:
-                hits += search.search_field_batch(found, part, limit, effort, threads)
-            else:
-                hits += search_matches(found, part, limit, effort, matches, threads)
-        return found, hits
+        if not len(matrix):
+            return found, search.merged_batch([], 0, limit)
+        hits = [
+            search.search_field_batch(found, part, limit, effort, threads)
+            if matches is None
+            else search_matches(found, part, limit, effort, matches, threads)
+            for part in pieces(matrix, exact=effort.exact)
+        ]
+        return found, search.joined(hits)
 
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool

@@ -31,3 +31,9 @@ RELEASE_BYTES_MIN: Final = 8 * 1024 * 1024
 RELEASE_SHARE: Final = 0.125
 """Without being asked, room is given back when at least this much is free, and this share of what is in use: what the
 next commits would take again stays."""
+
+NAMED_QUERIES: Final = 64
+"""Queries of a batch whose ids are copied by one call of a kernel, and read together."""
+
+REMEMBERED_BYTES: Final = 4_096
+"""What a remembered filter takes beside its bitmap, about: the rows it matches, and a search that is prepared."""

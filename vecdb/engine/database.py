@@ -46,6 +46,7 @@ from vecdb.errors import (
     VecDBError,
     WaitTimeoutError,
 )
+from vecdb.index.workers import usable_cores
 from vecdb.kernels.native import load_kernels
 from vecdb.storage.environment import Environment
 from vecdb.types import (
@@ -82,8 +83,8 @@ class Database:
         self._close_lock = threading.Lock()
         # Calls under way. deque.append and pop are atomic, which makes this gate cheaper than a lock.
         self._active: deque[None] = deque()
-        self.leave: Callable[[], None] = self._active.pop
-        self.threads = config.threads or _usable_cores()
+        self.leave = self._active.pop
+        self.threads = config.threads or usable_cores()
         self._publisher = Publisher(environment)
         self._stop_following = threading.Event()
         self._follower: threading.Thread | None = None
@@ -494,13 +495,6 @@ class Database:
 
 
 def _outcome(ticket: Ticket) -> WriteResult | VecDBError:
-    if ticket.error is None:
-        return WriteResult(seq=ticket.seq, count=ticket.count)
-    if isinstance(ticket.error, VecDBError):
-        return ticket.error
+    if ticket.error is None or isinstance(ticket.error, VecDBError):
+        return ticket.error or WriteResult(seq=ticket.seq, count=ticket.count)
     raise ticket.error
-
-
-def _usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from vecdb.engine import bitmap
 from vecdb.engine.filtering import Matches, PlaceMatches
 from vecdb.engine.planner import Choice, choose
-from vecdb.engine.search import FieldHits, explained_search, merged
+from vecdb.engine.search import FieldBatch, FieldHits, explained_search, merged_batch
 from vecdb.index.columns import bits_from
 from vecdb.index.filtered import GivenRows, Kept, prepare_kept, prepare_scan, scan_rows, search_kept
 from vecdb.index.search import BatchHits
@@ -45,7 +45,7 @@ class Part(NamedTuple):
 
 def search_matches(
     field: FieldView, queries: FloatArray, limit: int, effort: SearchEffort, matches: Matches, threads: int = 1
-) -> list[FieldHits]:
+) -> FieldBatch:
     """Return the hits of each query (q, dim) among the records that match."""
     hits, _ = explained_matches(field, queries, limit, effort, matches, threads, explain=False)
     return hits
@@ -60,7 +60,7 @@ def explained_matches(
     threads: int = 1,
     *,
     explain: bool = True,
-) -> tuple[list[FieldHits], tuple[SegmentPlan, ...]]:
+) -> tuple[FieldBatch, tuple[SegmentPlan, ...]]:
     """As `search_matches`, with how they were found."""
     parts = []
     for view in field.segments:
@@ -68,7 +68,7 @@ def explained_matches(
         parts.append(SegmentSearch(matching, queries, threads, explain).part())
     if field.tail.live or not parts:
         parts.append(_scan_tail(field, queries, limit, matches, threads, explain=explain))
-    hits = [merged([part.hits.of(index) for part in parts], limit) for index in range(len(queries))]
+    hits = merged_batch([part.hits for part in parts], len(queries), limit)
     return hits, tuple(part.plan for part in parts if part.plan is not None)
 
 
@@ -78,8 +78,8 @@ def explained_hits(
     """The hits of one query (dim,), among the matches if there is a filter, and how they were found."""
     if matches is None:
         return explained_search(field, query, limit, effort)
-    [hits], parts = explained_matches(field, query.reshape(1, -1), limit, effort, matches)
-    return hits, parts
+    hits, parts = explained_matches(field, query.reshape(1, -1), limit, effort, matches)
+    return hits.of(0), parts
 
 
 def matching_in(

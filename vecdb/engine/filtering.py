@@ -17,6 +17,7 @@ import numpy as np
 
 from vecdb.config import FILTER_CACHE_BYTES_MAX
 from vecdb.engine import bitmap, clock
+from vecdb.engine.config import REMEMBERED_BYTES
 from vecdb.engine.index_answers import answer
 from vecdb.engine.index_values import LEAST_KEY
 from vecdb.engine.index_view import block_count
@@ -88,7 +89,7 @@ def matching(view: View, collection: CollectionView, wanted: Filter, *, strict: 
         evaluator = Evaluator(view, collection, strict)
         words = evaluator.bits(plain(wanted), live_words(collection))
         known = Matches(words, bitmap.count(words), tuple(evaluator.steps))
-        if (len(collection.remembered) + 1) * words.nbytes <= FILTER_CACHE_BYTES_MAX:
+        if (len(collection.remembered) + 1) * (words.nbytes + REMEMBERED_BYTES) <= FILTER_CACHE_BYTES_MAX:
             collection.remembered[key] = replace(known, remembered=True)
     return known
 

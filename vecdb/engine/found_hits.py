@@ -9,7 +9,9 @@ Concurrency: read freely; two threads that ask first may read a column out twice
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -22,7 +24,9 @@ from vecdb.types import SearchResult
 if TYPE_CHECKING:
     from vecdb.types import FloatArray, Metric, RecordId
 
+Item = TypeVar("Item")
 ONE = np.float32(1.0)
+COLUMNS = frozenset(field.name for field in fields(SearchResult))
 
 
 def scores_of(distances: FloatArray, metric: Metric) -> FloatArray:
@@ -37,30 +41,33 @@ class Form(NamedTuple):
     size: int
 
 
-Copied: TypeAlias = tuple[Form, bytes, bytes | None]
-"""What was copied of the hits of a query: distances (float32) and then the ids; or distances, and records."""
+Copied: TypeAlias = tuple[Form, bytes, Sequence[bytes]]
+"""What was copied of the hits of a query: distances (float32) and then the ids; or distances, and records in pieces."""
 
 
-class FoundHits(SearchResult):
+class LateHits(SearchResult):
+    """Hits whose columns `_read_ids` and its like read out."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """Reached only while a column has not been read out."""
+        if name not in COLUMNS:
+            raise AttributeError(name)
+        column = None if name == "explain" else getattr(self, f"_read_{name}")()
+        object.__setattr__(self, name, column)
+        return column
+
+
+class FoundHits(LateHits):
     """The hits of one query."""
 
     __slots__ = ("_copied",)
     _copied: Copied
 
-    def __getattr__(self, name: str) -> Any:
-        """Reached only while a column has not been read out."""
-        if name in {"vectors", "explain"}:
-            column = None
-        elif name in {"ids", "scores", "distances", "metadata"}:
-            column = getattr(self, f"_read_{name}")()
-        else:
-            raise AttributeError(name)
-        object.__setattr__(self, name, column)
-        return column
-
     def _read_ids(self) -> list[RecordId]:
         form, kept, records = self._copied
-        return read_id_array(kept[4 * form.size :]) if records is None else ids_of(records)
+        return read_each(records, ids_of) if records else read_id_array(kept[4 * form.size :])
 
     def _read_distances(self) -> FloatArray:
         form, kept, _ = self._copied
@@ -69,20 +76,16 @@ class FoundHits(SearchResult):
     def _read_scores(self) -> FloatArray:
         return scores_of(self.distances, self._copied[0].metric)
 
+    def _read_vectors(self) -> None:
+        return None
+
     def _read_metadata(self) -> list[Any] | None:
         records = self._copied[2]
-        if records is None:
-            return None
-        try:
-            return self._decoded(records)
-        except NOT_MSGPACK:
-            raise CorruptionError(
-                "the stored metadata of a hit cannot be decoded; restore a backup, or run verify to see how much is "
-                "damaged"
-            ) from None
+        return read_each(records, self._decode) if records else None
 
-    def _decoded(self, records: bytes) -> list[Any]:
-        return metadata_of(records)
+    @staticmethod
+    def _decode(content: bytes) -> list[Any]:
+        return metadata_of(content)
 
 
 class PackedHits(FoundHits):
@@ -90,8 +93,22 @@ class PackedHits(FoundHits):
 
     __slots__ = ()
 
-    def _decoded(self, records: bytes) -> list[Any]:
-        return packed_of(records)
+    @staticmethod
+    def _decode(content: bytes) -> list[Any]:
+        return packed_of(content)
+
+
+def read_each(records: Sequence[bytes], read: Callable[[bytes], list[Item]]) -> list[Item]:
+    """What there is in pieces of copied records; CorruptionError when it cannot be decoded."""
+    try:
+        found = read(records[0]) if records else []
+        for content in records[1:]:
+            found += read(content)
+    except NOT_MSGPACK:
+        raise CorruptionError(
+            "the stored metadata of a hit cannot be decoded; restore a backup, or run verify to see how much is damaged"
+        ) from None
+    return found
 
 
 _new = object.__new__

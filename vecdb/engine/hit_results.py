@@ -6,23 +6,28 @@ Concurrency: LMDB allows a read transaction to one thread at a time, so a fetch 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.columns import gather_rows
+from vecdb.engine.config import NAMED_QUERIES
+from vecdb.engine.found_batches import BatchColumns, IdPieces, ReadRecords, Records, Shared
 from vecdb.engine.found_hits import scores_of
-from vecdb.engine.ids import read_ids
+from vecdb.engine.ids import bind_ids, ids_room, read_ids
 from vecdb.engine.records import present
 from vecdb.engine.search import FieldHits
+from vecdb.index.workers import run_ranges
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 from vecdb.types import Explain, Metadata, RecordId, SearchResult
 
 if TYPE_CHECKING:
+    from vecdb.engine.search import FieldBatch
     from vecdb.engine.view import FieldView, View
     from vecdb.storage.record_reader import RecordReader
     from vecdb.types import FloatArray
@@ -42,41 +47,69 @@ def search_result(
     )
 
 
-def batch_results(
-    view: View, field: FieldView, number: int, hits: Sequence[FieldHits], *, with_metadata: bool, with_vectors: bool
-) -> tuple[SearchResult, ...]:
-    """Return the hits of many queries; a record found by several is read once (its metadata is one shared dict)."""
-    if not hits:
-        return ()
-    unique, positions = _unique_hits(hits)
-    ids, metadata = _names(view, field, number, unique, with_metadata=with_metadata)
-    vectors = _vectors(field, unique) if with_vectors else None
-    results, start = [], 0
-    for found in hits:
-        mine = positions[start : start + len(found.slots)]
-        listed = mine.tolist()
-        results.append(
-            SearchResult(
-                ids=[ids[position] for position in listed],
-                scores=scores_of(found.distances, field.schema.metric),
-                distances=found.distances,
-                metadata=None if metadata is None else [metadata[position] for position in listed],
-                vectors=None if vectors is None else vectors[mine],
-            )
-        )
-        start += len(listed)
-    return tuple(results)
+def batch_columns(
+    view: View,
+    field: FieldView,
+    number: int,
+    found: FieldBatch,
+    threads: int,
+    *,
+    with_metadata: bool,
+    with_vectors: bool,
+) -> BatchColumns:
+    """What a result keeps of the hits of many queries; a record found by several is read once."""
+    starts = [0, *np.cumsum(found.counts).tolist()]
+    pieces = None if with_metadata or with_vectors else _id_pieces(field, found, threads)
+    if pieces is not None:
+        return BatchColumns(field.schema.metric, found.distances, starts, pieces)
+    hits, positions = _unique(found.one_after_another())
+    records = _copied(view, number, hits.slots, threads) if with_metadata else None
+    names = records or ReadRecords(*_names(view, field, number, hits, with_metadata=with_metadata))
+    shared = Shared(positions, names, _vectors(field, hits) if with_vectors else None)
+    return BatchColumns(field.schema.metric, found.distances, starts, shared)
 
 
-def _unique_hits(hits: Sequence[FieldHits]) -> tuple[FieldHits, npt.NDArray[np.int64]]:
-    """The hits of all queries, each record once, and where each hit of each query is among them."""
-    slots, first, positions = np.unique(
-        np.concatenate([found.slots for found in hits]), return_index=True, return_inverse=True
-    )
-    distances = np.concatenate([found.distances for found in hits])[first]
-    rows = np.concatenate([found.rows for found in hits])[first]
-    places = [found.places for found in hits if found.places is not None]
-    return FieldHits(slots, distances, rows, np.concatenate(places)[first] if places else None), positions
+def _id_pieces(field: FieldView, found: FieldBatch, threads: int) -> IdPieces | None:
+    """The ids of hits that are all in one segment with an id column; None for others, or when one needs a closer look.
+
+    Written by one call of a kernel for NAMED_QUERIES queries, on all cores.
+    """
+    queries, limit = found.slots.shape
+    column = field.segments[0].ids if field.segments and found.places is None else None
+    if column is None or not found.slots.size or not found.is_full:
+        return None
+    slots, rows = np.ascontiguousarray(found.slots), np.ascontiguousarray(found.rows)
+    slots_address, rows_address = slots.ctypes.data, rows.ctypes.data
+    pieces: list[bytes] = [b""] * -(-queries // NAMED_QUERIES)
+
+    def name(first: int, last: int) -> None:
+        at, count = 4 * first * limit, (last - first) * limit
+        room = np.empty(ids_room(column, count), dtype=np.uint8)
+        end = bind_ids(column, rows_address + at, slots_address + at, count, room.ctypes.data)()
+        pieces[first // NAMED_QUERIES] = room[: max(end, 0)].tobytes()
+
+    run_ranges(queries, NAMED_QUERIES, threads, name)
+    return IdPieces(pieces, NAMED_QUERIES * limit) if all(pieces) else None
+
+
+def _copied(view: View, number: int, slots: npt.NDArray[np.uint32], threads: int) -> Records | None:
+    """Copies of the records at live slots, made on all cores; None when one needs a closer look."""
+    reader = view.txn.records or opened_records(view)
+    pieces: list[bytes | None] = [None] * -(-len(slots) // RECORD_LOOKUPS_MAX)
+
+    def copy(first: int, last: int) -> None:
+        pieces[first // RECORD_LOOKUPS_MAX] = reader.copy(number, slots[first:last])
+
+    run_ranges(len(slots), RECORD_LOOKUPS_MAX, threads, copy)
+    copied = [piece for piece in pieces if piece is not None]
+    return Records(copied) if len(copied) == len(pieces) else None
+
+
+def _unique(hits: FieldHits) -> tuple[FieldHits, npt.NDArray[np.int64]]:
+    """Hits, each record once, and where each hit is among them."""
+    slots, first, positions = np.unique(hits.slots, return_index=True, return_inverse=True)
+    places = None if hits.places is None else hits.places[first]
+    return FieldHits(slots, hits.distances[first], hits.rows[first], places), positions
 
 
 def _names(

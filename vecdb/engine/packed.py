@@ -72,9 +72,9 @@ class PackedCollection(Collection):
         self._load_kernels()
         with self._database.reading(min_seq) as view:
             found, hits = self._batch_hits(view, field, queries, limit, effort, wanted, strict=strict, model=model)
-            joined = one_after_another(hits)
-            result = self._result(view, found, joined, with_metadata=with_metadata, with_vectors=with_vectors)
-        return HitColumns([len(one.slots) for one in hits], result)
+            every = hits.one_after_another()
+            result = self._result(view, found, every, with_metadata=with_metadata, with_vectors=with_vectors)
+        return HitColumns(hits.counts.tolist(), result)
 
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
@@ -88,27 +88,6 @@ class PackedCollection(Collection):
             return result
         found = search_result(view, field, number, hits, with_metadata=False, with_vectors=True)
         return replace(result, vectors=found.vectors)
-
-
-def one_after_another(hits: Sequence[FieldHits]) -> FieldHits:
-    """All hits as of one query."""
-    if len(hits) == 1:
-        return hits[0]
-    if not hits:
-        none = np.zeros(0, dtype=np.uint32)
-        return FieldHits(none, none.astype(np.float32), none.astype(np.int32), None)
-    slots, distances, rows, places = zip(*hits, strict=True)
-    is_in_one_place = all(place is None for place in places)
-    return FieldHits(
-        np.concatenate(slots),
-        np.concatenate(distances),
-        np.concatenate(rows),
-        None if is_in_one_place else np.concatenate([_spelled(*one) for one in zip(places, rows, strict=True)]),
-    )
-
-
-def _spelled(places: Any, rows: Any) -> Any:
-    return np.zeros(len(rows), dtype=np.int64) if places is None else places
 
 
 def packed_records(view: View, number: int, slots: Slots) -> tuple[list[RecordId], list[Any]]:

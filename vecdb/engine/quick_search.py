@@ -15,9 +15,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-
-from vecdb.config import COSINE_NORM_MIN, RECORD_LOOKUPS_MAX, VECTOR_ABS_MAX
+from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.config import PREPARED_LIMIT_MAX, PREPARED_MAX
 from vecdb.engine.filtered_search import MatchingRows, matching_in
 from vecdb.engine.filtering import filter_key
@@ -25,17 +23,19 @@ from vecdb.engine.found_hits import Form, found_hits
 from vecdb.engine.hit_results import opened_records
 from vecdb.engine.ids import bind_ids, ids_room
 from vecdb.engine.interruption import may_take
-from vecdb.engine.validate import FLOAT32
-from vecdb.index.prepared import HitRoom
+from vecdb.engine.validate import check_query
+from vecdb.index.prepared import hit_room
 from vecdb.index.search import prepare_search
 from vecdb.kernels.layout import TOO_LITTLE
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
     from vecdb.engine.effort import SearchEffort
+    from vecdb.engine.filtering import Matches
     from vecdb.engine.found_hits import FoundHits
     from vecdb.engine.view import CollectionView, FieldView
     from vecdb.filters import Filter
+    from vecdb.index.filtered import Reach
     from vecdb.index.prepared import PreparedSearch
     from vecdb.storage.record_reader import PreparedRead, RecordReader
 
@@ -71,7 +71,7 @@ def quick_search(
     *,
     with_metadata: bool,
 ) -> FoundHits | None:
-    """The hits of a query if such a search is prepared and the query nothing out of the ordinary, else None."""
+    """The hits of a query if such a search is prepared and nothing is out of the ordinary, else None."""
     view = database.enter(min_seq)
     try:
         collection = view.collections.get(number)
@@ -91,20 +91,22 @@ def quick_search(
 def keep_prepared(
     collection: CollectionView,
     asked: Asked,
-    wanted: Filter | None,
     field: FieldView,
     limit: int,
     effort: SearchEffort,
+    matches: Matches | None,
 ) -> None:
-    """Prepare a search that was answered in the long way, if it is of the plainest kind."""
-    kept = _kept(collection, wanted)
+    """Prepare a search that was answered in the long way, if it is of the plainest kind.
+
+    With a filter it must have been asked before: then the View remembers what the filter matches.
+    """
     is_at_rest = len(field.segments) == 1 and not field.tail.live and collection.expiry is None
-    is_worth_it = limit <= PREPARED_LIMIT_MAX and not (effort.exact and wanted is None)
-    if kept is None or asked in kept or not is_at_rest or not is_worth_it:
+    is_worth_it = not effort.exact if matches is None else matches.remembered
+    kept = collection.prepared if matches is None else matches.prepared
+    if limit > PREPARED_LIMIT_MAX or not is_at_rest or not is_worth_it or asked in kept:
         return
     if len(kept) >= PREPARED_MAX:
         kept.clear()
-    matches = None if wanted is None else collection.remembered[filter_key(wanted)]
     matching = None if matches is None else matching_in(field, field.segments[0], limit, effort, matches)
     kept[asked] = QuickSearch(Settled(field, collection.schema.number, limit, effort, matching))
 
@@ -120,64 +122,85 @@ def _kept(collection: CollectionView, wanted: Filter | None) -> dict[Asked, Quic
 class _Prepared:
     """A search ready for its query, in one thread."""
 
-    __slots__ = ("_count", "_form", "_is_walk", "_name", "_read", "_room", "_scan", "_search", "_settled", "_shape")
+    __slots__ = (
+        "_count",
+        "_form",
+        "_is_readable",
+        "_is_walk",
+        "_name",
+        "_reads",
+        "_room",
+        "_scan",
+        "_search",
+        "_settled",
+    )
 
     def __init__(self, settled: Settled) -> None:
-        field, _, limit, effort, matching = settled
-        [view] = field.segments
         self._settled = settled
-        self._shape = (field.schema.dim,)
-        reach = None if matching is None else matching.choice().reach
+        self._is_readable = True
+        matching = settled.matching
+        self._set_up(None if matching is None else matching.choice().reach)
+
+    def _set_up(self, reach: Reach | None) -> None:
+        """Prepare a search; with a filter, the walk as far as `reach` says or, without one, a scan of the matches."""
+        field, _, limit, effort, matching = self._settled
+        [view] = field.segments
         self._is_walk = reach is not None
-        self._count = min(limit, view.live) if matching is None else limit if self._is_walk else matching.size()
-        self._form = Form(field.schema.metric, self._count)
-        self._room = room = HitRoom(
-            field.schema.dim, self._count, 0 if view.ids is None else ids_room(view.ids, self._count)
-        )
+        count = min(limit, view.live) if matching is None else limit if self._is_walk else matching.size()
+        self._count, self._form = count, Form(field.schema.metric, count)
+        self._room = room = hit_room(field.schema.dim, count, 0 if view.ids is None else ids_room(view.ids, count))
         if matching is None:
-            self._search = prepare_search(view.segment, self._count, effort.ef_for(view, limit), view.dead, room)
+            self._search = prepare_search(view.segment, count, effort.ef_for(view, limit), view.dead, room)
         else:
             self._search = matching.prepare_scan(room) if reach is None else matching.prepare_walk(reach, room)
         self._scan: PreparedSearch | None = None
         places = room.rows_address, room.slots_address
-        self._name = None if view.ids is None else bind_ids(view.ids, *places, self._count, room.ids_address)
-        self._read: PreparedRead | None = None
+        self._name = None if view.ids is None else bind_ids(view.ids, *places, count, room.ids_address)
+        self._reads: list[PreparedRead] = []
 
     def answer(self, query: object, reader: RecordReader | None, kind: type[FoundHits]) -> FoundHits | None:
         """The hits of a query, with the metadata that `reader` has; None to have them found in the long way."""
         count, room, search = self._count, self._room, self._search
-        if not count or not self._takes(query):
+        if not count or (self._name is None if reader is None else not self._is_readable):
             return None
+        room.query[:] = check_query(self._settled.field.schema, query)
         if (search.run() != count or (self._is_walk and search.outcome == TOO_LITTLE)) and not self._finds_by_scan():
             return None
-        if reader is None:
-            end = -1 if self._name is None else self._name()
-            return None if end < 0 else found_hits(kind, (self._form, room.kept[: 4 * count + end].tobytes(), None))
-        records = self._records(reader)
-        return None if records is None else found_hits(kind, (self._form, room.distances.tobytes(), records))
-
-    def _takes(self, query: object) -> bool:
-        """Put a query into the room, unless it needs a closer look (see `check_query`)."""
-        if type(query) is not np.ndarray or query.dtype != FLOAT32 or query.shape != self._shape:
-            return False
-        mine = self._room.query
-        mine[:] = query
-        return COSINE_NORM_MIN < float(np.vdot(mine, mine)) < VECTOR_ABS_MAX
+        if reader is not None:
+            records = self._records(reader)
+            return None if records is None else found_hits(kind, (self._form, room.distances.tobytes(), records))
+        end = -1 if self._name is None else self._name()
+        return None if end < 0 else found_hits(kind, (self._form, room.kept[: 4 * count + end].tobytes(), ()))
 
     def _finds_by_scan(self) -> bool:
         """Find the hits of a walk that came out short among all matches."""
         matching = self._settled.matching
-        if matching is None or not self._is_walk or matching.size() != self._count:
+        if matching is None or not self._is_walk:
+            return False
+        if matching.size() < self._count:  # so are all walks; the next time there is none
+            self._set_up(None)
             return False
         if self._scan is None:
             self._scan = matching.prepare_scan(self._room)
         return self._scan.run() == self._count
 
-    def _records(self, reader: RecordReader) -> bytes | None:
+    def _records(self, reader: RecordReader) -> list[bytes] | None:
         """The records of the hits in the room, as they are stored; None when they need a closer look."""
-        if self._count > RECORD_LOOKUPS_MAX:
-            return None
-        if self._read is None or self._read.reader is not reader:  # of another View
-            self._read = reader.prepare(self._settled.number, self._room.slots_address, self._count)
-        records = self._read.run()
-        return None if records is None or not may_take(len(records)) else records
+        reads = self._reads
+        if not reads or reads[0].reader is not reader:  # of another View
+            reads = self._reads = self._prepared_reads(reader)
+        records: list[bytes] = []
+        for read in reads:
+            content = read.run()
+            if content is None or not may_take(len(content)):
+                self._is_readable = False
+                return None
+            records.append(content)
+        return records
+
+    def _prepared_reads(self, reader: RecordReader) -> list[PreparedRead]:
+        number, address = self._settled.number, self._room.slots_address
+        return [
+            reader.prepare(number, address + 4 * first, min(self._count - first, RECORD_LOOKUPS_MAX))
+            for first in range(0, self._count, RECORD_LOOKUPS_MAX)
+        ]

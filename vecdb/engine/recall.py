@@ -58,7 +58,8 @@ def _search(
     hits: list[FieldHits] = []
     for part in pieces(queries, exact=effort.exact):
         own = slots[len(hits) : len(hits) + len(part)]
-        hits += search_field_batch(field, part, k, effort, threads, own)
+        found = search_field_batch(field, part, k, effort, threads, own)
+        hits += map(found.of, range(len(part)))
     return hits
 
 
@@ -68,7 +69,8 @@ def _own_struck(
     """Distances of the hits of each query, whose record is walked through and then struck from them."""
     found: list[FloatArray] = []
     for part in pieces(queries, exact=False):
-        for hits in search_field_batch(field, part, k + 1, effort, threads):
+        batch = search_field_batch(field, part, k + 1, effort, threads)
+        for hits in map(batch.of, range(len(part))):
             found.append(hits.distances[hits.slots != slots[len(found)]][:k])
     return found
 

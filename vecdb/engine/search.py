@@ -44,6 +44,36 @@ class FieldHits(NamedTuple):
     places: npt.NDArray[np.int64] | None
 
 
+class FieldBatch(NamedTuple):
+    """Hits of many queries, (q, limit) each, best first; row i holds counts[i] of them. `places` as in FieldHits."""
+
+    slots: Slots
+    distances: FloatArray
+    rows: npt.NDArray[np.int32]
+    places: npt.NDArray[np.int64] | None
+    counts: npt.NDArray[np.int32]
+
+    def of(self, index: int) -> FieldHits:
+        """The hits of one query."""
+        mine = index, slice(self.counts[index])
+        places = None if self.places is None else self.places[mine]
+        return FieldHits(self.slots[mine], self.distances[mine], self.rows[mine], places)
+
+    def one_after_another(self) -> FieldHits:
+        """All hits as of one query."""
+        if self.is_full:
+            places = None if self.places is None else self.places.ravel()
+            return FieldHits(self.slots.ravel(), self.distances.ravel(), self.rows.ravel(), places)
+        there = np.arange(self.slots.shape[1]) < self.counts[:, None]
+        places = None if self.places is None else self.places[there]
+        return FieldHits(self.slots[there], self.distances[there], self.rows[there], places)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no query has fewer hits than there is room for."""
+        return bool((self.counts == self.slots.shape[1]).all())
+
+
 def search_field(field: FieldView, query: FloatArray, limit: int, effort: SearchEffort) -> FieldHits:
     """Return the hits of one query (dim,)."""
     limit = min(limit, field.live)
@@ -89,7 +119,7 @@ def search_field_batch(
     effort: SearchEffort,
     threads: int,
     skip_slots: Slots | None = None,
-) -> list[FieldHits]:
+) -> FieldBatch:
     """Return the hits of each query (n, dim). `skip_slots` (n,) names a slot that query i must not find."""
     wanted = min(limit, field.live)
     parts: list[BatchHits] = []
@@ -103,7 +133,7 @@ def search_field_batch(
     if field.tail.live:
         skips = None if skip_slots is None else field.tail.find(skip_slots)
         parts.append(scan_planned(field.tail.plan, queries, wanted, field.tail.dead, threads, skips))
-    return [merged([part.of(index) for part in parts], limit) for index in range(len(queries))]
+    return merged_batch(parts, len(queries), limit)
 
 
 def merged(parts: Sequence[Hits], limit: int) -> FieldHits:
@@ -119,3 +149,37 @@ def merged(parts: Sequence[Hits], limit: int) -> FieldHits:
     places = np.repeat(np.arange(len(parts)), [len(part.slots) for part in parts])
     order = np.lexsort((slots, distances))[:limit]
     return FieldHits(slots[order], distances[order], rows[order], places[order])
+
+
+def merged_batch(parts: Sequence[BatchHits], queries: int, limit: int) -> FieldBatch:
+    """`merged` for many queries."""
+    if not parts:
+        none = np.zeros((queries, 0), dtype=np.uint32)
+        counts = np.zeros(queries, dtype=np.int32)
+        return FieldBatch(none, none.astype(np.float32), none.astype(np.int32), None, counts)
+    counts = np.minimum(np.sum([part.counts for part in parts], axis=0, dtype=np.int32), np.int32(limit))
+    if len(parts) == 1:
+        [part] = parts
+        return FieldBatch(part.slots, part.distances, part.rows, None, counts)
+    slots = np.concatenate([part.slots for part in parts], axis=1)
+    distances = np.concatenate([part.distances for part in parts], axis=1)
+    rows = np.concatenate([part.rows for part in parts], axis=1)
+    places = np.repeat(np.arange(len(parts)), [part.slots.shape[1] for part in parts])
+    # Where a part has fewer hits than room, what fills it is infinitely far.
+    order = np.lexsort((slots, distances), axis=1)[:, :limit]
+    slots, distances, rows = (np.take_along_axis(column, order, axis=1) for column in (slots, distances, rows))
+    return FieldBatch(slots, distances, rows, places[order], counts)
+
+
+def joined(batches: Sequence[FieldBatch]) -> FieldBatch:
+    """Batches over the same places, for one limit, as one."""
+    if len(batches) == 1:
+        return batches[0]
+    slots, distances, rows, places, counts = zip(*batches, strict=True)
+    return FieldBatch(
+        np.concatenate(slots),
+        np.concatenate(distances),
+        np.concatenate(rows),
+        None if places[0] is None else np.concatenate(places),
+        np.concatenate(counts),
+    )

@@ -114,6 +114,12 @@ def check_query(field: FieldSchema, value: object) -> FloatArray:
 
 def check_queries(field: FieldSchema, value: object) -> FloatArray:
     """Check a batch of queries; returns (n, dim) float32, C-contiguous."""
+    if type(value) is np.ndarray and value.dtype == FLOAT32 and value.shape[1:] == (field.dim,) and len(value):
+        # As in check_query.
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares = np.vecdot(value, value)
+        if squares.min() > COSINE_NORM_MIN and squares.max() < VECTOR_ABS_MAX:
+            return np.ascontiguousarray(value)
     return check_vectors(field_as_float32(field), value, None).astype(np.float32, copy=False)
 
 

@@ -8,6 +8,7 @@ Concurrency: each belongs to the thread that made it, as the thread's Scratch do
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 HEAD_WORDS: Final = 1 + STATS
 """int32 words in front of the hits: how many there are, and the figures of a filtered walk."""
+
+
+ROOMS_MAX: Final = 32
+"""Rooms that a thread keeps."""
 
 
 class HitRoom:
@@ -61,6 +66,25 @@ class HitRoom:
         self.numbers = memoryview(self.memory[:head].view(np.int32))  # type: ignore[arg-type]  # an array is a buffer
         self.kept = self.memory[head + 2 * column :]
         self.distances = self.kept[:column]
+
+
+class _Rooms(threading.local):
+    def __init__(self) -> None:
+        self.rooms: dict[tuple[int, int, int], HitRoom] = {}
+
+
+_of_thread = _Rooms()
+
+
+def hit_room(dim: int, limit: int, id_bytes: int) -> HitRoom:
+    """A room of this thread: searches of the same measures share one, for each empties it before the next begins."""
+    rooms, measures = _of_thread.rooms, (dim, limit, id_bytes)
+    room = rooms.get(measures)
+    if room is None:
+        if len(rooms) >= ROOMS_MAX:
+            rooms.clear()
+        room = rooms[measures] = HitRoom(*measures)
+    return room
 
 
 class PreparedSearch:

@@ -6,6 +6,7 @@ Concurrency: kernels release the GIL; the calling thread takes its share of the 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import count
 from types import TracebackType
@@ -66,3 +67,8 @@ def run_ranges(total: int, size: int, threads: int, work: Callable[[int, int], N
     """Call work(first, last) over [0, total) in pieces of `size`, on up to `threads` threads."""
     with Workers(min(threads, -(-total // size))) as workers:
         workers.run(total, size, work)
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
