@@ -15,6 +15,7 @@ import typer
 
 from vecdb.cli.output import print_json, print_line
 from vecdb.errors import InvalidConfigError
+from vecdb.server.grpc_setup import set_grpc_up
 from vecdb.server.settings import load_config, settings
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ def serve(**given: Any) -> None:
     flags = {name: value for name, value in given.items() if value not in (None, [])}
     config = load_config(flags, os.environ, file)
 
-    # else gRPC writes lines of its own into the log, for instance whenever a stranger fails to set TLS up
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
+        set_grpc_up(os.environ)
         from vecdb.server.running import run_server  # noqa: PLC0415 - grpc and the engine are only needed here
     except ModuleNotFoundError as error:
         raise InvalidConfigError(f"a server needs {error.name}; run: pip install 'vecdb[server]'") from error

@@ -137,12 +137,11 @@ class Exchange:
         turns = self._dispatch.turns_for(self.route, message)
         if turns is None:
             return
-        if turns.take_free():  # no time went by, so there is nothing to check
+        is_free = turns.take_free()
+        if is_free or turns.take(call.remaining_s):
             self._turns = turns
-            return
-        if turns.take(call.remaining_s):
-            self._turns = turns
-        call.check()
+        if not (is_free and self.route.is_read):  # a read that did not wait is as quickly done as looked after
+            call.check()
 
     def end_turn(self) -> None:
         """Let another call work."""
