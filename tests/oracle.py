@@ -174,6 +174,12 @@ def rotate(values: npt.NDArray[Any], masks: npt.NDArray[Any]) -> npt.NDArray[np.
     return rotated
 
 
+def rotate_rows(codes: Codes, masks: npt.NDArray[Any]) -> list[npt.NDArray[np.int64] | None]:
+    """The rotated rows; None where one does not fit 16 bits."""
+    rotated = [rotate(row, masks) for row in codes]
+    return [row if row.min() > -32_768 and row.max() < 32_768 else None for row in rotated]
+
+
 @dataclass(frozen=True)
 class Packed:
     """What a packed row holds of its neighbours: signs (-1 or 1) of all components, A and W."""
@@ -322,9 +328,27 @@ def choose_neighbours(pairs: list[list[int]], candidates: list[Scored], limit: i
     return chosen
 
 
-def insert_rows(pairs: list[list[int]], links: Links, batch: Rows, entry: int, ef: int, m: int) -> None:
+def find_entries(upper: Upper, pairs: list[list[int]]) -> Rows:
+    """Where the descent from the top leads to from each row."""
+    return [descend(upper, distances) for distances in pairs]
+
+
+def walk_nearest(links: Links, distances: list[int], entry: int, ef: int, expand: int) -> list[Scored]:
+    """The nearest `ef` rows met, of which those among the nearest `expand` are expanded, BEAM at a time."""
+    pool: list[Scored] = [(distances[entry], entry)]
+    seen, expanded = {entry}, set[int]()
+    while pending := [row for _, row in pool[:expand] if row not in expanded][:BEAM]:
+        expanded.update(pending)
+        for other in [link for row in pending for link in links[row]]:
+            if other not in seen:
+                seen.add(other)
+                pool = sorted([*pool, (distances[other], other)])[:ef]
+    return pool
+
+
+def insert_rows(pairs: list[list[int]], links: Links, batch: Rows, entry: int, ef: int, expand: int, m: int) -> None:
     """Give each row of a batch links to rows of the graph as it was before the batch."""
-    found = {row: choose_neighbours(pairs, beam_search(links, pairs[row], entry, ef), m) for row in batch}
+    found = {row: choose_neighbours(pairs, walk_nearest(links, pairs[row], entry, ef, expand), m) for row in batch}
     for row, chosen in found.items():
         links[row] = chosen
 
@@ -397,13 +421,13 @@ def reachable(links: Links, entry: int) -> set[int]:
     return reached
 
 
-def attach_unreached(pairs: list[list[int]], links: Links, entry: int, ef: int, degree: int) -> int:
+def attach_unreached(pairs: list[list[int]], links: Links, entry: int, ef: int, expand: int, degree: int) -> int:
     """Link each unreached row from the nearest reached candidate with room; returns how many found none."""
     reached, left = reachable(links, entry), 0
     for row in range(len(links)):
         if row in reached:
             continue
-        pool = beam_search(links, pairs[row], entry, ef)
+        pool = walk_nearest(links, pairs[row], entry, ef, expand)
         hosts = [host for _, host in pool if host in reached and len(links[host]) < degree]
         if hosts:
             links[hosts[0]].append(row)

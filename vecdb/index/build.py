@@ -2,10 +2,12 @@
 
 Rows are inserted in batches that double up to a share of all rows (ParlayANN's prefix doubling): each batch is searched
 for on the graph frozen before it, then the reverse links are added grouped by target. Rows of upper levels go first, so
-that the descent soon has somewhere to land. Each upper level is a small graph built by the same routine.
+that the descent soon has somewhere to land. Each upper level is a small graph built by the same routine. Rows of a
+batch are searched for in an order in which near rows are near, for what they meet is then still in the cache: the
+upper levels tell which ones are.
 
 Promises: the graph depends on the arguments only, not on threads or timing; no link leads to a missing row; rows with
-equal codes never crowd out others. Cost: about n * ef_construction * 10 distances.
+equal codes never crowd out others. Cost: about n * ef_construction * 13 distances.
 Concurrency: pure functions; `threads` workers each with its own Scratch.
 """
 
@@ -47,6 +49,19 @@ ALPHA: Final = 64
 
 POOL_EXTRA: Final = 512
 """Candidates a pruned row may have beyond ef_construction: reverse links of one batch, or a repaired neighbourhood."""
+
+
+NO_PLACES: Final = np.empty(0, dtype=np.int32)
+"""Places of the rows above the top level."""
+
+
+def expanded_of(candidates: int) -> int:
+    """How many of the candidates of a new row are expanded: three quarters, rounded up to a multiple of 8.
+
+    The links of farther ones hardly ever lead to candidates. On wordnet-minilm, 150 of 200 find the same graph for
+    search as 200 of 200, within noise, in a fifth less time; 100 of 200 in a third less, and lose .001 at recall .99.
+    """
+    return (3 * candidates // 4 + 7) // 8 * 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +177,12 @@ def _grow(
     with Workers(threads) as workers:
         options = BuildOptions(m, ef_construction, workers, progress or _ignore, cancelled or _never, augmented)
         upper_order = order[levels[order] > 0]
-        upper = _build_upper(codes, levels, upper_order, options)
+        upper, upper_places = _build_upper(codes, levels, upper_order, options)
         pending = order[ready[order] == 0]
         fallback = int(np.argmax(ready)) if ready.any() else int(order[0])
-        level = _Level(codes, links, ready, fallback, upper, options)
+        known = np.zeros(len(codes), dtype=np.int32)
+        known[upper_order] = upper_places
+        level = _Level(codes, links, ready, fallback, upper, known, options)
         level.insert(pending)
         hang_duplicates(links, first_rows)
         level.finish(fill=True)
@@ -193,23 +210,28 @@ def _insertion_order(levels: npt.NDArray[np.uint8], leads: npt.NDArray[np.bool_]
 
 def _build_upper(
     codes: Int8Array, levels: npt.NDArray[np.uint8], order: Int32Array, options: BuildOptions
-) -> UpperLevels:
-    """Build levels from the top down over `order`, the rows of level >= 1, highest level first."""
+) -> tuple[UpperLevels, Int32Array]:
+    """Build levels from the top down over `order`, the rows of level >= 1, highest level first.
+
+    Also returns the place of each of them in an order in which near rows are near.
+    """
     gathered: Int8Array = aligned_empty((len(order), codes.shape[1]), np.int8)
     gathered[...] = codes[order]
     row_level = levels[order]
     stacked: list[Int32Array] = []
+    places = NO_PLACES
     quiet = replace(options, progress=_ignore)
     for level in range(int(row_level[0]) if len(order) else 0, 0, -1):
         rows = int((row_level >= level).sum())
         links = _fresh_links(rows, options.m)
         above = _stack_levels(stacked, options.m)
-        members = _Level(gathered[:rows], links, np.zeros(rows, dtype=np.uint8), 0, above, quiet)
+        members = _Level(gathered[:rows], links, np.zeros(rows, dtype=np.uint8), 0, above, places, quiet)
         members.insert(np.arange(rows, dtype=np.int32))
         members.finish()
+        places = members.places
         stacked.insert(0, links)
     upper = _stack_levels(stacked, options.m)
-    return UpperLevels(order[upper.rows].astype(np.int32), upper.down, upper.links, upper.starts)
+    return replace(upper, rows=order[upper.rows].astype(np.int32)), places
 
 
 def _stack_levels(stacked: list[Int32Array], m: int) -> UpperLevels:
@@ -243,11 +265,13 @@ class _Level:
         ready: npt.NDArray[np.uint8],
         fallback: int,
         upper: UpperLevels,
+        upper_places: Int32Array,
         options: BuildOptions,
     ) -> None:
         self.links, self.ready, self.fallback, self.options = links, ready, fallback, options
         self.padded = codes.shape[1]
-        self.pool = options.ef_construction + POOL_EXTRA
+        candidates = (options.ef_construction + 7) // 8 * 8
+        self.pool = candidates + POOL_EXTRA
         plan = Plan()
         plan.put(layout.ROWS, len(codes))
         plan.put(layout.PADDED, self.padded)
@@ -263,12 +287,27 @@ class _Level:
         plan.put(layout.AUGMENTED_COUNT, AUGMENTED_DIMS)
         plan.put(layout.LEVELS, len(upper.starts) - 1)
         plan.put(layout.ENTRY, upper.entry if len(upper.rows) else fallback)
-        plan.put(layout.EF_BUILD, options.ef_construction)
+        plan.put(layout.EF_BUILD, candidates)
+        plan.put(layout.EXPAND_BUILD, expanded_of(candidates))
         plan.put(layout.CHOSEN_MAX, links.shape[1])
         plan.put(layout.FALLBACK, fallback)
         plan.put_array(layout.READY, ready)
         plan.put(layout.ALPHA, ALPHA)
         self.plan = plan
+        self.entries = self._find_entries()
+        self.places = _in_order(self.entries, upper_places)
+
+    def _find_entries(self) -> Int32Array:
+        """Where the upper levels lead to from each row."""
+        rows = len(self.ready)
+        entries, every = np.empty(rows, dtype=np.int32), np.arange(rows, dtype=np.int32)
+        source, target, plan = every.ctypes.data, entries.ctypes.data, self.plan.address
+        self.options.workers.run(
+            rows,
+            SORT_PIECE,
+            lambda first, last: _run(kernels.find_entries, plan, self.scratch(), source, target, first, last),
+        )
+        return entries
 
     def scratch(self) -> int:
         """Address of the calling thread's scratch, large enough for this level."""
@@ -288,18 +327,21 @@ class _Level:
             if self.options.cancelled():
                 raise ClosedError("the index build was cancelled")
             size = min(inserted, largest, total - done)
-            self._insert_batch(np.ascontiguousarray(order[done : done + size]))
+            batch = order[done : done + size]
+            self._insert_batch(batch[np.argsort(self.places[batch])])
             done += size
             inserted += size
             self.options.progress(done, total)
 
     def _insert_batch(self, batch: Int32Array) -> None:
-        source = batch.ctypes.data
+        """Insert rows of an order in which near rows are near: they meet the same rows, still in the cache."""
+        entries = self.entries[batch]
+        source, begin = batch.ctypes.data, entries.ctypes.data
         plan = self.plan.address
         self.options.workers.run(
             len(batch),
             INSERT_PIECE,
-            lambda first, last: _run(kernels.insert_rows, plan, self.scratch(), source, first, last),
+            lambda first, last: _run(kernels.insert_rows, plan, self.scratch(), source, begin, first, last),
         )
         edges, starts = _reverse_edges(batch, self.links)
         where, groups = edges.ctypes.data, starts.ctypes.data
@@ -318,18 +360,27 @@ class _Level:
         entry = int(self.fallback)
         kernels.attach_unreached(self.plan.address, self.scratch(), entry, reached.ctypes.data, stack.ctypes.data)
         if fill:
-            before = self.links.copy()
-            source, plan = before.ctypes.data, self.plan.address
+            before, order = self.links.copy(), np.argsort(self.places).astype(np.int32)
+            source, numbers, plan = before.ctypes.data, order.ctypes.data, self.plan.address
             self.options.workers.run(
                 rows,
                 FILL_PIECE,
-                lambda first, last: _run(kernels.fill_links, plan, self.scratch(), source, first, last),
+                lambda first, last: _run(kernels.fill_links, plan, self.scratch(), source, numbers, first, last),
             )
         self.options.workers.run(
             rows,
             SORT_PIECE,
             lambda first, last: _run(kernels.sort_links, self.plan.address, self.scratch(), first, last),
         )
+
+
+def _in_order(entries: Int32Array, upper_places: Int32Array) -> Int32Array:
+    """The place of each row in an order by the place of where it is entered from above."""
+    if not len(upper_places):
+        return np.arange(len(entries), dtype=np.int32)
+    places = np.empty(len(entries), dtype=np.int32)
+    places[np.argsort(upper_places[entries], kind="stable")] = np.arange(len(entries), dtype=np.int32)
+    return places
 
 
 def _run(function: Callable[..., int], *arguments: int) -> None:
@@ -374,7 +425,7 @@ def _repaired_links(
     removed[: len(packed)] = packed
     none = np.zeros(1, dtype=np.uint8)
     options = BuildOptions(graph.m, ef_construction, workers, _ignore, _never, augmented)
-    level = _Level(codes[:kept], links, none, 0, _stack_levels([], graph.m), options)
+    level = _Level(codes[:kept], links, none, 0, _stack_levels([], graph.m), NO_PLACES, options)
     level.plan.put(layout.ROWS, graph.rows)
     target = _fresh_links(kept, links.shape[1])
     workers.run(

@@ -30,33 +30,63 @@ PACK_PIECE: Final = 128
 BLOCK_ROWS: Final = 8_192
 """Rows packed at a time on the way to the disk: 19 MB at 384 components."""
 
+ROTATED_BYTES: Final = 1 << 28
+"""Most memory for rotated codes, which save rotating each neighbour of each row; those beyond are rotated each time."""
+
 PackedRows = npt.NDArray[np.uint8]
+
+
+class Packer:
+    """Packs rows of `codes` (rows, padded) and `links` (rows, degree); holds their rotated codes, which all need."""
+
+    def __init__(self, codes: npt.NDArray[np.int8], links: npt.NDArray[np.int32], threads: int = 1) -> None:
+        self._threads, self._padded = threads, codes.shape[1]
+        self._stride = layout.packed_stride(codes.shape[1], links.shape[1])
+        self._plan = Plan()
+        self._plan.put(layout.ROWS, len(codes))
+        self._plan.put(layout.PADDED, self._padded)
+        self._plan.put(layout.DEGREE, links.shape[1])
+        self._plan.put_column(layout.CODES, Column.from_array(codes))
+        self._plan.put_column(layout.LINKS, Column.from_array(links))
+        self._plan.put_array(layout.ROTATION, rotation_masks(self._padded))
+        known = min(len(codes), ROTATED_BYTES // (2 * self._padded))
+        self.rotated = aligned_empty((known, self._padded), np.int16)
+        target, plan = self.rotated.ctypes.data, self._plan.address
+
+        def rotate(first: int, last: int) -> None:
+            kernels.rotate_rows(plan, self._scratch(), target, first, last)
+
+        self._run(known, rotate)
+
+    def pack(self, first: int, last: int) -> PackedRows:
+        """Packed rows [first, last), (n, stride) uint8."""
+        stride, plan = self._stride, self._plan.address
+        packed: PackedRows = aligned_empty((last - first, stride), np.uint8)
+        target, rotated, known = packed.ctypes.data, self.rotated.ctypes.data, len(self.rotated)
+
+        def pack(start: int, stop: int) -> None:
+            kernels.pack_rows(
+                plan, self._scratch(), rotated, known, target + stride * start, stride, first + start, first + stop
+            )
+
+        self._run(last - first, pack)
+        return packed
+
+    def _scratch(self) -> int:
+        scratch = thread_scratch()
+        scratch.reserve(64, 64, self._padded, 1)
+        return scratch.address
+
+    def _run(self, rows: int, work: Callable[[int, int], None]) -> None:
+        with Workers(self._threads) as workers:
+            workers.run(rows, PACK_PIECE, work)
 
 
 def pack_rows(
     codes: npt.NDArray[np.int8], links: npt.NDArray[np.int32], first: int, last: int, threads: int = 1
 ) -> PackedRows:
     """Packed rows [first, last), (n, stride) uint8, of `codes` (rows, padded) and `links` (rows, degree)."""
-    padded, degree = codes.shape[1], links.shape[1]
-    plan = Plan()
-    plan.put(layout.ROWS, len(codes))
-    plan.put(layout.PADDED, padded)
-    plan.put(layout.DEGREE, degree)
-    plan.put_column(layout.CODES, Column.from_array(codes))
-    plan.put_column(layout.LINKS, Column.from_array(links))
-    plan.put_array(layout.ROTATION, rotation_masks(padded))
-    stride = layout.packed_stride(padded, degree)
-    packed: PackedRows = aligned_empty((last - first, stride), np.uint8)
-    target = packed.ctypes.data
-
-    def pack(start: int, stop: int) -> None:
-        scratch = thread_scratch()
-        scratch.reserve(64, 64, padded, 1)
-        kernels.pack_rows(plan.address, scratch.address, target + stride * start, stride, first + start, first + stop)
-
-    with Workers(threads) as workers:
-        workers.run(last - first, PACK_PIECE, pack)
-    return packed
+    return Packer(codes, links, threads).pack(first, last)
 
 
 def with_packed_rows(
@@ -72,15 +102,13 @@ def packed_blocks(
     codes: npt.NDArray[np.int8], links: npt.NDArray[np.int32], threads: int = 1
 ) -> Callable[[int, int], npt.NDArray[Any]]:
     """A function that returns packed rows start..stop-1, for a reader that goes through them once and in order."""
+    packer = Packer(codes, links, threads)
     block: list[tuple[int, PackedRows]] = [(0, np.empty((0, 0), dtype=np.uint8))]
 
     def rows(start: int, stop: int) -> PackedRows:
         first, packed = block[0]
         if not first <= start <= stop <= first + len(packed):
-            first, packed = (
-                start,
-                pack_rows(codes, links, start, min(max(stop, start + BLOCK_ROWS), len(codes)), threads),
-            )
+            first, packed = start, packer.pack(start, min(max(stop, start + BLOCK_ROWS), len(codes)))
             block[0] = first, packed
         return packed[start - first : stop - first]
 

@@ -27,7 +27,7 @@ FLOAT_STEP = 2 * LANES
 FLAGS = ("nsz", "arcp", "contract", "afn", "reassoc")
 
 
-def _fold(builder: Any, vector: Any, add: Callable[[Any, Any], Any]) -> Any:
+def fold(builder: Any, vector: Any, add: Callable[[Any, Any], Any]) -> Any:
     """Sum of all lanes by halving."""
     width = vector.type.count
     while width > 1:
@@ -69,7 +69,7 @@ def _code_reduction(other_kind: Any, other_bytes: int) -> Callable[[int, int, in
                     right = right if other_bytes == 2 else builder.sext(right, wide)
                     squares = _square_pairs(builder, builder.sub(builder.sext(left, wide), right))
                     builder.store(builder.add(builder.load(total), squares), total)
-            result = _fold(builder, builder.add(builder.load(sums[0]), builder.load(sums[1])), builder.add)
+            result = fold(builder, builder.add(builder.load(sums[0]), builder.load(sums[1])), builder.add)
             return builder.zext(result, I64)
 
         return types.int64(types.int64, types.int64, types.int64), generate
@@ -117,7 +117,7 @@ def _float_reduction(row_kind: Any, row_bytes: int, squared: bool) -> Callable[[
                 for part, total in enumerate(sums):
                     add_terms(builder, args, builder.add(at, I64(part * LANES)), total, LANES)
             both = builder.fadd(builder.load(sums[0]), builder.load(sums[1]), flags=FLAGS)
-            whole = _fold(builder, both, lambda a, b: builder.fadd(a, b, flags=FLAGS))
+            whole = fold(builder, both, lambda a, b: builder.fadd(a, b, flags=FLAGS))
             rest = cgutils.alloca_once_value(builder, whole)
             done = builder.mul(steps, I64(FLOAT_STEP))
             with cgutils.for_range(builder, builder.sub(args[2], done)) as loop:

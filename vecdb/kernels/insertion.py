@@ -8,73 +8,27 @@ Promises: deterministic; degrees never exceed the plan's. Concurrency: calls on 
 
 from __future__ import annotations
 
-from vecdb.kernels.intrinsics import load_i8, load_i32, load_i64, load_u8, store_i16, store_i32, store_i64
+from vecdb.kernels.candidates import find_entry, search_row
+from vecdb.kernels.intrinsics import load_i32, load_i64, store_i32
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.layout import (
-    AUGMENTED,
-    AUGMENTED_COUNT,
     CHOSEN,
     CHOSEN_MAX,
     CODES,
     DEGREE,
-    EF_BUILD,
-    FALLBACK,
     LINKS,
-    PADDED,
     POOL,
     POOL_MAX,
-    QUERY_CODES,
-    READY,
     ROW_BITS,
     ROWS,
     SEEN,
     VISITED,
 )
-from vecdb.kernels.prune import augmented_square, choose_neighbours, row_distance
-from vecdb.kernels.traverse import (
-    beam_search,
-    clear_visited,
-    collect_unseen,
-    column_row,
-    descend,
-    insert_key,
-    set_bit,
-    test_bit,
-)
+from vecdb.kernels.prune import choose_neighbours, row_distance
+from vecdb.kernels.traverse import clear_visited, collect_unseen, column_row, insert_key, set_bit, test_bit
 
 REPAIR_WALK = 64
 """Removed rows whose links are followed when a neighbourhood is repaired: beyond it, candidates are far."""
-
-
-@device
-def widen_codes(plan: int, row: int, target: int) -> None:
-    """Copy a row's int8 codes to the int16 query codes; as for a query, without the dot augmentation."""
-    source = column_row(plan + CODES, row)
-    for position in range(load_i64(plan + PADDED)):
-        store_i16(target + 2 * position, load_i8(source + position))
-    augmented = load_i64(plan + AUGMENTED)
-    if augmented:
-        for position in range(augmented, augmented + load_i64(plan + AUGMENTED_COUNT)):
-            store_i16(target + 2 * position, 0)
-
-
-@device
-def search_row(plan: int, scratch: int, row: int) -> int:
-    """Candidates for `row` among the rows in the graph, in the pool with their `row_distance`; returns how many."""
-    codes = load_i64(scratch + QUERY_CODES)
-    widen_codes(plan, row, codes)
-    entry = descend(plan, codes)
-    if load_u8(load_i64(plan + READY) + entry) == 0:
-        entry = load_i64(plan + FALLBACK)
-    ef = load_i64(plan + EF_BUILD)
-    size, seen = beam_search(plan, scratch, entry, ef, ef, 0, -1)
-    clear_visited(scratch, seen)
-    missing = augmented_square(plan, column_row(plan + CODES, row)) << 32
-    if missing:
-        pool = load_i64(scratch + POOL)
-        for position in range(size):
-            store_i64(pool + 8 * position, load_i64(pool + 8 * position) + missing)
-    return size
 
 
 @device
@@ -86,12 +40,23 @@ def write_links(plan: int, row: int, chosen: int, count: int) -> None:
 
 
 @kernel
-def insert_rows(plan: int, scratch: int, order: int, first: int, last: int) -> int:
-    """Link rows order[first:last] (int32) to their neighbours among the rows that are in the graph already (READY)."""
+def find_entries(plan: int, scratch: int, order: int, entries: int, first: int, last: int) -> int:
+    """Write where the walks of rows order[first:last] (int32) begin to entries[first:last] (int32)."""
+    for position in range(first, last):
+        store_i32(entries + 4 * position, find_entry(plan, scratch, load_i32(order + 4 * position)))
+    return last - first
+
+
+@kernel
+def insert_rows(plan: int, scratch: int, order: int, entries: int, first: int, last: int) -> int:
+    """Link rows order[first:last] (int32) to their neighbours among the rows that are in the graph already (READY).
+
+    `entries` as of `find_entries`.
+    """
     chosen = load_i64(scratch + CHOSEN)
     for position in range(first, last):
         row = load_i32(order + 4 * position)
-        size = search_row(plan, scratch, row)
+        size = search_row(plan, scratch, row, load_i32(entries + 4 * position))
         count = choose_neighbours(plan, scratch, size, load_i64(plan + CHOSEN_MAX), chosen)
         write_links(plan, row, chosen, count)
     return last - first
@@ -259,7 +224,7 @@ def attach_unreached(plan: int, scratch: int, entry: int, reached: int, stack: i
     left = 0
     for row in range(rows):
         if not test_bit(reached, row):
-            size = search_row(plan, scratch, row)
+            size = search_row(plan, scratch, row, find_entry(plan, scratch, row))
             place = find_free_link(plan, scratch, size, reached)
             if place:
                 store_i32(place, row)

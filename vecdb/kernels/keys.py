@@ -46,14 +46,18 @@ insert_step: Callable[[int, int], None] = intrinsic(_insert_step)
 
 
 @device
-def insert_sorted(keys: int, count: int, key: int) -> None:
-    """Insert a key into the `count` sorted keys, the last one dropping out: from the end, up to where it belongs."""
+def insert_sorted(keys: int, count: int, key: int) -> int:
+    """Insert a key into the `count` sorted keys, the last one dropping out: from the end, up to where it belongs.
+
+    Returns a place not beyond where that is, a multiple of 8.
+    """
     place = keys + 8 * count
     while place > keys:
         place -= 8 * KEYS
         insert_step(place, key)
         if load_i64(place - 8) < key:
             break
+    return (place - keys) >> 3
 
 
 def _even_keys(typingctx: Any, keys: Any) -> Any:

@@ -34,7 +34,7 @@ ENTRY: Final = 256  # upper number, or row when LEVELS is 0
 QUERY_FACTOR: Final = 264  # float64: code units per unit of a (for cosine and dot: normalised) query component
 QUERY_CLIP: Final = 272
 CENTER: Final = 280  # address of float32 (dim,), subtracted from l2 queries
-EF_BUILD: Final = 288
+EF_BUILD: Final = 288  # candidates of a new row, a multiple of 8
 CHOSEN_MAX: Final = 296  # links a new row starts with: 2 m at level 0, m above
 FALLBACK: Final = 304  # a row that is always in the graph being built
 READY: Final = 312  # address of a byte per row: 1 when the row is in the graph being built
@@ -47,6 +47,7 @@ ROTATION: Final = 376  # address of the int32 masks of the rotation, two rounds 
 SKETCHES: Final = 384  # sketches (see `sketches`); table 0 when there are none
 AHEAD_ROWS: Final = 408  # rows of a scan that are asked for before they are compared
 AHEAD_SKETCHES: Final = 416  # the same for sketches
+EXPAND_BUILD: Final = 424  # how many of the EF_BUILD candidates of a new row are expanded
 PLAN_WORDS: Final = 56
 
 METRIC_COSINE: Final = 0

@@ -39,6 +39,7 @@ class Kernels:
     copy_list: Kernel
     copy_states: Kernel
     fill_links: Kernel
+    find_entries: Kernel
     gather_ids: Kernel
     gather_keys: Kernel
     gather_records: Kernel
@@ -49,6 +50,7 @@ class Kernels:
     match_sizes: Kernel
     pack_rows: Kernel
     repair_rows: Kernel
+    rotate_rows: Kernel
     scan_block: Kernel
     scan_rows: Kernel
     search_graph: Kernel

@@ -18,7 +18,8 @@ from vecdb.index.workers import Workers
 from vecdb.types import Metric
 
 M = 4
-EF = 24
+EF = 32
+EXPAND = build.expanded_of(EF)
 METRICS: list[Metric] = ["cosine", "dot", "l2"]
 
 
@@ -41,10 +42,10 @@ def twin_build(codes: npt.NDArray[np.int8], order: oracle.Rows) -> oracle.Links:
     while done < len(order):
         size = min(done, 64, len(order) - done)
         batch = order[done : done + size]
-        oracle.insert_rows(pairs, links, batch, order[0], EF, 2 * M)
+        oracle.insert_rows(pairs, links, batch, order[0], EF, EXPAND, 2 * M)
         oracle.link_targets(pairs, links, batch, 2 * M)
         done += size
-    oracle.attach_unreached(pairs, links, order[0], EF, 2 * M)
+    oracle.attach_unreached(pairs, links, order[0], EF, EXPAND, 2 * M)
     return oracle.sort_links(pairs, oracle.fill_links(pairs, links, 2 * M))
 
 
@@ -55,6 +56,31 @@ def test_a_built_level_equals_its_twin_link_for_link(rng: np.random.Generator) -
     graph = build_graph(codes, levels, m=M, ef_construction=EF, threads=2)
     order = [int(row) for row in build._insertion_order(levels, np.ones(300, dtype=np.bool_))]
     assert as_lists(graph.links) == twin_build(codes, order)
+
+
+def test_walks_begin_where_the_twin_descends_to(rng: np.random.Generator) -> None:
+    codes = random_codes(rng, 300)
+    levels = row_levels(np.arange(300, dtype=np.uint32), M)
+    graph = build_graph(codes, levels, m=M, ef_construction=EF)
+    upper = build.UpperLevels(graph.upper_rows, graph.upper_down, graph.upper_links, graph.level_starts)
+    twin = upper_of(graph)
+    assert twin is not None
+    with Workers(2) as workers:
+        options = build.BuildOptions(M, EF, workers, build._ignore, build._never, 0)
+        ready = np.ones(300, dtype=np.uint8)
+        level = build._Level(codes, graph.links, ready, 0, upper, build.NO_PLACES, options)
+    assert level.entries.tolist() == oracle.find_entries(twin, oracle.pair_matrix(codes))
+
+
+def test_a_graph_does_not_depend_on_the_order_within_batches(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, levels = random_codes(rng, 500), row_levels(np.arange(500, dtype=np.uint32), M)
+    graph = build_graph(codes, levels, m=M, ef_construction=EF)
+    monkeypatch.setattr(build, "_in_order", lambda entries, _: np.arange(len(entries))[::-1])
+    other = build_graph(codes, levels, m=M, ef_construction=EF, threads=2)
+    assert (other.links == graph.links).all()
+    assert (other.upper_links == graph.upper_links).all()
 
 
 def test_repaired_neighbourhoods_equal_the_twin(rng: np.random.Generator) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests import oracle
 from tests.unit.kernels.test_graph_kernels import METRICS, as_lists, query_codes, upper_of
+from vecdb.index import packing
 from vecdb.index.build import build_graph, row_levels
 from vecdb.index.graph import Graph
 from vecdb.index.hashing import rotation_masks
@@ -77,6 +78,45 @@ def test_packed_rows_equal_their_twin(dim: int, m: int, rng: np.random.Generator
         assert np.allclose(weights[: len(used)], want.weights, rtol=1e-6)
         assert (bits[: len(used)] == want.signs).all()
         assert (added[len(used) :] > 1e29).all()
+
+
+def wide_codes() -> npt.NDArray[np.int8]:
+    """Rows of 64 codes that grow beyond 16 bits when rotated, and a row that does not."""
+    masks = rotation_masks(64)
+    rotation = np.array([oracle.rotate(row, masks) for row in np.eye(64, dtype=np.int8)])
+    rows = np.vstack([127 * np.sign(rotation.T[:40] + 0.5), np.zeros((1, 64))])
+    return np.ascontiguousarray(rows, dtype=np.int8)
+
+
+def test_rotated_rows_equal_their_twins_and_those_too_wide_are_marked() -> None:
+    codes = wide_codes()
+    packer = packing.Packer(codes, np.full((len(codes), 32), -1, dtype=np.int32))
+    want = oracle.rotate_rows(codes, rotation_masks(64))
+    assert want[0] is None
+    assert want[-1] is not None
+    for got, row in zip(packer.rotated, want, strict=True):
+        assert (got == row).all() if row is not None else got[0] == -32_768
+
+
+def test_rows_too_wide_for_16_bits_are_packed_as_their_twins() -> None:
+    codes = wide_codes()
+    links = (np.arange(len(codes))[:, None] + np.arange(1, 33)) % len(codes)
+    packed = pack_rows(codes, links.astype(np.int32), 0, len(codes))
+    for row in (0, 5, len(codes) - 1):
+        _, _, added, weights, bits = parts(packed[row], 64, 32)
+        want = oracle.pack_rows(codes, links[row].tolist(), row, rotation_masks(64))
+        assert np.allclose(added, want.added, rtol=1e-6, atol=1e-2)
+        assert np.allclose(weights, want.weights, rtol=1e-6)
+        assert (bits == want.signs).all()
+
+
+def test_packed_rows_do_not_depend_on_how_many_rotated_rows_memory_has_room_for(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, graph, codes = packed_segment(rng, "l2", 40)
+    whole = pack_rows(codes, graph.links, 0, ROWS)
+    monkeypatch.setattr(packing, "ROTATED_BYTES", 2 * 64 * ROWS // 3)
+    assert (pack_rows(codes, graph.links, 0, ROWS) == whole).all()
 
 
 def test_blocks_of_packed_rows_are_the_rows_whatever_the_pieces(rng: np.random.Generator) -> None:
