@@ -131,8 +131,9 @@ def collection_table(entry: dict[str, Any]) -> Table:
 
 
 def directory_bytes(directory: Path) -> int:
-    """Length of all files of a database."""
-    return sum(entry.stat().st_size for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False))
+    """What all files of a database take on the disk: holes, where free pages lay, take nothing."""
+    files = [entry.stat() for entry in os.scandir(directory) if entry.is_file(follow_symlinks=False)]
+    return sum(min(file.st_size, file.st_blocks * 512) for file in files)
 
 
 def _describe_database(db: Database) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def backup(
     directory: Directory,
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="New directory of the copy.", show_default=False)],
     *,
-    compact: Annotated[bool, typer.Option("--compact", help="Leave out free pages; slower, smaller.")] = False,
+    compact: Annotated[bool, typer.Option("--compact", help="Leave out free pages; slower, a shorter file.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a database to a new directory, consistently, while others read and write it."""
@@ -51,7 +51,7 @@ def backup(
 
 
 def optimize(directory: Directory, collection: AnyCollectionName = None, *, as_json: AsJson = False) -> None:
-    """Index everything, merge segments and drop deleted rows. Needs to be the only writer."""
+    """Index everything, merge segments, drop deleted rows, free their room on the disk. Needs to be the only writer."""
     with vecdb.open(directory, create=False) as db:
         names = db.list_collections() if collection is None else [collection]
         for name in names:

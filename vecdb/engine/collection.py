@@ -280,7 +280,10 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
         self._settle(IndexEffort.SETTLE, timeout, progress)
 
     def optimize(self, *, progress: Callable[[int, int], None] | None = None) -> None:
-        """Merge everything into one segment per field without dead rows; freed space goes to later writes."""
+        """Merge everything into one segment per field without dead rows, and give back the disk's room that this frees.
+
+        The file keeps its length and gets holes (on file systems that have them, with Linux).
+        """
         self._settle(IndexEffort.OPTIMIZE, None, progress)
 
     def _settle(

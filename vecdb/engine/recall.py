@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import FieldView
 
+GAP_DOUBT = 0.4
+"""Share of the correction by `gap_factor` that may be wrong: by so much it was off in the data that it was made for."""
+
 NORMAL_95 = 1.96
 """Two-sided 95 % quantile of the normal distribution (Wilson interval)."""
 
@@ -37,9 +40,9 @@ def measure_field_recall(
     found = [hits.distances for hits in _search(field, queries, k, effort, threads, slots)]
     shares, stayed = _shares(truth, found), _shares(truth, _own_struck(field, queries, k, effort, threads, slots))
     gap = gap_factor(_mean(shares), _mean(stayed))
-    shares = [1.0 - (1.0 - share) * gap for share in shares]
-    recall = _mean(shares)
-    low, high = _interval(recall, shares)
+    unseen = [1.0 - (1.0 - share) * gap for share in shares]
+    recall = _mean(unseen)
+    low, high = _interval(recall, unseen, doubt=GAP_DOUBT * (recall - _mean(shares)))
     return RecallReport(
         recall=recall,
         low=low,
@@ -101,12 +104,15 @@ def _tolerance(truth: FloatArray) -> float:
     return 1e-6 * max(1.0, abs(float(truth[-1])))
 
 
-def _interval(recall: float, shares: list[float]) -> tuple[float, float]:
-    """Normal interval over queries (independent, as hits of one query are not); never narrower than for 0 misses."""
+def _interval(recall: float, shares: list[float], doubt: float) -> tuple[float, float]:
+    """Normal interval over queries (independent, as hits of one query are not), and what a correction adds to it.
+
+    Never narrower than for 0 misses.
+    """
     count = len(shares)
     if count == 0:
         return 0.0, 1.0
     spread = NORMAL_95 * float(np.std(shares, ddof=1 if count > 1 else 0)) / count**0.5
     floor = NORMAL_95**2 / (count * 10 + NORMAL_95**2) / 2
-    half = max(spread, floor)
+    half = float(np.hypot(max(spread, floor), doubt))
     return max(0.0, recall - half), min(1.0, recall + half)

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from vecdb.config import BATCH_ROWS_MIN, UPPER_LEVELS_MAX
 from vecdb.errors import ClosedError
-from vecdb.index.duplicates import hang_duplicates, representatives
+from vecdb.index.duplicates import hang_duplicates, representatives, unlink_duplicates
 from vecdb.index.graph import Graph, Int32Array, empty_graph
 from vecdb.index.hashing import splitmix64
 from vecdb.index.quantize import AUGMENTED_DIMS, Int8Array
@@ -173,6 +173,8 @@ def _grow(
     first_rows = representatives(codes)
     leads = first_rows == np.arange(len(codes))
     ready &= leads
+    if ready.any():
+        unlink_duplicates(links, first_rows)
     order = _insertion_order(levels, leads)
     with Workers(threads) as workers:
         options = BuildOptions(m, ef_construction, workers, progress or _ignore, cancelled or _never, augmented)

@@ -5,7 +5,7 @@ group (its representative) is inserted; the others form a tree under one of its 
 they are among the nearest.
 
 Promises: every duplicate is reachable from its representative. Deterministic.
-Concurrency: pure functions, except `hang_duplicates`, which writes the links it is given.
+Concurrency: pure functions, except `unlink_duplicates` and `hang_duplicates`, which write the links they are given.
 """
 
 from __future__ import annotations
@@ -48,30 +48,36 @@ def _row_hashes(codes: npt.NDArray[np.int8]) -> npt.NDArray[np.uint64]:
     return hashes
 
 
+def unlink_duplicates(links: Int32Array, first_rows: Int32Array) -> None:
+    """Remove the links to duplicates that an earlier build left, in place.
+
+    A row that is inserted near a group would otherwise find its candidates full of copies.
+    """
+    copies = first_rows != np.arange(len(first_rows), dtype=np.int32)
+    if not copies.any():
+        return
+    gone = (links >= 0) & copies[links]
+    changed = np.flatnonzero(gone.any(axis=1))
+    kept = np.where(gone[changed], -1, links[changed])
+    order = np.argsort(kept < 0, axis=1, kind="stable")
+    links[changed] = np.take_along_axis(kept, order, axis=1)
+
+
 def hang_duplicates(links: Int32Array, first_rows: Int32Array) -> None:
     """Write the links of all duplicates, and one link of each representative to the root of its tree, in place.
 
-    `first_rows` as of `representatives`. A representative without a free link gives up its last.
+    `first_rows` as of `representatives`; no link leads to a duplicate yet. A representative without a free link gives up
+    its last.
     """
     own = np.arange(len(first_rows), dtype=np.int32)
     copies = np.flatnonzero(first_rows != own)
     if not copies.size:
         return
-    _drop_group_links(links, first_rows, np.unique(first_rows[copies]))
     copies = copies[np.argsort(first_rows[copies], kind="stable")]
     heads = first_rows[copies]
     starts = np.flatnonzero(np.concatenate(([True], heads[1:] != heads[:-1])))
     for members in np.split(copies, starts[1:]):
         _hang_group(links, int(first_rows[members[0]]), members.astype(np.int32))
-
-
-def _drop_group_links(links: Int32Array, first_rows: Int32Array, heads: npt.NDArray[np.int32]) -> None:
-    """Remove the links of representatives to their own duplicates (left by an earlier build)."""
-    rows = links[heads]
-    inside = (rows >= 0) & (first_rows[rows] == heads[:, None])
-    kept = np.where(inside, -1, rows)
-    order = np.argsort(kept < 0, axis=1, kind="stable")
-    links[heads] = np.take_along_axis(kept, order, axis=1)
 
 
 def _hang_group(links: Int32Array, head: int, members: Int32Array) -> None:

@@ -108,8 +108,16 @@ def _effort(points: Points, target: float) -> float:
         return float(before_ef)
     for ef, recall in points[1:]:
         if recall >= target:
-            share = (target - before) / (recall - before)
+            if _misses(before) <= _misses(target):
+                return float(ef)
+            # Misses fall about as a power of ef.
+            share = log(_misses(before) / _misses(target)) / log(_misses(before) / _misses(recall))
             return exp(log(before_ef) * (1 - share) + log(ef) * share)
         before_ef, before = ef, max(before, recall)
-    missing = max(1.0 - before, 1e-4) / max(1.0 - target, 1e-4)
+    missing = _misses(before) / _misses(target)
     return min(before_ef * max(missing, 1.0), float(EF_MAX))
+
+
+def _misses(recall: float) -> float:
+    """Share of hits missed, never so little that nothing could be told from it."""
+    return max(1.0 - recall, 1e-4)

@@ -125,7 +125,9 @@ class EngineCollector:
         except VecDBError:
             # closed, or a collection was dropped in between: the page shows what there was
             pass
-        yield GaugeMetricFamily("vecdb_file_bytes", "Bytes of the database's files.", value=_bytes_of(self._database))
+        yield GaugeMetricFamily(
+            "vecdb_file_bytes", "Bytes that the database's files take on the disk.", value=_bytes_of(self._database)
+        )
         yield records
         yield from per_field.values()
 
@@ -142,6 +144,7 @@ FIELD_GAUGES = {
 def _bytes_of(database: Database) -> int:
     try:
         with os.scandir(database.path) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.is_file(follow_symlinks=False))
+            files = [entry.stat() for entry in entries if entry.is_file(follow_symlinks=False)]
+            return sum(min(file.st_size, file.st_blocks * 512) for file in files)  # holes take nothing
     except OSError:
         return 0
