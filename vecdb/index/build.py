@@ -175,6 +175,7 @@ def _grow(
     ready &= leads
     if ready.any():
         unlink_duplicates(links, first_rows)
+        ready &= links[:, 0] >= 0
     order = _insertion_order(levels, leads)
     with Workers(threads) as workers:
         options = BuildOptions(m, ef_construction, workers, progress or _ignore, cancelled or _never, augmented)

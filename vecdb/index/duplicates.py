@@ -66,8 +66,8 @@ def unlink_duplicates(links: Int32Array, first_rows: Int32Array) -> None:
 def hang_duplicates(links: Int32Array, first_rows: Int32Array) -> None:
     """Write the links of all duplicates, and one link of each representative to the root of its tree, in place.
 
-    `first_rows` as of `representatives`; no link leads to a duplicate yet. A representative without a free link gives up
-    its last.
+    `first_rows` as of `representatives`; no link leads to a duplicate yet. A representative without a free link gives
+    up its last.
     """
     own = np.arange(len(first_rows), dtype=np.int32)
     copies = np.flatnonzero(first_rows != own)

@@ -12,6 +12,7 @@ import pytest
 from tests import oracle
 from vecdb.errors import ClosedError
 from vecdb.index.build import build_graph, extend_graph, row_levels
+from vecdb.index.duplicates import representatives, unlink_duplicates
 from vecdb.index.graph import Graph, validate_graph
 from vecdb.index.quantize import encode_rows, fit_quantizer
 from vecdb.index.search import search_segment_batch
@@ -145,6 +146,22 @@ def test_equal_rows_survive_the_loss_of_their_representative(rng: np.random.Gene
     report = validate_graph(graph)
     assert report.ok
     assert report.unreachable == 0
+
+
+def test_no_link_to_a_copy_is_left_where_rows_are_inserted_and_all_others_stay_in_order(
+    rng: np.random.Generator,
+) -> None:
+    """Else a row that comes near a thousand equal ones finds its candidates full of them."""
+    vectors = clustered(rng, 600)
+    vectors[100:300] = vectors[0]
+    graph, codes = make_graph(vectors)
+    links, first_rows = graph.links.copy(), representatives(codes)
+    copies = set(np.flatnonzero(first_rows != np.arange(600)).tolist())
+    unlink_duplicates(links, first_rows)
+    assert len(copies) == 200
+    for before, after in zip(graph.links.tolist(), links.tolist(), strict=True):
+        assert [row for row in after if row >= 0] == [row for row in before if row >= 0 and row not in copies]
+        assert after == sorted(after, key=lambda row: row < 0), "free places come last"
 
 
 def test_a_cancelled_build_raises(rng: np.random.Generator) -> None:
