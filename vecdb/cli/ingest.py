@@ -34,7 +34,9 @@ IDENTIFYING: Final = ("to", "collection", "field", "state")
 WHERE_STATE_LIES: Final = """State: what was read and stored is remembered in a journal for each pipeline (destination,
 collection, field and sources), and embeddings in one cache for all, so that nothing is embedded or paid twice. Both lie
 in --state, by default $XDG_STATE_HOME/vecdb/ingest or ~/.local/state/vecdb/ingest. Removing that directory loses no
-record: the next run compares and embeds everything again, but what vanished meanwhile is not noticed."""
+record: the next run compares and embeds everything again, but what vanished meanwhile is not noticed. A run of the
+same words over files that finds everything as the last one left it is over at once, and is not among the runs that
+status lists."""
 EXIT_CODES: Final = """Exit codes: 0 all is in the collection; 1 a source or pipeline was not found; 2 the request is
 wrong; 3 the storage failed; 4 done, but something is in quarantine or was not readable; 5 the provider or server stayed
 away; 130 and 143 stopped by a signal."""
