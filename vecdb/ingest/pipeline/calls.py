@@ -22,7 +22,7 @@ from vecdb.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.checked import estimated_tokens
 from vecdb.ingest.embedders.protocol import EmbedderLimits
 from vecdb.ingest.journal.cache import EmbeddingCache
-from vecdb.ingest.pipeline.config import STOP_POLL_S
+from vecdb.ingest.pipeline.config import IDLE_TEXTS, STOP_POLL_S
 from vecdb.ingest.pipeline.control import Control
 from vecdb.ingest.sources.item import Image
 
@@ -128,7 +128,8 @@ class Calls:
         call.tokens.append(tokens)
         call.cost += cost
         self._pending[key] = place
-        if len(call.given) >= self._limits.batch_texts:
+        size = len(call.given)
+        if size >= self._limits.batch_texts or (size % IDLE_TEXTS == 0 and self.is_idle):
             self.flush()
         return place
 

@@ -43,6 +43,9 @@ GROUP_S: Final = 0.5
 """What is delivered and journalled at once: as large as a batch of a load may be, as soon as a user wants to see it,
 about as much as a call of the model embeds, but not so little that the disk is waited for all the time."""
 
+IDLE_TEXTS: Final = 256
+"""A call with a multiple of so many texts goes off before it is full when the model has nothing else to do."""
+
 CALLS_WAITING: Final = 2
 """Calls of the model that wait, for each that is under way, so that none waits for the reading."""
 
