@@ -189,14 +189,15 @@ class _Prepared:
         reads = self._reads
         if not reads or reads[0].reader is not reader:  # of another View
             reads = self._reads = self._prepared_reads(reader)
-        records: list[bytes] = []
+        records, size = list[bytes](), 0
         for read in reads:
             content = read.run()
-            if content is None or not may_take(len(content)):
+            if content is None:  # mostly for being too long, as others will be
                 self._is_readable = False
                 return None
             records.append(content)
-        return records
+            size += len(content)
+        return records if may_take(size) else None
 
     def _prepared_reads(self, reader: RecordReader) -> list[PreparedRead]:
         number, address = self._settled.number, self._room.slots_address
