@@ -58,8 +58,8 @@ NO_PLACES: Final = np.empty(0, dtype=np.int32)
 def expanded_of(candidates: int) -> int:
     """How many of the candidates of a new row are expanded: three quarters, rounded up to a multiple of 8.
 
-    The links of farther ones hardly ever lead to candidates. On wordnet-minilm, 150 of 200 find the same graph for
-    search as 200 of 200, within noise, in a fifth less time; 100 of 200 in a third less, and lose .001 at recall .99.
+    The links of farther ones hardly ever lead to candidates. On wordnet-minilm a walk with 152 of 200 takes 15 % less
+    time than with all, with 104 of 200 37 %; recall is the same within noise, but for .001 at .99 with 104.
     """
     return (3 * candidates // 4 + 7) // 8 * 8
 
