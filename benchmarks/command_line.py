@@ -226,7 +226,13 @@ def _run_scale(options: argparse.Namespace, target: Path) -> None:
     sizes = [int(size) for size in options.sizes.split(",")]
     metric = _dataset(options, min(sizes)).metric
     plan = scale.ScaleOptions(
-        generate=generate, metric=metric, name=options.dataset, sizes=sizes, k=options.k, progress=print_progress
+        generate=generate,
+        metric=metric,
+        name=options.dataset,
+        sizes=sizes,
+        k=options.k,
+        repeats=options.repeats,
+        progress=print_progress,
     )
     _write(target, _head("scale", None, options.k), scale.run(plan))
 

@@ -24,14 +24,6 @@ LOAD_TAIL_BYTES: Final = 128 * 1024 * 1024
 """Vectors of a tail that wait for the end of a load; beyond, they are indexed beside it. Scanning them takes 10 to
 15 ms, and without waiting the tail of a fast load grows as large, since indexing is slower than writing."""
 
-RELEASE_STEP_BYTES: Final = 64 * 1024 * 1024
-"""Free pages made holes in one go, while writers wait: about 15 ms."""
-
-RELEASE_BYTES_MIN: Final = 8 * 1024 * 1024
-RELEASE_SHARE: Final = 0.125
-"""Without being asked, room is given back when at least this much is free, and this share of what is in use: what the
-next commits would take again stays."""
-
 NAMED_QUERIES: Final = 64
 """Queries of a batch whose ids are copied by one call of a kernel, and read together."""
 

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from vecdb.config import EXPIRY_INDEX, FOLLOW_INTERVAL_S, FOLLOW_WAIT_S, INDEX_COMMIT_BYTES
-from vecdb.engine.config import RELEASE_BYTES_MIN, RELEASE_SHARE, RELEASE_STEP_BYTES
 from vecdb.engine.loading import load_counters
 from vecdb.engine.state import COUNTERS_KEY, FieldState, SegmentEntry
 from vecdb.errors import CorruptionError
 from vecdb.storage import codec, keys
+from vecdb.storage.config import RELEASE_BYTES_MIN, RELEASE_SHARE, RELEASE_STEP_BYTES
 from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:

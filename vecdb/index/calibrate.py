@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import CURVE_SAMPLE_DEFAULT
+from vecdb.index.config import FURTHER_ROWS_MIN
 from vecdb.index.filtered import scan_rows
 from vecdb.index.measuring import best_of, least_seconds, mean_recall, until_enough
 from vecdb.index.recall_curve import Points, RecallCurve
@@ -42,9 +43,6 @@ GAP_LEAST: Final = 0.05
 
 GAP_RECALL: Final = 0.9
 """Where the two are compared."""
-
-FURTHER_ROWS_MIN: Final = 32_768
-"""In segments of so many rows the chosen curve is measured with further queries: it takes 5 % of the time to build."""
 
 FURTHER_SAMPLE: Final = 1_000
 """With 200 others: a standard error of .0035 at recall .9 instead of .008, where .01 is promised."""

@@ -22,13 +22,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from vecdb.storage.config import HOLE_BYTES_MIN
 from vecdb.storage.meta import Meta
 from vecdb.storage.pagefile import PageFile, free_lists
 
-__all__ = ["HOLE_BYTES_MIN", "punch_free_pages", "taken_bytes"]
-
-HOLE_BYTES_MIN: Final = 64 * 1024
-"""Shorter runs of free pages stay: commits of users take these soon, and many small extents make a file slow."""
+__all__ = ["punch_free_pages", "taken_bytes"]
 
 _KEEP_SIZE: Final = 1
 _PUNCH_HOLE: Final = 2

@@ -10,9 +10,9 @@ import pytest
 
 import vecdb
 from tests.unit.engine.filling import CONFIG
-from vecdb.engine.config import RELEASE_BYTES_MIN
 from vecdb.errors import StorageFullError
 from vecdb.storage import holes
+from vecdb.storage.config import RELEASE_BYTES_MIN
 from vecdb.storage.environment import Environment
 
 ROWS = 4_000

@@ -11,8 +11,9 @@ import pytest
 from tests.unit.storage.children import kill_child, run_child, start_child, wait_for_file
 from tests.unit.storage.filling import MAP_BYTES, contents_of, fill, read_all
 from vecdb.storage import holes
+from vecdb.storage.config import HOLE_BYTES_MIN
 from vecdb.storage.environment import Environment, ReadTransaction
-from vecdb.storage.holes import HOLE_BYTES_MIN, taken_bytes
+from vecdb.storage.holes import taken_bytes
 from vecdb.storage.inspection import _check_state
 from vecdb.storage.keys import Table
 from vecdb.storage.meta import read_metas

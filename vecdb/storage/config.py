@@ -1,0 +1,17 @@
+"""The limits of the file's room on the disk, each with where it comes from; used here and by the engine's sweeper."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HOLE_BYTES_MIN: Final = 64 * 1024
+"""Shorter runs of free pages keep their room: commits of users take these soon, and many small extents make a file
+slow."""
+
+RELEASE_STEP_BYTES: Final = 64 * 1024 * 1024
+"""Free pages made holes in one go, while writers wait: about 30 ms."""
+
+RELEASE_BYTES_MIN: Final = 8 * 1024 * 1024
+RELEASE_SHARE: Final = 0.125
+"""Without being asked, room is given back when at least this much is free, and this share of what is in use: what the
+next commits would take again stays."""
