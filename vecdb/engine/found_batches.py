@@ -169,6 +169,9 @@ class FoundBatch(BatchResult):
         object.__setattr__(self, "results", made)
         return made
 
+    def __repr__(self) -> str:
+        return repr(BatchResult(self.results, self.limit))
+
 
 _new = object.__new__
 _set_columns, _set_row = RowHits.__dict__["_columns"].__set__, RowHits.__dict__["_row"].__set__

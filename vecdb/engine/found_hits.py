@@ -58,6 +58,9 @@ class LateHits(SearchResult):
         object.__setattr__(self, name, column)
         return column
 
+    def __repr__(self) -> str:
+        return repr(SearchResult(**{name: getattr(self, name) for name in COLUMNS}))
+
 
 class FoundHits(LateHits):
     """The hits of one query."""

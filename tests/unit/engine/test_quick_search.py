@@ -202,3 +202,9 @@ def test_results_of_a_batch_are_those_of_its_queries(
     assert list(batch) == [still.search(query, 7, ef=300, **{"with_metadata": False, **options}) for query in queries]
     assert batch.ids.tolist() == [one.ids for one in batch]
     assert batch[3] is batch[3]
+
+
+def test_a_late_result_is_printed_as_any(still: vecdb.Collection, rng: np.random.Generator) -> None:
+    [query] = rows(rng, 1)
+    assert repr(quick(still, query)).startswith("SearchResult(ids=['id ")
+    assert repr(still.search_batch(query[None])).startswith("BatchResult(results=(SearchResult(ids=['id ")
