@@ -28,7 +28,7 @@ DIM = 64
 def build_original(path: Path) -> Golden:
     """A small but complete database: several segments, tail, tombstones, two fields, a dropped collection."""
     rng = np.random.default_rng(7)
-    config = EngineConfig(tail_rows_index=128, threads=1, progress=False, map_bytes=1 << 32)
+    config = EngineConfig(tail_rows_index=128, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
     with vecdb.open(path, config=config) as database:
         docs = database.create_collection("docs", dim=DIM, layout="packed")
         for start in range(0, 1_500, 250):

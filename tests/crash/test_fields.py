@@ -15,7 +15,7 @@ from tests.harness.process import Worker, WorkerDiedError
 from vecdb import Field
 from vecdb.config import EngineConfig
 
-CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32)
+CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
 IDS = list(range(200))
 OLD = np.eye(200, dtype=np.float32)
 NEW = np.roll(OLD, 1, axis=1)

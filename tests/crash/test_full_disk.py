@@ -21,7 +21,7 @@ from tests.harness.process import Worker
 from vecdb.config import EngineConfig
 from vecdb.errors import StorageFullError
 
-CONFIG = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=1 << 32)
+CONFIG = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
 ROOM_BYTES = 3 << 20
 TMPFS_BYTES = 12 << 20
 BALLAST_BYTES = 6 << 20
@@ -184,7 +184,7 @@ def _open_on_full_disk(pipe: Connection, path: Path) -> None:
 
 
 def test_a_full_map_is_a_full_disk(artefacts: Path) -> None:
-    config = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=2 << 20)
+    config = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=2 << 20, index_loads=True)
     with vecdb.open(artefacts / "db", config=config) as database:
         filler = Filler(database)
         filler.fill()

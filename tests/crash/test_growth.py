@@ -16,7 +16,7 @@ from vecdb.config import EngineConfig
 from vecdb.engine.view import CollectionView
 from vecdb.storage.keys import Table
 
-CONFIG = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=1 << 32)
+CONFIG = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
 FACTOR = 3
 SLACK_BYTES = 8 << 20
 """Room for what is rewritten while a snapshot is open, whatever the size of the collection."""

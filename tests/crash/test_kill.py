@@ -18,7 +18,7 @@ from tests.harness.writer import Load, run
 from vecdb.config import EngineConfig
 from vecdb.errors import DatabaseNotFoundError
 
-CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32)
+CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
 KILLS_DEFAULT, KILLS_TORTURE = 20, 200
 LOAD_MS_DEFAULT, LOAD_MS_TORTURE = (50, 1_200), (50, 2_000)
 EARLY_KILLS = 0.2

@@ -21,7 +21,7 @@ from vecdb.config import EngineConfig
 from vecdb.errors import DatabaseLockedError
 from vecdb.types import FloatArray, Record
 
-CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32)
+CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
 DIM = 32
 READERS = 3
 WRITES = 40

@@ -31,7 +31,7 @@ from vecdb.server.settings import ServerConfig
 from vecdb.types import Field
 from vecdb.wire.writes import upsert_arguments
 
-ENGINE = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32, scrub=False)
+ENGINE = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32, scrub=False, index_loads=True)
 CALL_S = 20
 SECRET = "fuzz"  # noqa: S105 - of the test
 WAITS_S = 0.01

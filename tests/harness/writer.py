@@ -43,7 +43,9 @@ def run(pipe: Connection, load: Load) -> None:
     """Open, check, then write until killed or until the parent says stop."""
     pipe.send(("open", None))
     started = time.perf_counter()
-    config = EngineConfig(tail_rows_index=load.tail_rows_index, threads=1, progress=False, map_bytes=1 << 34)
+    config = EngineConfig(
+        tail_rows_index=load.tail_rows_index, threads=1, progress=False, map_bytes=1 << 34, index_loads=True
+    )
     with vecdb.open(load.directory, config=config) as database:
         opened_s = time.perf_counter() - started
         collection = database.create_collection(

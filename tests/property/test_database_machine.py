@@ -27,7 +27,7 @@ from vecdb.errors import RecordExistsError, RecordNotFoundError, VersionConflict
 from vecdb.types import Field, FloatArray, IndexKind, RecordId
 
 DIMS = {"a": 8, "b": 3}
-CONFIG = EngineConfig(tail_rows_index=24, threads=1, progress=False, map_bytes=1 << 31)
+CONFIG = EngineConfig(tail_rows_index=24, threads=1, progress=False, map_bytes=1 << 31, index_loads=True)
 EXAMPLES, STEPS = 25, 30
 TORTURE_EXAMPLES, TORTURE_STEPS = 1_000, 100
 

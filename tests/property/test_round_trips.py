@@ -17,7 +17,7 @@ from tests.harness.model import Model, assert_exact_hits, assert_hits, id_order
 from vecdb.config import EngineConfig
 from vecdb.types import RecordId
 
-CONFIG = EngineConfig(tail_rows_index=16, threads=1, progress=False, map_bytes=1 << 31)
+CONFIG = EngineConfig(tail_rows_index=16, threads=1, progress=False, map_bytes=1 << 31, index_loads=True)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 IDS: st.SearchStrategy[RecordId] = st.one_of(

@@ -13,7 +13,7 @@ from vecdb.config import EngineConfig
 from vecdb.errors import VecDBError
 
 DIM = 8
-CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32)
+CONFIG = EngineConfig(tail_rows_index=64, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
 
 
 def contents(database: Any) -> dict[str, list[tuple[Any, ...]]]:

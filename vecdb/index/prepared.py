@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from vecdb.index.config import ROOMS_MAX
 from vecdb.kernels.column import aligned_empty
 from vecdb.kernels.layout import STATS
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 HEAD_WORDS: Final = 1 + STATS
 """int32 words in front of the hits: how many there are, and the figures of a filtered walk."""
-
-
-ROOMS_MAX: Final = 32
-"""Rooms that a thread keeps."""
 
 
 class HitRoom:
