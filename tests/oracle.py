@@ -217,14 +217,22 @@ def sketch_rows(codes: Codes, row: int, masks: npt.NDArray[Any]) -> tuple[npt.ND
     return np.where(rotated > 0, 1, -1), square, 2 * square / length if length else 0.0
 
 
-def estimate_rows(codes: Codes, rows: Rows, query: npt.NDArray[Any], masks: npt.NDArray[Any]) -> list[float]:
-    """Estimated squared distances of a query to rows by their sketches; its components are rounded to -7..7."""
+def estimate_rows(
+    codes: Codes, rows: Rows, query: npt.NDArray[Any], masks: npt.NDArray[Any], deviations: float = 0.0
+) -> list[float]:
+    """Estimated squared distances of a query to rows by their sketches, less some standard deviations of their error.
+
+    The query's components are rounded to -7..7.
+    """
     rotated = rotate(query, masks)
     unit = max(int(np.abs(rotated).max()), 1) / 7
     rounded = np.sign(rotated) * np.floor(np.abs(rotated) / unit + 0.5) * unit
     squared = float(query.astype(np.int64) @ query.astype(np.int64))
     sketches = [sketch_rows(codes, row, masks) for row in rows]
-    return [max(square + squared - weight * float(signs @ rounded), 0.0) for signs, square, weight in sketches]
+    spare = deviations * 0.6 * 64 * squared**0.5
+    return [
+        max(square + squared - weight * (float(signs @ rounded) + spare), 0.0) for signs, square, weight in sketches
+    ]
 
 
 def search_packed(

@@ -136,9 +136,9 @@ class MatchingRows(NamedTuple):
 
     def prepare_scan(self, room: HitRoom) -> PreparedSearch:
         """A scan of the matches, at least one, for the query in a room."""
-        segment, exact, depth = self.view.segment, self.effort.exact, self.choice().depth
+        segment, exact, margin = self.view.segment, self.effort.exact, self.choice().margin
         padded, given = segment.quantizer.padded, self.given()
-        return prepare_scan(segment.plan, padded, segment.dim, self.size(), given, room, exact=exact, depth=depth)
+        return prepare_scan(segment.plan, padded, segment.dim, self.size(), given, room, exact=exact, margin=margin)
 
     def prepare_walk(self, reach: Reach, room: HitRoom) -> PreparedSearch:
         """A walk for the query in a room."""
@@ -160,7 +160,9 @@ class SegmentSearch(NamedTuple):
         reach = choice.reach
         if reach is None:
             name = "exact scan of the matches" if matching.effort.exact else _scan_name(choice)
-            return Part(self._scan(self.queries, choice.depth), self._plan(name, len(self._rows()) * len(self.queries)))
+            return Part(
+                self._scan(self.queries, choice.margin), self._plan(name, len(self._rows()) * len(self.queries))
+            )
         hits, stats = search_kept(matching.view.segment, self.queries, limit, reach, matching.kept(), self.threads)
         name, scored = "graph", int(stats[:, 0].sum()) if self.explain else 0
         if self.explain and (stats[:, 3] == AMONG_KEPT).any():
@@ -168,7 +170,7 @@ class SegmentSearch(NamedTuple):
         short = self._short(hits, stats)
         if len(short):
             name, scored = f"{name}, then {_scan_name(choice)}", scored + len(self._rows()) * len(short)
-            hits = self._completed(hits, short, choice.depth)
+            hits = self._completed(hits, short, choice.margin)
         hops = int(stats[:, 1].sum()) if self.explain else 0
         return Part(hits, self._plan(name, scored, reach.ef, hops))
 
@@ -180,20 +182,20 @@ class SegmentSearch(NamedTuple):
             short = short[fewer | (stats[short, 3] == TOO_LITTLE)]
         return short.astype(np.int32)
 
-    def _completed(self, hits: BatchHits, short: Rows, depth: int) -> BatchHits:
+    def _completed(self, hits: BatchHits, short: Rows, margin: int) -> BatchHits:
         """The hits with those of the short queries found by a scan."""
-        for column, scanned in zip(hits, self._scan(self.queries[short], depth), strict=True):
+        for column, scanned in zip(hits, self._scan(self.queries[short], margin), strict=True):
             column[short] = scanned
         return hits
 
     def _rows(self) -> Rows:
         return self.matching.given().rows
 
-    def _scan(self, queries: FloatArray, depth: int) -> BatchHits:
+    def _scan(self, queries: FloatArray, margin: int) -> BatchHits:
         segment, limit, exact = self.matching.view.segment, self.matching.limit, self.matching.effort.exact
         padded = segment.quantizer.padded
         rows, threads = self._rows(), self.threads
-        return scan_rows(segment.plan, padded, queries, limit, rows, exact=exact, depth=depth, threads=threads)
+        return scan_rows(segment.plan, padded, queries, limit, rows, exact=exact, margin=margin, threads=threads)
 
     def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan | None:
         if not self.explain:
@@ -205,7 +207,7 @@ class SegmentSearch(NamedTuple):
 
 
 def _scan_name(choice: Choice) -> str:
-    return "scan of the matches by sketches" if choice.depth else "scan of the matches"
+    return "scan of the matches by sketches" if choice.margin else "scan of the matches"
 
 
 def _scan_tail(

@@ -20,7 +20,7 @@ from vecdb.index.config import FURTHER_ROWS_MIN
 from vecdb.index.filtered import scan_rows
 from vecdb.index.measuring import best_of, least_seconds, mean_recall, until_enough
 from vecdb.index.recall_curve import Points, RecallCurve
-from vecdb.index.scan_depths import measure_scans
+from vecdb.index.scan_times import measure_scans
 from vecdb.index.search import BatchHits, scan_segment_batch, search_segment_batch
 from vecdb.index.segment import Segment
 from vecdb.types import FloatArray
@@ -88,7 +88,7 @@ def _curve(segment: Segment, drawn: _Sample, threads: int) -> tuple[RecallCurve,
     at_100 = _measure(segment, queries, rows, truth, 100, EFFORTS_100, threads)
     gap = _gap(segment, drawn, at_10)
     curve = RecallCurve(_unseen(at_10, gap), _unseen(at_100, gap), *measure_times(segment, queries))
-    return measure_scans(curve, segment, queries, rows), gap
+    return measure_scans(curve, segment, queries), gap
 
 
 def gap_factor(left_out: float, stayed: float) -> float:

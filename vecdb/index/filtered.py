@@ -107,6 +107,11 @@ def search_kept(
     return answers.taken()
 
 
+def scan_room(count: int, rerank: int, margin: int) -> int:
+    """Room for numbers of rows that a scan of `count` rows needs: candidates, and estimates where it has a margin."""
+    return max(64, rerank) + (count + 16 if margin else 0)
+
+
 def scan_rows(
     plan: Plan,
     padded: int,
@@ -115,14 +120,14 @@ def scan_rows(
     rows: npt.NDArray[np.int32],
     *,
     exact: bool,
-    depth: int = 0,
+    margin: int = 0,
     threads: int = 1,
 ) -> BatchHits:
     """Nearest of the given rows for queries (q, dim).
 
     By their codes of `padded` components and then, the best ranked_rows(limit), exactly; or (`exact`) all of them
-    exactly, the only way for rows without codes. With `depth`, where there are sketches, only that many of the best by
-    these (a multiple of 8, at least `limit`) are compared by their codes. Cost: one code row, sketch, or vector from
+    exactly, the only way for rows without codes. With `margin`, where there are sketches, only those are compared by
+    their codes that may be among the best by these (see `kernels.sketches`). Cost: one code row, sketch, or vector from
     memory for each row and query.
     """
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
@@ -135,7 +140,7 @@ def scan_rows(
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
         # The candidates that are worth an exact comparison are listed where a walk lists the rows it has seen.
-        scratch.reserve(max(64, rerank, depth), max(rerank + 1, depth), max(padded, dim), limit)
+        scratch.reserve(scan_room(len(rows), rerank, margin), rerank + 1, max(padded, dim), limit)
         kernels.scan_rows(
             plan.address,
             scratch.address,
@@ -144,7 +149,7 @@ def scan_rows(
             last,
             limit,
             rerank,
-            depth,
+            margin,
             given,
             len(rows),
             *answers.addresses,
@@ -227,7 +232,7 @@ class GivenRows(NamedTuple):
 
 
 def prepare_scan(
-    plan: Plan, padded: int, dim: int, limit: int, given: GivenRows, room: HitRoom, *, exact: bool, depth: int = 0
+    plan: Plan, padded: int, dim: int, limit: int, given: GivenRows, room: HitRoom, *, exact: bool, margin: int = 0
 ) -> PreparedSearch:
     """`scan_rows` for the query (dim,) in a room and at least one row."""
     scratch = thread_scratch()
@@ -241,7 +246,7 @@ def prepare_scan(
         1,
         limit,
         rerank,
-        depth,
+        margin,
         given.address,
         len(given.rows),
         room.slots_address,
@@ -249,5 +254,5 @@ def prepare_scan(
         room.rows_address,
         room.count_address,
     )
-    needs = (max(64, rerank, depth), max(rerank + 1, depth), max(padded, dim), limit)
+    needs = (scan_room(len(given.rows), rerank, margin), rerank + 1, max(padded, dim), limit)
     return PreparedSearch(room, scratch, needs, call)

@@ -30,7 +30,7 @@ class RecallCurve:
     `key_ns` is the time a search takes for each candidate of its pool, `row_ns` what comparing one given row by its
     codes takes, `sketch_ns` the same by its sketch, in nanoseconds on the machine that built the segment; 0 where they
     were not measured. `ahead_rows` and `ahead_sketches` are how many rows or sketches a scan best asks for there before
-    it compares them. `depths_10` and `depths_100` are (depth, recall) points of scans by sketches; empty without them.
+    it compares them.
     """
 
     at_10: Points
@@ -38,8 +38,6 @@ class RecallCurve:
     key_ns: float = 0.0
     row_ns: float = 0.0
     sketch_ns: float = 0.0
-    depths_10: Points = ()
-    depths_100: Points = ()
     ahead_rows: int = AHEAD_ROWS
     ahead_sketches: int = AHEAD_SKETCHES
 
@@ -54,32 +52,21 @@ class RecallCurve:
         reached = [recall for _, recall in points if self.ef_for(recall, limit) <= ef]
         return max(reached, default=points[0][1] if points else 1.0)
 
-    def depth_for(self, target_recall: float, limit: int) -> int:
-        """Smallest depth, a multiple of 8, at which a scan by sketches is expected to reach `target_recall` at `limit`.
-
-        0 where no measured one reaches it, or none was measured: then a scan goes by codes.
-        """
-        for points in (self.depths_10, self.depths_100):
-            if not points or points[-1][1] < target_recall:
-                return 0
-        wanted = _between(_effort(self.depths_10, target_recall), _effort(self.depths_100, target_recall), limit)
-        return max(ceil(wanted), limit) + 7 & ~7
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists of [ef, recall] and [depth, recall], and the times."""
+        """Plain lists of [ef, recall], and the times."""
         points = {name: [list(point) for point in getattr(self, name)] for name in _POINTS}
         return {**points, **{name: getattr(self, name) for name in (*_TIMES, *_AHEAD)}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RecallCurve:
         """Inverse of `to_dict`."""
-        at_10, at_100, depths_10, depths_100 = (_points(values.get(name, ())) for name in _POINTS)
+        at_10, at_100 = (_points(values.get(name, ())) for name in _POINTS)
         key_ns, row_ns, sketch_ns = (float(values.get(name, 0.0)) for name in _TIMES)
         ahead = (max(int(values.get(name, usual)), 0) for name, usual in _AHEAD.items())
-        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, depths_10, depths_100, *ahead)
+        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, *ahead)
 
 
-_POINTS: Final = ("at_10", "at_100", "depths_10", "depths_100")
+_POINTS: Final = ("at_10", "at_100")
 _TIMES: Final = ("key_ns", "row_ns", "sketch_ns")
 _AHEAD: Final = {"ahead_rows": AHEAD_ROWS, "ahead_sketches": AHEAD_SKETCHES}
 

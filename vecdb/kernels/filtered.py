@@ -17,7 +17,6 @@ from vecdb.kernels.distance import code_distance
 from vecdb.kernels.intrinsics import load_i32, load_i64, prefetch, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.kept import is_kept, walk_among_kept
-from vecdb.kernels.keys import clear_keys
 from vecdb.kernels.layout import (
     AHEAD_ROWS,
     AMONG_KEPT,
@@ -27,7 +26,6 @@ from vecdb.kernels.layout import (
     DIM,
     ENOUGH,
     ENTRY,
-    GUARD,
     HALF,
     LINKS,
     PACKED,
@@ -35,7 +33,6 @@ from vecdb.kernels.layout import (
     POOL,
     QUERY,
     QUERY_CODES,
-    RESULTS,
     ROW_BITS,
     SEEN,
     SHARE_UNIT,
@@ -44,7 +41,7 @@ from vecdb.kernels.layout import (
     VECTORS,
     VISITED,
 )
-from vecdb.kernels.packed import FAR_EXPECTED, FAR_RATIO, WIDEN_UNIT, compare_rest, results_to_pool, walk_packed
+from vecdb.kernels.packed import FAR_EXPECTED, FAR_RATIO, WIDEN_UNIT, results_to_pool, walk_packed
 from vecdb.kernels.rank import encode_query, offer_row, prepare_query, write_hits
 from vecdb.kernels.search import rank_pool
 from vecdb.kernels.signs import make_tables
@@ -308,7 +305,7 @@ def scan_rows(
     last: int,
     limit: int,
     rerank: int,
-    depth: int,
+    margin: int,
     given: int,
     count: int,
     slots: int,
@@ -319,7 +316,7 @@ def scan_rows(
     """Best of `count` given rows (int32 at `given`, all rows of the segment) for queries [first, last).
 
     With `rerank` > 0 rows are compared by their codes, and that many of the best exactly; with 0 all are so. With
-    `depth` > 0, a multiple of 8, only that many of the best by their sketches are compared by their codes.
+    `margin` > 0 only those that may be among the best by their sketches are compared by their codes: see `sketches`.
     """
     dim, width = load_i64(plan + DIM), load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
     query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
@@ -328,11 +325,9 @@ def scan_rows(
         norm = prepare_query(plan, queries + 4 * dim * index, query)
         best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
         size, ranked = 0, 0
-        if rerank > 0 and depth > 0:
+        if rerank > 0 and margin > 0:
             encode_query(plan, query, norm, codes)
-            scan_sketches(plan, scratch, depth, given, count)
-            clear_keys(load_i64(scratch + RESULTS) + GUARD, rerank)
-            compare_rest(plan, scratch, depth, rerank, 0, -1, 0, 0, -1)
+            scan_sketches(plan, scratch, limit, margin, rerank, given, count)
             ranked = rank_pool(plan, scratch, results_to_pool(scratch, rerank), limit, rerank, 0, -1)
         elif rerank > 0:
             encode_query(plan, query, norm, codes)

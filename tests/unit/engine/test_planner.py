@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vecdb.engine.effort import SearchEffort
-from vecdb.engine.planner import Choice, choose, far_factor
+from vecdb.engine.planner import Choice, choose, far_factor, margin_for
 from vecdb.index.recall_curve import RecallCurve
 
 ROWS = 1_000_000
@@ -61,35 +63,27 @@ def test_walking_among_matches_takes_more_effort_the_fewer_they_are() -> None:
     assert factors[0] == 1.0
 
 
-SKETCHED = RecallCurve(
-    CURVE.at_10,
-    CURVE.at_100,
-    key_ns=1_000.0,
-    row_ns=20.0,
-    sketch_ns=5.0,
-    depths_10=((16, 0.8), (64, 0.98), (512, 0.999)),
-    depths_100=((104, 0.7), (512, 0.99), (920, 0.999)),
-)
+SKETCHED = replace(CURVE, sketch_ns=5.0)
 
 
 def test_a_scan_of_many_matches_goes_by_sketches_and_one_of_few_by_codes() -> None:
     many = choose(ROWS, 20_000, LIMIT, FIXED, EF, SKETCHED)
     few = choose(ROWS, 1_000, LIMIT, FIXED, EF, SKETCHED)
-    assert many.depth > 0
+    assert many.margin > 0
     assert many.scan_ns < 20_000 * SKETCHED.row_ns
-    assert few.depth == 0
+    assert few.margin == 0
 
 
-def test_a_scan_goes_deeper_for_a_higher_recall_and_by_codes_where_no_depth_reaches_it() -> None:
-    targets = (0.5, 0.9, 0.95, 0.99, 0.9999)
-    depths = [
-        choose(ROWS, 200_000, LIMIT, SearchEffort(exact=False, ef=None, target_recall=target), EF, SKETCHED).depth
-        for target in targets
-    ]
-    assert depths[:-1] == sorted(depths[:-1])
-    assert depths[0] < depths[3]
-    assert depths[-1] == 0
+def test_the_margin_of_a_scan_grows_with_the_recall_and_beyond_the_greatest_it_goes_by_codes() -> None:
+    margins = [margin_for(recall) for recall in (0.5, 0.9, 0.95, 0.98, 0.99)]
+    assert margins == sorted(margins)
+    assert 0 < margins[0] < margins[-1]
+    assert margin_for(0.999) == 0
+
+
+def test_without_a_measured_time_a_scan_does_not_go_by_sketches() -> None:
+    assert choose(ROWS, 20_000, LIMIT, FIXED, EF, CURVE).margin == 0
 
 
 def test_an_exact_scan_does_not_go_by_sketches() -> None:
-    assert choose(ROWS, ROWS // 2, LIMIT, EXACT, EF, SKETCHED).depth == 0
+    assert choose(ROWS, ROWS // 2, LIMIT, EXACT, EF, SKETCHED).margin == 0

@@ -289,38 +289,19 @@ def test_effort_rises_with_the_target_and_the_limit() -> None:
     assert RecallCurve((), ()).ef_for(0.9, 10) > 10
 
 
-SKETCHED = RecallCurve(
-    ((10, 0.8), (20, 0.9), (80, 0.99)),
-    ((100, 0.9), (400, 0.99)),
-    depths_10=((16, 0.8), (64, 0.98), (512, 0.999)),
-    depths_100=((104, 0.7), (512, 0.99), (920, 0.999)),
-)
+MEASURED = RecallCurve(((10, 0.8), (20, 0.9), (80, 0.99)), ((100, 0.9), (400, 0.99)), 1.0, 2.0, 3.0, 4, 5)
 
 
 def test_the_recall_of_an_effort_is_that_of_which_it_is_the_effort() -> None:
     for recall in (0.8, 0.9, 0.99):
-        assert SKETCHED.recall_for(SKETCHED.ef_for(recall, 10), 10) == recall
-    assert SKETCHED.recall_for(19, 10) == 0.8
-    assert SKETCHED.recall_for(10_000, 10) == 0.99
-    assert SKETCHED.recall_for(5, 10) == 0.8
-
-
-def test_depths_rise_with_the_target_and_the_limit_and_hold_the_limit() -> None:
-    targets = [SKETCHED.depth_for(target, 10) for target in (0.5, 0.9, 0.98, 0.99, 0.999)]
-    limits = [SKETCHED.depth_for(0.95, limit) for limit in (1, 10, 20, 50, 100, 1_000)]
-    assert targets == sorted(targets)
-    assert limits == sorted(limits)
-    assert all(depth % 8 == 0 for depth in targets + limits)
-    assert all(SKETCHED.depth_for(0.5, limit) >= limit for limit in (1, 15, 150, 5_000))
-
-
-def test_there_is_no_depth_for_a_recall_that_none_reached_or_where_none_was_measured() -> None:
-    assert SKETCHED.depth_for(0.9995, 10) == 0
-    assert RecallCurve(((10, 1.0),), ((100, 1.0),)).depth_for(0.5, 10) == 0
+        assert MEASURED.recall_for(MEASURED.ef_for(recall, 10), 10) == recall
+    assert MEASURED.recall_for(19, 10) == 0.8
+    assert MEASURED.recall_for(10_000, 10) == 0.99
+    assert MEASURED.recall_for(5, 10) == 0.8
 
 
 def test_a_curve_survives_being_stored() -> None:
-    assert RecallCurve.from_dict(SKETCHED.to_dict()) == SKETCHED
+    assert RecallCurve.from_dict(MEASURED.to_dict()) == MEASURED
 
 
 def test_a_segment_of_one_row_has_a_curve(rng: np.random.Generator) -> None:

@@ -56,59 +56,71 @@ def test_a_row_of_zeros_has_a_sketch_of_zeros() -> None:
 
 
 @device
-def scan(plan: int, scratch: int, depth: int, given: int, count: int) -> None:
-    sketches.scan_sketches(plan, scratch, depth, given, count)
+def estimate(plan: int, scratch: int, margin: int, given: int, count: int, out: int, depth: int) -> None:
+    sketches.estimate_all(plan, scratch, margin, given, count, out, depth)
 
 
-def best_by_sketches(segment: Segment, codes: npt.NDArray[np.int16], rows: npt.NDArray[np.int32], depth: int) -> Any:
-    """(estimate, row) of the pool after a scan, best first."""
+def estimates_of(segment: Segment, codes: npt.NDArray[np.int16], rows: npt.NDArray[np.int32], margin: int) -> Any:
+    """Estimates of rows, and (estimate, row) of the best 16 in the pool."""
     scratch, padded = Scratch(), segment.quantizer.padded
-    scratch.reserve(64, depth, padded, 10)
-    held = scratch._buffers[layout.QUERY_CODES]
-    held[:padded] = codes
-    scan(segment.plan.address, scratch.address, depth, rows.ctypes.data, len(rows))
-    keys = scratch._buffers[layout.POOL][layout.GUARD // 8 :][:depth]
-    return [(int(key) >> 32, (int(key) & layout.ROW_BITS) >> 1) for key in keys[: min(depth, len(rows))]]
+    scratch.reserve(64, 64, padded, 10)
+    scratch._buffers[layout.QUERY_CODES][:padded] = codes
+    out = np.zeros(len(rows) + 4, dtype=np.int32)
+    address, count = segment.plan.address, len(rows)
+    estimate(address, scratch.address, margin, rows.ctypes.data, count, out.ctypes.data, 16)
+    keys = scratch._buffers[layout.POOL][layout.GUARD // 8 :][: min(16, count)]
+    pool = [(int(key) >> 32, (int(key) & layout.ROW_BITS) >> 1) for key in keys]
+    return out[:count].tolist(), pool
 
 
+@pytest.mark.parametrize("margin", [0, 64, 96])
 @pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
-def test_a_scan_by_sketches_keeps_the_rows_of_the_least_estimates(
-    metric: Metric, dim: int, rng: np.random.Generator
+def test_estimates_are_the_twins_and_the_pool_has_the_least(
+    metric: Metric, dim: int, margin: int, rng: np.random.Generator
 ) -> None:
     segment, _, codes = packed_segment(rng, metric, dim)
     masks = rotation_masks(codes.shape[1])
     query = query_codes(segment, rng.standard_normal(dim).astype(np.float32))
-    for count, depth in ((1, 8), (2, 8), (7, 16), (90, 16), (91, 96)):
+    for count in (1, 2, 7, 90, 91):
         rows = np.sort(rng.permutation(ROWS)[:count]).astype(np.int32)
-        want = oracle.estimate_rows(codes, rows.tolist(), query, masks)
-        found = best_by_sketches(segment, query, rows, depth)
-        by_row = dict(zip(rows.tolist(), want, strict=True))
-        assert [estimate for estimate, _ in found] == pytest.approx(sorted(want)[:depth], rel=1e-5, abs=2)
-        assert all(estimate == pytest.approx(by_row[row], rel=1e-5, abs=2) for estimate, row in found)
-        assert len({row for _, row in found}) == min(count, depth)
+        want = oracle.estimate_rows(codes, rows.tolist(), query, masks, margin / 64)
+        found, pool = estimates_of(segment, query, rows, margin)
+        assert found == pytest.approx(want, rel=1e-5, abs=2)
+        assert pool == sorted(zip(found, rows.tolist(), strict=True))[:16]
+
+
+def test_few_rows_are_nearer_than_estimates_with_a_margin_of_two_deviations_say(rng: np.random.Generator) -> None:
+    segment, _, codes = packed_segment(rng, "l2", 384)
+    rows, nearer, wide = np.arange(ROWS - 5, dtype=np.int32), 0.0, 0.0
+    for query in rng.standard_normal((10, 384)).astype(np.float32):
+        wanted = query_codes(segment, query)
+        true = np.array(oracle.code_distances(codes[: ROWS - 5], wanted))
+        nearer += (true < estimates_of(segment, wanted, rows, 128)[0]).mean() / 10
+        wide += (true < estimates_of(segment, wanted, rows, 0)[0]).mean() / 10
+    assert nearer < 0.05
+    assert 0.4 < wide < 0.6, "without a margin half of them are"
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
-def test_a_scan_as_deep_as_there_are_rows_finds_what_a_scan_by_codes_does(
-    metric: Metric, rng: np.random.Generator
-) -> None:
+def test_a_scan_with_a_large_margin_finds_what_a_scan_by_codes_does(metric: Metric, rng: np.random.Generator) -> None:
     segment, _, _ = packed_segment(rng, metric, 100)
     queries = rng.standard_normal((8, 100)).astype(np.float32)
     rows = np.sort(rng.permutation(ROWS)[:237]).astype(np.int32)
     by_codes = scan_rows(segment.plan, segment.quantizer.padded, queries, 10, rows, exact=False)
-    deep = scan_rows(segment.plan, segment.quantizer.padded, queries, 10, rows, exact=False, depth=240, threads=2)
-    assert (deep.slots == by_codes.slots).all()
-    assert (deep.distances == by_codes.distances).all()
+    wide = scan_rows(segment.plan, segment.quantizer.padded, queries, 10, rows, exact=False, margin=640, threads=2)
+    assert (wide.slots == by_codes.slots).all()
+    assert (wide.distances == by_codes.distances).all()
 
 
-@pytest.mark.parametrize(("limit", "depth"), [(1, 8), (10, 16), (100, 104)])
-def test_a_shallow_scan_still_fills_the_limit(limit: int, depth: int, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("limit", [1, 10, 100, ROWS])
+@pytest.mark.parametrize("count", [1, 3, 24, 60, ROWS])
+def test_a_scan_with_a_small_margin_still_fills_the_limit(limit: int, count: int, rng: np.random.Generator) -> None:
     segment, _, _ = packed_segment(rng, "l2", 64)
-    rows = np.arange(ROWS, dtype=np.int32)
+    rows = np.arange(count, dtype=np.int32)
     queries = rng.standard_normal((5, 64)).astype(np.float32)
-    hits = scan_rows(segment.plan, segment.quantizer.padded, queries, limit, rows, exact=False, depth=depth)
-    assert (hits.counts == limit).all()
+    hits = scan_rows(segment.plan, segment.quantizer.padded, queries, limit, rows, exact=False, margin=1)
+    assert (hits.counts == min(limit, count)).all()
 
 
 def test_a_damaged_sketch_harms_nothing_but_its_estimate(rng: np.random.Generator) -> None:
@@ -119,7 +131,7 @@ def test_a_damaged_sketch_harms_nothing_but_its_estimate(rng: np.random.Generato
     held[:, 8:16] = np.array([np.nan, np.inf], dtype=np.float32).view(np.uint8)
     rows = np.arange(ROWS, dtype=np.int32)
     query = rng.standard_normal((1, 64)).astype(np.float32)
-    hits = scan_rows(segment.plan, segment.quantizer.padded, query, 10, rows, exact=False, depth=16)
+    hits = scan_rows(segment.plan, segment.quantizer.padded, query, 10, rows, exact=False, margin=96)
     assert hits.counts[0] == 10
 
 

@@ -1,0 +1,77 @@
+"""Measures scans of given rows: how long one by sketches takes, and how far ahead scans best ask for rows.
+
+Promises: what is measured changes the time of searches, and whether they walk or scan, but no result of a scan.
+Concurrency: pure functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vecdb.index.filtered import scan_rows
+from vecdb.index.measuring import least_seconds
+from vecdb.index.recall_curve import RecallCurve
+from vecdb.index.search import BatchHits
+from vecdb.index.segment import Segment
+from vecdb.types import FloatArray
+
+SCANNED_ROWS: Final = 20_000
+FEWEST_ROWS: Final = 2_000
+"""Fewer rows are scanned by their codes in less time than it takes to measure anything else."""
+
+TIMED_MARGIN: Final = 96
+TIMED_QUERIES: Final = 50
+AHEAD_TRIED: Final = (4, 8, 16, 32)
+WORTHWHILE: Final = 0.97
+"""Another distance than the usual one is taken if it takes at most this share of the time."""
+
+Scan = Callable[[npt.NDArray[np.int32]], BatchHits]
+
+
+def measure_scans(curve: RecallCurve, segment: Segment, queries: FloatArray) -> RecallCurve:
+    """The curve with what was measured of scans, for queries (q, dim); about 50 ms at 384 components."""
+    if segment.rows < FEWEST_ROWS:
+        return curve
+    count = min(segment.rows, SCANNED_ROWS)
+    rows = np.sort(np.random.default_rng(0).choice(segment.rows, count, replace=False)).astype(np.int32)
+    queries = queries[:TIMED_QUERIES]
+
+    def rows_seconds(ahead: int) -> float:
+        return least_seconds(partial(_scan_of(segment, replace(curve, ahead_rows=ahead), queries, 0), rows))
+
+    def sketches_seconds(ahead: int) -> float:
+        changed = replace(curve, ahead_sketches=ahead)
+        return least_seconds(partial(_scan_of(segment, changed, queries, TIMED_MARGIN), rows))
+
+    ahead = _best_ahead(rows_seconds, curve.ahead_rows)
+    if segment.sketches is None or segment.by_codes:
+        return replace(curve, ahead_rows=ahead)
+    curve = replace(curve, ahead_rows=ahead, ahead_sketches=_best_ahead(sketches_seconds, curve.ahead_sketches))
+    half, scan = count // 2, _scan_of(segment, curve, queries, TIMED_MARGIN)
+    short, long = (least_seconds(partial(scan, part)) for part in (rows[:half], rows))
+    sketch_ns = 1e9 * (long - short) / (len(queries) * (count - half))
+    # Noise may have made the longer scan the quicker one.
+    return replace(curve, sketch_ns=min(max(sketch_ns, curve.row_ns / 16), curve.row_ns))
+
+
+def _scan_of(segment: Segment, curve: RecallCurve, queries: FloatArray, margin: int) -> Scan:
+    """A function that scans rows of the segment, asking ahead as the curve says."""
+    plan = replace(segment, curve=curve).plan
+
+    def scan(rows: npt.NDArray[np.int32]) -> BatchHits:
+        return scan_rows(plan, segment.quantizer.padded, queries, 10, rows, exact=False, margin=margin)
+
+    return scan
+
+
+def _best_ahead(timed: Callable[[int], float], usual: int) -> int:
+    """Of AHEAD_TRIED the distance that takes least time, if that is clearly less than the usual one takes."""
+    seconds = {ahead: timed(ahead) for ahead in (usual, *AHEAD_TRIED)}
+    best = min(seconds, key=lambda ahead: seconds[ahead])
+    return best if seconds[best] < WORTHWHILE * seconds[usual] else usual
