@@ -25,6 +25,10 @@ KEY_NS: Final = 1_000.0
 ROW_NS: Final = 40.0
 """Time for each row compared by its codes where it was not measured (384 dimensions)."""
 
+KEPT_KEYS: Final = 2.0
+"""Times the cost of a candidate of an unfiltered search over packed rows that one of a walk among a tenth of the rows
+has: 90 us for 163 of them, where 40 take 17.5 without a filter, part of that whatever their number."""
+
 FAR_KEYS: Final = 2.7
 FAR_KEYS_PACKED: Final = 8.0
 """Times the cost of a candidate of an unfiltered search that one of a walk among kept rows has (kernels.kept), where
@@ -62,8 +66,9 @@ def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, c
     share = max(min(matches / max(rows, 1), 1.0), 1e-9)
     # The pool must hold `limit` matches, even where chance makes them fewer than their share.
     pool = max(ef * pool_factor(share, limit, effort, curve), (limit + CHANCE * sqrt(limit)) / share)
-    graph_ns, scan_ns, margin = pool * key_ns, matches * row_ns, 0
-    if curve is not None and curve.sketch_ns and not effort.exact:
+    packed = curve is not None and curve.sketch_ns > 0
+    graph_ns, scan_ns, margin = pool * key_ns * (KEPT_KEYS if packed else 1.0), matches * row_ns, 0
+    if curve is not None and packed and not effort.exact:
         wanted = margin_for(effort.target_recall if effort.ef is None else curve.recall_for(ef, limit))
         sketches_ns = 2 * limit * key_ns + matches * curve.sketch_ns
         if wanted and sketches_ns < scan_ns:
@@ -74,7 +79,7 @@ def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, c
     growth = 1.0 if share >= 1.0 else log(pool / ef) / log(1.0 / share)
     widen = 0.0 if share >= 1.0 else (1.0 - share**growth) / (1.0 - share)
     far = ceil(ef * far_factor(share))
-    far_keys = FAR_KEYS_PACKED if curve is not None and curve.sketch_ns else FAR_KEYS
+    far_keys = FAR_KEYS_PACKED if packed else FAR_KEYS
     if far * far_keys * key_ns >= scan_ns:
         far = 0
     unit = GROWTH_UNIT
