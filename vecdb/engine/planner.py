@@ -29,6 +29,14 @@ KEPT_KEYS: Final = 2.0
 """Times the cost of a candidate of an unfiltered search over packed rows that one of a walk among a tenth of the rows
 has: 90 us for 163 of them, where 40 take 17.5 without a filter, part of that whatever their number."""
 
+TRIAL_SHARE: Final = 2.0
+"""Share that a walk is told where a scan takes less time than it, unless many of the rows around the query match: it
+then ends at the fourth row that does not if these are more than half, as a query's neighbours in a filter's favour are
+not. Among a tenth of all rows that lie on the query's side a walk takes 28 us, a scan 80."""
+
+TRIAL_GAIN: Final = 4.0
+"""A walk is tried where a scan takes this many times what it takes among matches alone: in vain it costs 15 us."""
+
 FAR_KEYS: Final = 2.7
 FAR_KEYS_PACKED: Final = 8.0
 """Times the cost of a candidate of an unfiltered search that one of a walk among kept rows has (kernels.kept), where
@@ -73,12 +81,15 @@ def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, c
         sketches_ns = 2 * limit * key_ns + matches * curve.sketch_ns
         if wanted and sketches_ns < scan_ns:
             scan_ns, margin = sketches_ns, wanted
-    if effort.exact or matches <= limit or scan_ns <= graph_ns or pool * SPARE > POOL_MAX:
+    is_tried = packed and scan_ns > TRIAL_GAIN * ef * key_ns * KEPT_KEYS
+    if effort.exact or matches <= limit or pool * SPARE > POOL_MAX or (scan_ns <= graph_ns and not is_tried):
         return Choice(None, graph_ns, scan_ns, margin)
     widest = min(max(ceil(scan_ns / key_ns), ceil(pool * SPARE)), POOL_MAX)
     growth = 1.0 if share >= 1.0 else log(pool / ef) / log(1.0 / share)
     widen = 0.0 if share >= 1.0 else (1.0 - share**growth) / (1.0 - share)
     far = ceil(ef * far_factor(share))
+    if scan_ns <= graph_ns:
+        share, far = TRIAL_SHARE, 0
     far_keys = FAR_KEYS_PACKED if packed else FAR_KEYS
     if far * far_keys * key_ns >= scan_ns:
         far = 0

@@ -28,6 +28,10 @@ POOL_MAX: Final = 4 * EF_MAX
 """Most candidates of a filtered search: a pool of 640 kB still fits the L2 cache."""
 
 
+SHARE_MOST: Final = 4
+"""A share beyond 1 makes a walk end sooner: see `kernels.packed`."""
+
+
 class Kept(NamedTuple):
     """What a filter keeps: bits over slots, dead ones clear. `first_slot`: of a segment without gaps, else -1.
 
@@ -43,7 +47,8 @@ class Kept(NamedTuple):
 class Reach:
     """How far a filtered graph search goes: see `kernels.filtered.search_kept`. `widen` and `growth` are in 1/64.
 
-    `share` of the rows is kept; queries that have far fewer around them get a pool of `far` kept rows (0: no answer).
+    `share` of the rows is kept; queries that have far fewer around them, less than a quarter of it, get a pool of `far`
+    kept rows (0: no answer).
     """
 
     ef: int
@@ -56,7 +61,7 @@ class Reach:
     def bounded(self, limit: int) -> tuple[int, int, int, int]:
         """Pool, widest pool, share in SHARE_UNIT-ths and pool of kept rows, as the kernel takes them for `limit`."""
         effort = min(max(self.ef, limit), EF_MAX)
-        share = min(max(int(self.share * SHARE_UNIT), 0), SHARE_UNIT)
+        share = min(max(int(self.share * SHARE_UNIT), 0), SHARE_MOST * SHARE_UNIT)
         return effort, min(max(self.widest, effort), POOL_MAX), share, min(self.far, POOL_MAX)
 
 

@@ -27,8 +27,8 @@ from vecdb.kernels.column import Column, aligned_empty
 from vecdb.kernels.native import kernels
 
 PACK_PIECE: Final = 128
-BLOCK_ROWS: Final = 8_192
-"""Rows packed at a time on the way to the disk: 19 MB at 384 components."""
+BLOCK_BYTES: Final = 1 << 24
+"""Most rows packed at a time on the way to the disk, a power of two as in chunks: 4,096 of 384 components."""
 
 ROTATED_BYTES: Final = 1 << 28
 """Most memory for rotated codes, which save rotating each neighbour of each row; those beyond are rotated each time."""
@@ -103,12 +103,14 @@ def packed_blocks(
 ) -> Callable[[int, int], npt.NDArray[Any]]:
     """A function that returns packed rows start..stop-1, for a reader that goes through them once and in order."""
     packer = Packer(codes, links, threads)
+    fitting = BLOCK_BYTES // layout.packed_stride(codes.shape[1], links.shape[1])
+    most = max(PACK_PIECE, 1 << fitting.bit_length() >> 1)
     block: list[tuple[int, PackedRows]] = [(0, np.empty((0, 0), dtype=np.uint8))]
 
     def rows(start: int, stop: int) -> PackedRows:
         first, packed = block[0]
         if not first <= start <= stop <= first + len(packed):
-            first, packed = start, packer.pack(start, min(max(stop, start + BLOCK_ROWS), len(codes)))
+            first, packed = start, packer.pack(start, min(max(stop, start + most), len(codes)))
             block[0] = first, packed
         return packed[start - first : stop - first]
 

@@ -249,7 +249,9 @@ def walk_packed(
         if row < 0:
             row = take_row(plan, pool, size, expanded_of(wanted))
     clear_visited(scratch, count)
-    rest, more = compare_rest(plan, scratch, size, keep, dead, skip_row, kept, slots, first_slot)
+    rest, more = 0, 0
+    if not is_far:
+        rest, more = compare_rest(plan, scratch, size, keep, dead, skip_row, kept, slots, first_slot)
     return hops + rest, found + more, hops, wanted, is_far
 
 

@@ -87,3 +87,12 @@ def test_without_a_measured_time_a_scan_does_not_go_by_sketches() -> None:
 
 def test_an_exact_scan_does_not_go_by_sketches() -> None:
     assert choose(ROWS, ROWS // 2, LIMIT, EXACT, EF, SKETCHED).margin == 0
+
+
+def test_where_a_scan_takes_less_time_a_walk_is_tried_if_it_could_be_much_quicker_among_near_matches() -> None:
+    tried = choose(ROWS, 60_000, LIMIT, FIXED, EF, SKETCHED)
+    assert tried.scan_ns < tried.graph_ns
+    assert tried.reach is not None
+    assert tried.reach.share > 1.0
+    assert tried.reach.far == 0
+    assert choose(ROWS, 5_000, LIMIT, FIXED, EF, SKETCHED).reach is None
