@@ -220,16 +220,12 @@ def sketch_rows(codes: Codes, row: int, masks: npt.NDArray[Any]) -> tuple[npt.ND
 def estimate_rows(
     codes: Codes, rows: Rows, query: npt.NDArray[Any], masks: npt.NDArray[Any], deviations: float = 0.0
 ) -> list[float]:
-    """Estimated squared distances of a query to rows by their sketches, less some standard deviations of their error.
-
-    The query's components are rounded to -7..7.
-    """
+    """Estimated squared distances of a query, rounded to -7..7, to rows by their sketches, less some of their error."""
     rotated = rotate(query, masks)
     unit = max(int(np.abs(rotated).max()), 1) / 7
     rounded = np.sign(rotated) * np.floor(np.abs(rotated) / unit + 0.5) * unit
     squared = float(query.astype(np.int64) @ query.astype(np.int64))
-    sketches = [sketch_rows(codes, row, masks) for row in rows]
-    spare = deviations * 0.6 * 64 * squared**0.5
+    sketches, spare = [sketch_rows(codes, row, masks) for row in rows], deviations * 0.6 * 64 * squared**0.5
     return [
         max(square + squared - weight * (float(signs @ rounded) + spare), 0.0) for signs, square, weight in sketches
     ]
