@@ -86,7 +86,10 @@ def test_estimates_are_the_twins_and_the_pool_has_the_least(
         rows = np.sort(rng.permutation(ROWS)[:count]).astype(np.int32)
         want = oracle.estimate_rows(codes, rows.tolist(), query, masks, margin / 64)
         found, pool = estimates_of(segment, query, rows, margin)
-        assert found == pytest.approx(want, rel=1e-5, abs=2)
+        # a component of the query half-way between two levels may be rounded either way
+        level = float(np.abs(oracle.rotate(query, masks)).max()) / 7
+        weight = max(oracle.sketch_rows(codes, row, masks)[2] for row in rows.tolist())
+        assert found == pytest.approx(want, rel=1e-5, abs=2 + 2 * level * weight)
         assert pool == sorted(zip(found, rows.tolist(), strict=True))[:16]
 
 
