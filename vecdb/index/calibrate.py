@@ -2,7 +2,7 @@
 
 Promises: recall is deterministic for a seed; the times are not. Rows of the segment are the queries, each left out of
 its own answer and of the graph, so the figure estimates recall on unseen queries of the same kind, once it is corrected
-for the gap that a row leaves (`unseen`).
+for the gap that a row leaves (`gap_factor`).
 Concurrency: pure; one thread.
 """
 
@@ -63,7 +63,8 @@ def measure_curve(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: in
     """Recall@10 and @100 over ef, on `sample` rows of the segment. Cost: an exact scan of them, and the searches."""
     if segment.rows < 2:
         return TRIVIAL
-    return _curve(segment, _draw(segment, sample, seed, threads), threads)[0]
+    drawn = _draw(segment, sample, seed, threads)
+    return measure_scans(_curve(segment, drawn, threads)[0], segment, drawn.queries)
 
 
 class _Sample(NamedTuple):
@@ -87,8 +88,7 @@ def _curve(segment: Segment, drawn: _Sample, threads: int) -> tuple[RecallCurve,
     at_10 = _measure(segment, queries, rows, best_of(truth, 10), 10, EFFORTS_10, threads)
     at_100 = _measure(segment, queries, rows, truth, 100, EFFORTS_100, threads)
     gap = _gap(segment, drawn, at_10)
-    curve = RecallCurve(_unseen(at_10, gap), _unseen(at_100, gap), *measure_times(segment, queries))
-    return measure_scans(curve, segment, queries), gap
+    return RecallCurve(_unseen(at_10, gap), _unseen(at_100, gap), *measure_times(segment, queries)), gap
 
 
 def gap_factor(left_out: float, stayed: float) -> float:
@@ -146,10 +146,11 @@ def measure_walks(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: in
 
 
 def _refined(segment: Segment, curve: RecallCurve, gap: float, drawn: _Sample, seed: int) -> RecallCurve:
-    """The curve with `at_10` measured by FURTHER_SAMPLE more rows, in a large segment.
+    """The curve with what scans take, and, in a large segment, with `at_10` measured by FURTHER_SAMPLE more rows.
 
     They are compared with a thorough search; how much of the truth that finds, the rows tell that were scanned for.
     """
+    curve = measure_scans(curve, segment, drawn.queries)
     if segment.rows < FURTHER_ROWS_MIN:
         return curve
     head, counted = best_of(drawn.truth, 10), len(drawn.rows)

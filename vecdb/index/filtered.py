@@ -20,7 +20,7 @@ from vecdb.index.scratch import ranked_rows, thread_scratch
 from vecdb.index.search import BATCH_QUERIES, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.layout import SHARE_UNIT, STATS
+from vecdb.kernels.layout import AT_A_TIME, SHARE_UNIT, SPARE_ESTIMATES, STATS
 from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
 
@@ -114,7 +114,7 @@ def search_kept(
 
 def scan_room(count: int, rerank: int, margin: int) -> int:
     """Room for numbers of rows that a scan of `count` rows needs: candidates, and estimates where it has a margin."""
-    return max(64, rerank) + (count + 16 if margin else 0)
+    return max(AT_A_TIME, rerank) + (count + SPARE_ESTIMATES if margin else 0)
 
 
 def scan_rows(

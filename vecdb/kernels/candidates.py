@@ -51,7 +51,7 @@ from vecdb.kernels.traverse import (
     collect_unseen,
     column_row,
     descend,
-    fetch_row,
+    fetch_listed,
     insert_key,
     row_address,
     set_bit,
@@ -104,11 +104,9 @@ def offer_collected(plan: int, scratch: int, first: int, count: int, size: int, 
     padded, query = load_i64(plan + PADDED), load_i64(scratch + QUERY_CODES)
     pool, seen = load_i64(scratch + POOL) + GUARD, load_i64(scratch + SEEN)
     worst = load_i64(pool + 8 * (size - 1))
-    for position in range(first, min(first + AHEAD, count)):
-        fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * position)), padded)
+    fetch_listed(table, shift, stride, seen, first, min(first + AHEAD, count), padded)
     for position in range(first, count):
-        if position + AHEAD < count:
-            fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * (position + AHEAD))), padded)
+        fetch_listed(table, shift, stride, seen, position + AHEAD, min(position + AHEAD + 1, count), padded)
         row = load_i32(seen + 4 * position)
         key = code_distance(row_address(table, shift, stride, row), query, padded) << 32 | row << 1
         if key < worst:
@@ -180,11 +178,9 @@ def nearest_seen(plan: int, scratch: int, target: int, first: int, count: int, l
     table, shift, stride = load_i64(plan + CODES), load_i64(plan + CODES + 8), load_i64(plan + CODES + 16)
     padded, seen, pool = load_i64(plan + PADDED), load_i64(scratch + SEEN), load_i64(scratch + POOL)
     own, size, worst = row_address(table, shift, stride, target), 0, NO_KEY
-    for position in range(first, min(first + AHEAD, count)):
-        fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * position)), padded)
+    fetch_listed(table, shift, stride, seen, first, min(first + AHEAD, count), padded)
     for position in range(first, count):
-        if position + AHEAD < count:
-            fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * (position + AHEAD))), padded)
+        fetch_listed(table, shift, stride, seen, position + AHEAD, min(position + AHEAD + 1, count), padded)
         row = load_i32(seen + 4 * position)
         key = row_distance(plan, own, row_address(table, shift, stride, row)) << 32 | row << 1
         if key < worst:

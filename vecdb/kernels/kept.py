@@ -38,6 +38,7 @@ from vecdb.kernels.traverse import (
     BEAM,
     clear_visited,
     column_row,
+    fetch_listed,
     fetch_row,
     insert_key,
     row_address,
@@ -186,11 +187,9 @@ def score_kept(plan: int, scratch: int, first: int, count: int, size: int, capac
     padded, query = load_i64(plan + PADDED), load_i64(scratch + QUERY_CODES)
     seen, pool = load_i64(scratch + SEEN), load_i64(scratch + POOL)
     lowest = size
-    for position in range(first, min(first + AHEAD, count)):
-        fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * position)), padded)
+    fetch_listed(table, shift, stride, seen, first, min(first + AHEAD, count), padded)
     for position in range(first, count):
-        if position + AHEAD < count:
-            fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * (position + AHEAD))), padded)
+        fetch_listed(table, shift, stride, seen, position + AHEAD, min(position + AHEAD + 1, count), padded)
         row = load_i32(seen + 4 * position)
         key = code_distance(row_address(table, shift, stride, row), query, padded) << 32 | row << 1
         if size < capacity or key < load_i64(pool + 8 * (size - 1)):

@@ -93,6 +93,10 @@ NARROW: Final = 32  # bytes of a sketch that is so short
 WIDE: Final = 64  # others come in cache lines
 
 
+SPARE_ESTIMATES: Final = 16  # room behind estimates, which are read so many at once
+AT_A_TIME: Final = 64  # rows of a scan by sketches that are fetched together before they are compared
+
+
 def sketch_stride(padded: int) -> int:
     """Bytes of a sketch: a bit for each component and two float32, then zeros."""
     size = padded // 8 + 8

@@ -43,15 +43,14 @@ from vecdb.kernels.intrinsics import (
     spread,
     store_f32,
     store_i32,
-    store_i64,
     store_u8,
 )
 from vecdb.kernels.jit import device, intrinsic, kernel
 from vecdb.kernels.keys import clear_keys, insert_sorted
 from vecdb.kernels.layout import (
     AHEAD_SKETCHES,
+    AT_A_TIME,
     CODES,
-    ESTIMATES,
     GUARD,
     NARROW,
     PADDED,
@@ -85,9 +84,6 @@ rotated vector and its signs (RaBitQ, 3.2.2)."""
 
 MARGIN_UNIT = 64
 """A margin is an integer of these parts of ERROR."""
-
-AT_A_TIME = 64
-"""Rows fetched together before they are compared."""
 
 
 def _shuffled(builder: Any, left: Any, right: Any, *places: int) -> Any:
@@ -312,15 +308,20 @@ def estimate_all(plan: int, scratch: int, margin: int, given: int, count: int, o
 
 
 @device
+def compared_first(limit: int) -> int:
+    """Rows that are compared by their codes in any case, a multiple of 8: the limit-th of them bounds the others."""
+    return (2 * limit + 11) & ~7
+
+
+@device
 def compare_near(plan: int, scratch: int, limit: int, keep: int, given: int, count: int, estimates: int) -> None:
     """Compare by their codes all rows beyond the pool that may be among the best `limit`; RESULTS has those within.
 
     Where a filter keeps rows that are all about as far from the query, that may be many, and no fixed depth would do.
     """
     results, rows = load_i64(scratch + RESULTS) + GUARD, load_i64(scratch + SEEN)
-    padded, worst = load_i64(plan + PADDED), load_i64(scratch + ESTIMATES)
-    compared = load_i64(worst)
-    found = 0
+    padded, found = load_i64(plan + PADDED), 0
+    compared = load_i64(load_i64(scratch + POOL) + GUARD + 8 * (compared_first(limit) - 1))
     for first in range(0, count, LANES):
         near = at_most(estimates + 4 * first, load_i64(results + 8 * (limit - 1)) >> 32)
         while near:
@@ -341,12 +342,6 @@ def compare_near(plan: int, scratch: int, limit: int, keep: int, given: int, cou
 
 
 @device
-def compared_first(limit: int) -> int:
-    """Rows that are compared by their codes in any case, a multiple of 8: the limit-th of them bounds the others."""
-    return (2 * limit + 11) & ~7
-
-
-@device
 def scan_sketches(plan: int, scratch: int, limit: int, margin: int, keep: int, given: int, count: int) -> None:
     """Put the best `keep` of `count` given rows into RESULTS, as far as their sketches tell them.
 
@@ -356,7 +351,6 @@ def scan_sketches(plan: int, scratch: int, limit: int, margin: int, keep: int, g
     depth = compared_first(limit)
     estimates = load_i64(scratch + SEEN) + 4 * max(AT_A_TIME, depth)
     estimate_all(plan, scratch, margin, given, count, estimates, depth)
-    store_i64(load_i64(scratch + ESTIMATES), load_i64(load_i64(scratch + POOL) + GUARD + 8 * (depth - 1)))
     clear_keys(load_i64(scratch + RESULTS) + GUARD, keep)
     compare_rest(plan, scratch, depth, keep, 0, -1, 0, 0, -1)
     if count > depth:

@@ -77,6 +77,13 @@ def fetch_row(address: int, size: int) -> None:
 
 
 @device
+def fetch_listed(table: int, shift: int, stride: int, rows: int, first: int, last: int, size: int) -> None:
+    """Ask for rows[first:last] (int32) of a column."""
+    for position in range(first, last):
+        fetch_row(row_address(table, shift, stride, load_i32(rows + 4 * position)), size)
+
+
+@device
 def test_bit(bits: int, row: int) -> int:
     """Bit `row` of a bitset (little endian, byte by byte)."""
     return (load_u8(bits + (row >> 3)) >> (row & 7)) & 1
@@ -218,11 +225,9 @@ def score_unseen(
     seen, pool = load_i64(scratch + SEEN), load_i64(scratch + POOL)
     worst = load_i64(pool + 8 * (size - 1))
     lowest = size
-    for position in range(first, min(first + AHEAD, count)):
-        fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * position)), padded)
+    fetch_listed(table, shift, stride, seen, first, min(first + AHEAD, count), padded)
     for position in range(first, count):
-        if position + AHEAD < count:
-            fetch_row(row_address(table, shift, stride, load_i32(seen + 4 * (position + AHEAD))), padded)
+        fetch_listed(table, shift, stride, seen, position + AHEAD, min(position + AHEAD + 1, count), padded)
         row = load_i32(seen + 4 * position)
         distance = code_distance(row_address(table, shift, stride, row), query, padded)
         key = distance << 32 | row << 1
