@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.harness.fake_model import fails
@@ -89,6 +89,7 @@ def expected(pipeline: Pipeline) -> tuple[Rows, set[str]]:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(STEPS)
+@example([("rows", "a.jsonl", {"r0": "refused-text", "r1": "one"}), ("outage", 3, 4)])  # ends as "one" gets suspect
 def test_a_collection_ends_as_its_sources_say_and_nothing_is_paid_twice(steps: list[tuple[object, ...]]) -> None:
     root = Path(tempfile.mkdtemp())
     try:

@@ -2,8 +2,8 @@
 
 What fails for now is asked again (see `breaker`). What is refused is halved until the texts are found that the model
 cannot take; they are failures of the call, and nothing else is. A call that fails again and again, while the provider
-answers others, is halved too. A provider that refuses everything ends the run: it is asked for the row of a text that
-is surely good after POISON_STREAK refused ones.
+answers others, is halved too; a text alone is asked for once more after that is known. A provider that refuses
+everything ends the run: it is asked for the row of a text that is surely good after POISON_STREAK refused ones.
 Promises: each row is in the cache, on the disk, before anything else is asked for; so a crash costs at most the call
 under way, and nothing that came back is asked for again. The exception is a batch that came back unusable.
 Concurrency: any thread, each with a call of its own.
@@ -67,7 +67,7 @@ class Asking:
 
     def _piece(self, call: Call, piece: list[int]) -> list[list[int]]:
         """Ask for some texts; returns those that are to be asked for next, in pieces."""
-        failures, first_failed = 0, time.monotonic()
+        failures, first_failed, is_suspect = 0, time.monotonic(), False
         while True:
             asked = piece
             if self._breaker.admit() and len(piece) > 1:
@@ -79,12 +79,14 @@ class Asking:
                 self._postpone(error, failures)
                 # a probe of another text says nothing about the piece
                 failures += asked is piece and may_be_about_the_request(error)
-                if failures and failures % SPLIT_AFTER == 0 and asked is piece:
+                if failures and asked is piece and (is_suspect or failures % SPLIT_AFTER == 0):
                     if len(piece) > 1:
                         return _halves(piece)
-                    if self._breaker.is_alive_since(first_failed) or self._takes_control():
+                    if is_suspect:
                         self._give_up(call, piece[0], error)
                         return []
+                    # Where others are answered this one may be, too: an outage may have ended just now.
+                    is_suspect = self._breaker.is_alive_since(first_failed) or self._takes_control()
             except EmbeddingError as error:
                 self._breaker.succeeded()  # it answers
                 if is_about_all(error):
