@@ -23,9 +23,10 @@ from vecdb.errors import StorageFullError
 
 CONFIG = EngineConfig(tail_rows_index=256, threads=1, progress=False, map_bytes=1 << 32, index_loads=True)
 ROOM_BYTES = 3 << 20
-TMPFS_BYTES = 12 << 20
-BALLAST_BYTES = 6 << 20
-"""Room that the test makes: enough for a merge, which holds the old rows and the new ones at once."""
+TMPFS_BYTES = 15 << 20
+BALLAST_BYTES = 9 << 20
+"""Room that the test makes: enough for the two jobs that may follow, an index of the tail and a merge of everything,
+each of which holds the old rows and the new ones at once and finds the file's free pages scattered."""
 BATCH = 100
 
 
