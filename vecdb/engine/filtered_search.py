@@ -15,19 +15,30 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.engine import bitmap
+from vecdb.engine.config import GATHER_AFTER
 from vecdb.engine.filtering import Matches, PlaceMatches
 from vecdb.engine.planner import Choice, choose
 from vecdb.engine.search import FieldBatch, FieldHits, explained_search, merged_batch
 from vecdb.index.columns import bits_from
-from vecdb.index.filtered import GivenRows, Kept, prepare_kept, prepare_scan, scan_rows, search_kept
+from vecdb.index.filtered import (
+    GivenRows,
+    Kept,
+    copies_bytes,
+    gather_sketches,
+    prepare_kept,
+    prepare_scan,
+    scan_rows,
+    search_kept,
+)
 from vecdb.index.search import BatchHits
 from vecdb.kernels.layout import AMONG_KEPT, TOO_LITTLE
 from vecdb.types import FloatArray, SegmentPlan
 
 if TYPE_CHECKING:
     from vecdb.engine.effort import SearchEffort
+    from vecdb.engine.gathering import CopyRoom
     from vecdb.engine.view import FieldView, SegmentView
-    from vecdb.index.filtered import Reach
+    from vecdb.index.filtered import Reach, SketchBlocks
     from vecdb.index.prepared import HitRoom, PreparedSearch
 
 Rows: TypeAlias = npt.NDArray[np.int32]
@@ -92,7 +103,7 @@ def matching_in(
         # At most what its range of slots holds: exact where the segment is alone in it.
         estimated = bitmap.count(matches.words[view.entry.first_slot >> 6 : (view.entry.last_slot >> 6) + 1])
         known = matches.places[place] = PlaceMatches(min(estimated, view.live))
-    return MatchingRows(view, limit, effort, matches.words, matches.address, known)
+    return MatchingRows(view, limit, effort, matches.words, matches.address, known, matches.room)
 
 
 class MatchingRows(NamedTuple):
@@ -107,15 +118,18 @@ class MatchingRows(NamedTuple):
     words: bitmap.Words
     address: int
     known: PlaceMatches
+    room: CopyRoom | None
 
     def choice(self) -> Choice:
         """Whether to walk or to scan."""
-        key = (self.limit, self.effort)
+        are_copied = self.known.blocks is not None
+        key = (self.limit, self.effort, are_copied)
         choice = self.known.choices.get(key)
         if choice is None:
             view, effort = self.view, self.effort
             ef = effort.ef_for(view, self.limit)
-            choice = choose(view.live, self.known.estimated, self.limit, effort, ef, view.segment.curve)
+            estimated, curve = self.known.estimated, view.segment.curve
+            choice = choose(view.live, estimated, self.limit, effort, ef, curve, are_copied=are_copied)
             self.known.choices[key] = choice
         return choice
 
@@ -134,11 +148,27 @@ class MatchingRows(NamedTuple):
         """How many hits a search has: exactly, so the rows are listed."""
         return min(self.limit, len(self.given().rows))
 
+    def may_gather(self) -> bool:
+        """Whether scans of the matches would gain by copies of their sketches, which there are not yet."""
+        curve = self.view.segment.curve
+        is_quicker = curve is not None and 0 < curve.copied_ns < curve.sketch_ns
+        return is_quicker and self.known.blocks is None and self.choice().margin > 0
+
+    def gather(self) -> SketchBlocks | None:
+        """Copy the sketches of the matches, or take the copies that there are; None where they may not take so much."""
+        if self.known.blocks is None:
+            segment, rows = self.view.segment, self.given().rows
+            if self.room is None or self.room.take(copies_bytes(len(rows), segment.quantizer.padded)):
+                self.known.blocks = gather_sketches(segment.plan, segment.quantizer.padded, rows)
+        return self.known.blocks
+
     def prepare_scan(self, room: HitRoom) -> PreparedSearch:
         """A scan of the matches, at least one, for the query in a room."""
         segment, exact, margin = self.view.segment, self.effort.exact, self.choice().margin
-        padded, given = segment.quantizer.padded, self.given()
-        return prepare_scan(segment.plan, padded, segment.dim, self.size(), given, room, exact=exact, margin=margin)
+        padded, given, blocks = segment.quantizer.padded, self.given(), self.known.blocks
+        return prepare_scan(
+            segment.plan, padded, segment.dim, self.size(), given, room, exact=exact, margin=margin, blocks=blocks
+        )
 
     def prepare_walk(self, reach: Reach, room: HitRoom) -> PreparedSearch:
         """A walk for the query in a room."""
@@ -193,9 +223,12 @@ class SegmentSearch(NamedTuple):
 
     def _scan(self, queries: FloatArray, margin: int) -> BatchHits:
         segment, limit, exact = self.matching.view.segment, self.matching.limit, self.matching.effort.exact
-        padded = segment.quantizer.padded
-        rows, threads = self._rows(), self.threads
-        return scan_rows(segment.plan, padded, queries, limit, rows, exact=exact, margin=margin, threads=threads)
+        padded, rows, threads = segment.quantizer.padded, self._rows(), self.threads
+        is_worth_it = len(queries) >= GATHER_AFTER and self.matching.may_gather()
+        blocks = self.matching.gather() if is_worth_it else self.matching.known.blocks
+        return scan_rows(
+            segment.plan, padded, queries, limit, rows, exact=exact, margin=margin, blocks=blocks, threads=threads
+        )
 
     def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan | None:
         if not self.explain:

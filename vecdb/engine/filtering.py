@@ -34,12 +34,13 @@ from vecdb.types import FilterStep
 
 if TYPE_CHECKING:
     from vecdb.engine.effort import SearchEffort
+    from vecdb.engine.gathering import CopyRoom
     from vecdb.engine.index_view import IndexView
     from vecdb.engine.planner import Choice
     from vecdb.engine.quick_search import Asked, QuickSearch
     from vecdb.engine.tail import Slots
     from vecdb.engine.view import CollectionView, View
-    from vecdb.index.filtered import GivenRows
+    from vecdb.index.filtered import GivenRows, SketchBlocks
 
 Words = bitmap.Words
 FilterKey: TypeAlias = str | tuple[object, ...]
@@ -51,21 +52,23 @@ class PlaceMatches:
 
     estimated: int
     given: GivenRows | None = None
-    choices: dict[tuple[int, SearchEffort], Choice] = field(default_factory=dict)
+    blocks: SketchBlocks | None = None
+    choices: dict[tuple[int, SearchEffort, bool], Choice] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
     """The live slots that a filter matches, how many, and how they were found; `remembered`: for an earlier search.
 
-    `places`, by field and segment number (-1: tail), and `prepared` (see `quick_search`) grow with the searches; what
-    is in them never changes an answer.
+    `places`, by field and segment number (-1: tail), and `prepared` (see `quick_search`) grow with the searches, as far
+    as `room` allows copies; what is in them changes no answer but that a scan of copied sketches rounds differently.
     """
 
     words: Words
     count: int
     steps: tuple[FilterStep, ...]
     remembered: bool = False
+    room: CopyRoom | None = field(default=None, compare=False, repr=False)
     places: dict[tuple[int, int], PlaceMatches] = field(default_factory=dict, compare=False, repr=False)
     prepared: dict[Asked, QuickSearch] = field(default_factory=dict, compare=False, repr=False)
     address: int = field(init=False, compare=False, repr=False)
@@ -90,7 +93,7 @@ def matching(view: View, collection: CollectionView, wanted: Filter, *, strict: 
         words = evaluator.bits(plain(wanted), live_words(collection))
         known = Matches(words, bitmap.count(words), tuple(evaluator.steps))
         if (len(collection.remembered) + 1) * (words.nbytes + REMEMBERED_BYTES) <= FILTER_CACHE_BYTES_MAX:
-            collection.remembered[key] = replace(known, remembered=True)
+            collection.remembered[key] = replace(known, remembered=True, room=collection.room)
     return known
 
 

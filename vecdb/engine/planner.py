@@ -68,8 +68,20 @@ class Choice(NamedTuple):
     margin: int = 0
 
 
-def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, curve: RecallCurve | None) -> Choice:
-    """Choose for a segment of `rows` live rows, about `matches` of them matching; `ef`: what it takes unfiltered."""
+def choose(
+    rows: int,
+    matches: int,
+    limit: int,
+    effort: SearchEffort,
+    ef: int,
+    curve: RecallCurve | None,
+    *,
+    are_copied: bool = False,
+) -> Choice:
+    """Choose for a segment of `rows` live rows, about `matches` of them matching; `ef`: what it takes unfiltered.
+
+    `are_copied`: the sketches of the matches are.
+    """
     key_ns, row_ns = (KEY_NS, ROW_NS) if curve is None else (curve.key_ns or KEY_NS, curve.row_ns or ROW_NS)
     share = max(min(matches / max(rows, 1), 1.0), 1e-9)
     # The pool must hold `limit` matches, even where chance makes them fewer than their share.
@@ -78,7 +90,7 @@ def choose(rows: int, matches: int, limit: int, effort: SearchEffort, ef: int, c
     graph_ns, scan_ns, margin = pool * key_ns * (KEPT_KEYS if packed else 1.0), matches * row_ns, 0
     if curve is not None and packed and not effort.exact:
         wanted = margin_for(effort.target_recall if effort.ef is None else curve.recall_for(ef, limit))
-        sketches_ns = 2 * limit * key_ns + matches * curve.sketch_ns
+        sketches_ns = 2 * limit * key_ns + matches * (curve.copied_ns if are_copied else curve.sketch_ns)
         if wanted and sketches_ns < scan_ns:
             scan_ns, margin = sketches_ns, wanted
     is_tried = packed and scan_ns > TRIAL_GAIN * ef * key_ns * KEPT_KEYS

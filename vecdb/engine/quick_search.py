@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from vecdb.config import RECORD_LOOKUPS_MAX
-from vecdb.engine.config import PREPARED_LIMIT_MAX, PREPARED_MAX
+from vecdb.engine.config import GATHER_AFTER, PREPARED_LIMIT_MAX, PREPARED_MAX
 from vecdb.engine.filtered_search import MatchingRows, matching_in
 from vecdb.engine.filtering import filter_key
 from vecdb.engine.found_hits import Form, found_hits
@@ -26,7 +26,7 @@ from vecdb.engine.interruption import may_take
 from vecdb.engine.validate import check_query
 from vecdb.index.prepared import hit_room
 from vecdb.index.search import prepare_search
-from vecdb.kernels.layout import TOO_LITTLE
+from vecdb.kernels.layout import ENOUGH, TOO_LITTLE
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
@@ -127,6 +127,7 @@ class _Prepared:
         "_form",
         "_is_readable",
         "_is_walk",
+        "_left",
         "_name",
         "_reads",
         "_room",
@@ -139,6 +140,8 @@ class _Prepared:
         self._settled = settled
         self._is_readable = True
         matching = settled.matching
+        # Costly searches before the matches' sketches are copied; less than 0: they are not.
+        self._left = -1 if matching is None or not matching.may_gather() else GATHER_AFTER
         self._set_up(None if matching is None else matching.choice().reach)
 
     def _set_up(self, reach: Reach | None) -> None:
@@ -160,17 +163,31 @@ class _Prepared:
 
     def answer(self, query: object, reader: RecordReader | None, kind: type[FoundHits]) -> FoundHits | None:
         """The hits of a query, with the metadata that `reader` has; None to have them found in the long way."""
+        if self._left == 0:
+            self._gather()
         count, room, search = self._count, self._room, self._search
         if not count or (self._name is None if reader is None else not self._is_readable):
             return None
         room.query[:] = check_query(self._settled.field.schema, query)
-        if (search.run() != count or (self._is_walk and search.outcome == TOO_LITTLE)) and not self._finds_by_scan():
+        found = search.run()
+        outcome = search.outcome if self._is_walk else ENOUGH
+        if self._left > 0 and (outcome != ENOUGH or not self._is_walk):
+            self._left -= 1
+        if (found != count or outcome == TOO_LITTLE) and not self._finds_by_scan():
             return None
         if reader is not None:
             records = self._records(reader)
             return None if records is None else found_hits(kind, (self._form, room.distances.tobytes(), records))
         end = -1 if self._name is None else self._name()
         return None if end < 0 else found_hits(kind, (self._form, room.kept[: 4 * count + end].tobytes(), ()))
+
+    def _gather(self) -> None:
+        """Go on with copies of the sketches of what the filter matches, whose scans were asked for often."""
+        self._left = -1
+        matching = self._settled.matching
+        if matching is not None and matching.gather() is not None:
+            self._scan = None
+            self._set_up(matching.choice().reach)
 
     def _finds_by_scan(self) -> bool:
         """Find the hits of a walk that came out short among all matches."""

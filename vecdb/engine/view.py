@@ -21,6 +21,7 @@ import numpy.typing as npt
 from vecdb.config import TAIL_CHUNK_ROWS
 from vecdb.engine import bitmap
 from vecdb.engine.columns import gather_rows, read_column
+from vecdb.engine.gathering import CopyRoom
 from vecdb.engine.schema import CollectionSchema, FieldSchema
 from vecdb.engine.state import CollectionState, SegmentEntry
 from vecdb.engine.tail import Slots, Tail
@@ -155,7 +156,8 @@ class CollectionView:
     """One collection: schema, counters, tombstones by slot, its fields in the order of the schema, its ready indexes.
 
     `expiry` tells when records expire, None when none ever has had an expiry. What grows: `remembered`, what filters
-    matched, by `filter_key`, and `prepared`, searches that were asked before (see `quick_search`).
+    matched, by `filter_key`, and `prepared`, searches that were asked before (see `quick_search`). `room` is what
+    copies for remembered filters may take.
     """
 
     schema: CollectionSchema
@@ -166,6 +168,7 @@ class CollectionView:
     expiry: ColumnTable | None = None
     remembered: dict[FilterKey, Matches] = field(default_factory=dict, compare=False, repr=False)
     prepared: dict[Asked, QuickSearch] = field(default_factory=dict, compare=False, repr=False)
+    room: CopyRoom = field(default_factory=CopyRoom, compare=False, repr=False)
 
     def field(self, name: str | None) -> FieldView:
         """Look up a field view; None as in `CollectionSchema.field`."""

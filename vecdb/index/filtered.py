@@ -9,20 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.config import EF_MAX
+from vecdb.config import EF_MAX, SIGN_BLOCK
 from vecdb.index.prepared import HitRoom, PreparedSearch
 from vecdb.index.scratch import ranked_rows, thread_scratch
 from vecdb.index.search import BATCH_QUERIES, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.layout import AT_A_TIME, SHARE_UNIT, SPARE_ESTIMATES, STATS
+from vecdb.kernels.column import aligned_empty
+from vecdb.kernels.layout import AT_A_TIME, SHARE_UNIT, SPARE_ESTIMATES, STATS, sketch_block_bytes
 from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
+
+SketchBlocks: TypeAlias = npt.NDArray[np.uint8]
+"""See `kernels.sketch_blocks`."""
 
 POOL_MAX: Final = 4 * EF_MAX
 """Most candidates of a filtered search: a pool of 640 kB still fits the L2 cache."""
@@ -126,14 +130,15 @@ def scan_rows(
     *,
     exact: bool,
     margin: int = 0,
+    blocks: SketchBlocks | None = None,
     threads: int = 1,
 ) -> BatchHits:
     """Nearest of the given rows for queries (q, dim).
 
     By their codes of `padded` components and then, the best ranked_rows(limit), exactly; or (`exact`) all of them
     exactly, the only way for rows without codes. With `margin`, where there are sketches, only those are compared by
-    their codes that may be among the best by these (see `kernels.sketches`). Cost: one code row, sketch, or vector from
-    memory for each row and query.
+    their codes that may be among the best by these (see `kernels.sketches`); `blocks` are copies of the rows' sketches.
+    Cost: one code row, sketch, or vector from memory for each row and query.
     """
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
     if len(rows) == 0 or len(queries) == 0 or limit < 1:
@@ -141,6 +146,7 @@ def scan_rows(
     answers = _Answers(len(queries), limit)
     rerank = 0 if exact else ranked_rows(limit)
     source, dim, given = queries.ctypes.data, queries.shape[1], rows.ctypes.data
+    copies = 0 if blocks is None else blocks.ctypes.data
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
@@ -157,11 +163,24 @@ def scan_rows(
             margin,
             given,
             len(rows),
+            copies,
             *answers.addresses,
         )
 
     _run(len(queries), 1, threads, answer)
     return answers.taken().hits
+
+
+def copies_bytes(rows: int, padded: int) -> int:
+    """Bytes of `gather_sketches`."""
+    return -(-rows // SIGN_BLOCK) * sketch_block_bytes(padded)
+
+
+def gather_sketches(plan: Plan, padded: int, rows: npt.NDArray[np.int32]) -> SketchBlocks:
+    """Copies of the sketches of rows of a segment that has them, for scans of these; about 50 ns a row."""
+    blocks: SketchBlocks = aligned_empty((copies_bytes(len(rows), padded),), np.uint8)
+    kernels.gather_sketches(plan.address, rows.ctypes.data, len(rows), blocks.ctypes.data)
+    return blocks
 
 
 def _run(queries: int, size: int, threads: int, answer: Callable[[int, int], None]) -> None:
@@ -237,7 +256,16 @@ class GivenRows(NamedTuple):
 
 
 def prepare_scan(
-    plan: Plan, padded: int, dim: int, limit: int, given: GivenRows, room: HitRoom, *, exact: bool, margin: int = 0
+    plan: Plan,
+    padded: int,
+    dim: int,
+    limit: int,
+    given: GivenRows,
+    room: HitRoom,
+    *,
+    exact: bool,
+    margin: int = 0,
+    blocks: SketchBlocks | None = None,
 ) -> PreparedSearch:
     """`scan_rows` for the query (dim,) in a room and at least one row."""
     scratch = thread_scratch()
@@ -254,6 +282,7 @@ def prepare_scan(
         margin,
         given.address,
         len(given.rows),
+        0 if blocks is None else blocks.ctypes.data,
         room.slots_address,
         room.distances_address,
         room.rows_address,

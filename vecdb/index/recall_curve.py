@@ -28,9 +28,9 @@ class RecallCurve:
     """Measured (ef, recall) points, ef ascending: `at_10` for recall@10, `at_100` for recall@100.
 
     `key_ns` is the time a search takes for each candidate of its pool, `row_ns` what comparing one given row by its
-    codes takes, `sketch_ns` the same by its sketch, in nanoseconds on the machine that built the segment; 0 where they
-    were not measured. `ahead_rows` and `ahead_sketches` are how many rows or sketches a scan best asks for there before
-    it compares them.
+    codes takes, `sketch_ns` the same by its sketch and `copied_ns` by a copy of it (see `kernels.sketch_blocks`), in
+    nanoseconds on the machine that built the segment; 0 where they were not measured. `ahead_rows` and `ahead_sketches`
+    are how many rows or sketches a scan best asks for there before it compares them.
     """
 
     at_10: Points
@@ -38,6 +38,7 @@ class RecallCurve:
     key_ns: float = 0.0
     row_ns: float = 0.0
     sketch_ns: float = 0.0
+    copied_ns: float = 0.0
     ahead_rows: int = AHEAD_ROWS
     ahead_sketches: int = AHEAD_SKETCHES
 
@@ -61,13 +62,13 @@ class RecallCurve:
     def from_dict(cls, values: Mapping[str, Any]) -> RecallCurve:
         """Inverse of `to_dict`."""
         at_10, at_100 = (_points(values.get(name, ())) for name in _POINTS)
-        key_ns, row_ns, sketch_ns = (float(values.get(name, 0.0)) for name in _TIMES)
+        key_ns, row_ns, sketch_ns, copied_ns = (float(values.get(name, 0.0)) for name in _TIMES)
         ahead = (max(int(values.get(name, usual)), 0) for name, usual in _AHEAD.items())
-        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, *ahead)
+        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, copied_ns, *ahead)
 
 
 _POINTS: Final = ("at_10", "at_100")
-_TIMES: Final = ("key_ns", "row_ns", "sketch_ns")
+_TIMES: Final = ("key_ns", "row_ns", "sketch_ns", "copied_ns")
 _AHEAD: Final = {"ahead_rows": AHEAD_ROWS, "ahead_sketches": AHEAD_SKETCHES}
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.index.filtered import scan_rows
+from vecdb.index.filtered import gather_sketches, scan_rows
 from vecdb.index.measuring import least_seconds
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.index.search import BatchHits
@@ -31,7 +31,7 @@ AHEAD_TRIED: Final = (4, 8, 16, 32)
 WORTHWHILE: Final = 0.97
 """Another distance than the usual one is taken if it takes at most this share of the time."""
 
-Scan = Callable[[npt.NDArray[np.int32]], BatchHits]
+Scan = Callable[[npt.NDArray[np.int32]], Callable[[], BatchHits]]
 
 
 def measure_scans(curve: RecallCurve, segment: Segment, queries: FloatArray) -> RecallCurve:
@@ -43,29 +43,38 @@ def measure_scans(curve: RecallCurve, segment: Segment, queries: FloatArray) -> 
     queries = queries[:TIMED_QUERIES]
 
     def rows_seconds(ahead: int) -> float:
-        return least_seconds(partial(_scan_of(segment, replace(curve, ahead_rows=ahead), queries, 0), rows))
+        return least_seconds(_scan_of(segment, replace(curve, ahead_rows=ahead), queries, 0)(rows))
 
     def sketches_seconds(ahead: int) -> float:
         changed = replace(curve, ahead_sketches=ahead)
-        return least_seconds(partial(_scan_of(segment, changed, queries, TIMED_MARGIN), rows))
+        return least_seconds(_scan_of(segment, changed, queries, TIMED_MARGIN)(rows))
 
     ahead = _best_ahead(rows_seconds, curve.ahead_rows)
     if segment.sketches is None or segment.by_codes:
         return replace(curve, ahead_rows=ahead)
     curve = replace(curve, ahead_rows=ahead, ahead_sketches=_best_ahead(sketches_seconds, curve.ahead_sketches))
-    half, scan = count // 2, _scan_of(segment, curve, queries, TIMED_MARGIN)
-    short, long = (least_seconds(partial(scan, part)) for part in (rows[:half], rows))
-    sketch_ns = 1e9 * (long - short) / (len(queries) * (count - half))
+    apart, copied = (_sketch_ns(segment, curve, queries, rows, copied=copied) for copied in (False, True))
+    return replace(curve, sketch_ns=apart, copied_ns=min(copied, apart))
+
+
+def _sketch_ns(
+    segment: Segment, curve: RecallCurve, queries: FloatArray, rows: npt.NDArray[np.int32], *, copied: bool
+) -> float:
+    """Time for each more row of a scan by sketches."""
+    half, scan = len(rows) // 2, _scan_of(segment, curve, queries, TIMED_MARGIN, copied=copied)
+    short, long = (least_seconds(scan(part)) for part in (rows[:half], rows))
+    taken = 1e9 * (long - short) / (len(queries) * (len(rows) - half))
     # Noise may have made the longer scan the quicker one.
-    return replace(curve, sketch_ns=min(max(sketch_ns, curve.row_ns / 16), curve.row_ns))
+    return min(max(taken, curve.row_ns / 16), curve.row_ns)
 
 
-def _scan_of(segment: Segment, curve: RecallCurve, queries: FloatArray, margin: int) -> Scan:
-    """A function that scans rows of the segment, asking ahead as the curve says."""
-    plan = replace(segment, curve=curve).plan
+def _scan_of(segment: Segment, curve: RecallCurve, queries: FloatArray, margin: int, *, copied: bool = False) -> Scan:
+    """A function that readies a scan of rows of the segment, asking ahead as the curve says, or by copied sketches."""
+    plan, padded = replace(segment, curve=curve).plan, segment.quantizer.padded
 
-    def scan(rows: npt.NDArray[np.int32]) -> BatchHits:
-        return scan_rows(plan, segment.quantizer.padded, queries, 10, rows, exact=False, margin=margin)
+    def scan(rows: npt.NDArray[np.int32]) -> Callable[[], BatchHits]:
+        blocks = gather_sketches(plan, padded, rows) if copied else None
+        return partial(scan_rows, plan, padded, queries, 10, rows, exact=False, margin=margin, blocks=blocks)
 
     return scan
 

@@ -307,6 +307,7 @@ def scan_rows(
     margin: int,
     given: int,
     count: int,
+    blocks: int,
     slots: int,
     distances: int,
     rows: int,
@@ -315,7 +316,8 @@ def scan_rows(
     """Best of `count` given rows (int32 at `given`, all rows of the segment) for queries [first, last).
 
     With `rerank` > 0 rows are compared by their codes, and that many of the best exactly; with 0 all are so. With
-    `margin` > 0 only those that may be among the best by their sketches are compared by their codes: see `sketches`.
+    `margin` > 0 only those that may be among the best by their sketches are compared by their codes: see `sketches`;
+    `blocks`, 0 or an address, are copies of these (see `sketch_blocks`).
     """
     dim, width = load_i64(plan + DIM), load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
     query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)
@@ -326,7 +328,7 @@ def scan_rows(
         size, ranked = 0, 0
         if rerank > 0 and margin > 0:
             encode_query(plan, query, norm, codes)
-            scan_sketches(plan, scratch, limit, margin, rerank, given, count)
+            scan_sketches(plan, scratch, limit, margin, rerank, given, count, blocks)
             ranked = rank_pool(plan, scratch, results_to_pool(scratch, rerank), limit, rerank, 0, -1)
         elif rerank > 0:
             encode_query(plan, query, norm, codes)

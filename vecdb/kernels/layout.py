@@ -93,7 +93,7 @@ NARROW: Final = 32  # bytes of a sketch that is so short
 WIDE: Final = 64  # others come in cache lines
 
 
-SPARE_ESTIMATES: Final = 16  # room behind estimates, which are read so many at once
+SPARE_ESTIMATES: Final = SIGN_BLOCK  # room behind estimates, which are made so many at once
 AT_A_TIME: Final = 64  # rows of a scan by sketches that are fetched together before they are compared
 
 
@@ -101,6 +101,11 @@ def sketch_stride(padded: int) -> int:
     """Bytes of a sketch: a bit for each component and two float32, then zeros."""
     size = padded // 8 + 8
     return NARROW if size <= NARROW else -(-size // WIDE) * WIDE
+
+
+def sketch_block_bytes(padded: int) -> int:
+    """Bytes of the sketches of SIGN_BLOCK rows side by side: two float32 and a bit for each component."""
+    return SIGN_BLOCK * (8 + padded // 8)
 
 
 # --- filters: what both sides of their kernels count on -------------------------------------------------------------

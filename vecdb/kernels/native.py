@@ -43,6 +43,7 @@ class Kernels:
     gather_ids: Kernel
     gather_keys: Kernel
     gather_records: Kernel
+    gather_sketches: Kernel
     insert_rows: Kernel
     link_targets: Kernel
     list_bits: Kernel

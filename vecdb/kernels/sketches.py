@@ -18,7 +18,6 @@ parallel.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -66,8 +65,9 @@ from vecdb.kernels.layout import (
     WIDE,
 )
 from vecdb.kernels.packed import compare, compare_rest, offer_result
-from vecdb.kernels.rotation import GAIN, rotate
+from vecdb.kernels.rotation import rotate
 from vecdb.kernels.signs import GREATEST_ESTIMATE
+from vecdb.kernels.sketch_blocks import estimate_blocks, spare_of
 from vecdb.kernels.traverse import column_row, fetch_row, row_address
 
 PLANES = 4
@@ -77,13 +77,6 @@ PLANES = 4
 LEVELS = 7
 ROWS_AT_ONCE = 4
 LANES = 16
-
-ERROR = 0.6
-"""Standard deviation of the estimated sum, in lengths of the query: sqrt(1 - a^2) for a cosine a of .8 between a
-rotated vector and its signs (RaBitQ, 3.2.2)."""
-
-MARGIN_UNIT = 64
-"""A margin is an integer of these parts of ERROR."""
 
 
 def _shuffled(builder: Any, left: Any, right: Any, *places: int) -> Any:
@@ -268,8 +261,7 @@ def make_planes(plan: int, scratch: int, margin: int) -> tuple[float, float, flo
         block = place // (8 * size) * PLANES * size
         total += fill_planes(values + 4 * place, planes + block + place // 8 % size, size, factor)
     unit = 1.0 / np.float64(factor)
-    spare = float(margin) / MARGIN_UNIT * ERROR * GAIN * math.sqrt(float(square))
-    return float(square), 2.0 * unit, spare - float(total) * unit
+    return float(square), 2.0 * unit, spare_of(square, margin) - float(total) * unit
 
 
 @device
@@ -342,15 +334,21 @@ def compare_near(plan: int, scratch: int, limit: int, keep: int, given: int, cou
 
 
 @device
-def scan_sketches(plan: int, scratch: int, limit: int, margin: int, keep: int, given: int, count: int) -> None:
+def scan_sketches(
+    plan: int, scratch: int, limit: int, margin: int, keep: int, given: int, count: int, blocks: int
+) -> None:
     """Put the best `keep` of `count` given rows into RESULTS, as far as their sketches tell them.
 
     The best few, and all that are estimated to be no farther than the limit-th of these, are compared by their codes.
-    Estimates lie behind the candidates in the list of rows that a walk has seen.
+    Estimates lie behind the candidates in the list of rows that a walk has seen. `blocks`, if there are any, are the
+    sketches of the given rows (see `sketch_blocks`).
     """
     depth = compared_first(limit)
     estimates = load_i64(scratch + SEEN) + 4 * max(AT_A_TIME, depth)
-    estimate_all(plan, scratch, margin, given, count, estimates, depth)
+    if blocks:
+        estimate_blocks(plan, scratch, margin, given, count, blocks, estimates, depth)
+    else:
+        estimate_all(plan, scratch, margin, given, count, estimates, depth)
     clear_keys(load_i64(scratch + RESULTS) + GUARD, keep)
     compare_rest(plan, scratch, depth, keep, 0, -1, 0, 0, -1)
     if count > depth:

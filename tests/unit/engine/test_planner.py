@@ -63,7 +63,7 @@ def test_walking_among_matches_takes_more_effort_the_fewer_they_are() -> None:
     assert factors[0] == 1.0
 
 
-SKETCHED = replace(CURVE, sketch_ns=5.0)
+SKETCHED = replace(CURVE, sketch_ns=5.0, copied_ns=2.0)
 
 
 def test_a_scan_of_many_matches_goes_by_sketches_and_one_of_few_by_codes() -> None:
@@ -96,3 +96,11 @@ def test_where_a_scan_takes_less_time_a_walk_is_tried_if_it_could_be_much_quicke
     assert tried.reach.share > 1.0
     assert tried.reach.far == 0
     assert choose(ROWS, 5_000, LIMIT, FIXED, EF, SKETCHED).reach is None
+
+
+def test_matches_whose_sketches_are_copied_are_scanned_where_others_are_walked_to() -> None:
+    slower = replace(SKETCHED, sketch_ns=12.0)
+    assert choose(ROWS, 20_000, LIMIT, FIXED, EF, slower).reach is not None
+    copied = choose(ROWS, 20_000, LIMIT, FIXED, EF, slower, are_copied=True)
+    assert copied.reach is None
+    assert copied.margin > 0
