@@ -48,8 +48,7 @@ def code_distance(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> int:
 
 def code_distances(codes: Codes, query: npt.NDArray[Any]) -> list[int]:
     """Squared l2 of every code row to query codes."""
-    differences = codes.astype(np.int64) - query.astype(np.int64)
-    return [int(value) for value in np.square(differences).sum(axis=1)]
+    return [int(value) for value in np.square(codes.astype(np.int64) - query.astype(np.int64)).sum(axis=1)]
 
 
 def pair_matrix(codes: Codes) -> list[list[int]]:
@@ -217,6 +216,11 @@ def sketch_rows(codes: Codes, row: int, masks: npt.NDArray[Any]) -> tuple[npt.ND
     return np.where(rotated > 0, 1, -1), square, 2 * square / length if length else 0.0
 
 
+def gather_sketches(codes: Codes, rows: Rows, masks: npt.NDArray[Any]) -> Packed:
+    """The sketches of rows, as what a row of zeros would hold of such neighbours."""
+    return Packed(*map(np.array, zip(*(sketch_rows(codes, row, masks) for row in rows), strict=True)))
+
+
 def estimate_rows(
     codes: Codes, rows: Rows, query: npt.NDArray[Any], masks: npt.NDArray[Any], deviations: float = 0.0
 ) -> list[float]:
@@ -225,10 +229,9 @@ def estimate_rows(
     unit = max(int(np.abs(rotated).max()), 1) / 7
     rounded = np.sign(rotated) * np.floor(np.abs(rotated) / unit + 0.5) * unit
     squared = float(query.astype(np.int64) @ query.astype(np.int64))
-    sketches, spare = [sketch_rows(codes, row, masks) for row in rows], deviations * 0.6 * 64 * squared**0.5
-    return [
-        max(square + squared - weight * (float(signs @ rounded) + spare), 0.0) for signs, square, weight in sketches
-    ]
+    made, spare = gather_sketches(codes, rows, masks), deviations * 0.6 * 64 * squared**0.5
+    estimates = made.added + squared - made.weights * (made.signs @ rounded + spare)
+    return [max(float(estimate), 0.0) for estimate in estimates]
 
 
 def search_packed(
@@ -403,8 +406,7 @@ def repair_rows(pairs: list[list[int]], links: Links, removed: set[int], degree:
 
 def _kept_around(links: Links, removed: set[int], row: int, walk: int) -> Rows:
     """Rows met from `row` by walking through removed ones, breadth first, at most `walk` of them."""
-    met = [row]
-    met += links[row]
+    met = [row, *links[row]]
     position, walked = 1, 0
     while position < len(met) and walked < walk:
         if met[position] in removed:
@@ -488,13 +490,11 @@ def scan_rows(
     metric: str, vectors: npt.NDArray[Any], slots: npt.NDArray[Any], query: npt.NDArray[Any], limit: int, rows: Rows
 ) -> list[tuple[float, int]]:
     """The nearest of the given rows."""
-    others = sorted(set(range(len(vectors))) - set(rows))
-    return scan_block(metric, vectors, slots, query, limit, others)
+    return scan_block(metric, vectors, slots, query, limit, sorted(set(range(len(vectors))) - set(rows)))
 
 
 def search_kept(
     metric: str, vectors: npt.NDArray[Any], slots: npt.NDArray[Any], query: npt.NDArray[Any], limit: int, kept: set[int]
 ) -> list[tuple[float, int]]:
     """The nearest of the rows whose slots a filter keeps: what a walk approximates."""
-    rows = [row for row, slot in enumerate(slots.tolist()) if slot in kept]
-    return scan_rows(metric, vectors, slots, query, limit, rows)
+    return scan_rows(metric, vectors, slots, query, limit, [row for row, slot in enumerate(slots) if int(slot) in kept])

@@ -30,12 +30,6 @@ def some_rows(rng: np.random.Generator, count: int) -> npt.NDArray[np.int32]:
     return np.sort(rng.permutation(ROWS)[:count]).astype(np.int32)
 
 
-def twin(codes: npt.NDArray[np.int8], rows: npt.NDArray[np.int32], masks: npt.NDArray[Any]) -> oracle.Packed:
-    """The sketches of rows, as the signs, A and W of what lies around nothing."""
-    made = [oracle.sketch_rows(codes, row, masks) for row in rows.tolist()]
-    return oracle.Packed(*(np.array(column) for column in zip(*made, strict=True)))
-
-
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 90])
 @pytest.mark.parametrize("dim", DIMS)
 def test_copies_hold_the_sketches_of_their_rows(dim: int, count: int, rng: np.random.Generator) -> None:
@@ -48,7 +42,7 @@ def test_copies_hold_the_sketches_of_their_rows(dim: int, count: int, rng: np.ra
     nibbles = coded.reshape(len(blocks), padded // 4, 16)
     halves = np.concatenate([nibbles & 15, nibbles >> 4], axis=2).transpose(0, 2, 1).reshape(-1, padded // 4, 1)
     found = (halves >> np.arange(4, dtype=np.uint8) & 1).reshape(-1, padded).astype(np.int64) * 2 - 1
-    want = twin(codes, rows, rotation_masks(padded))
+    want = oracle.gather_sketches(codes, rows.tolist(), rotation_masks(padded))
     assert (found[:count] == want.signs).all()
     assert squares.copy().view(np.float32).ravel()[:count] == pytest.approx(want.added, rel=1e-6)
     assert weights.copy().view(np.float32).ravel()[:count] == pytest.approx(want.weights, rel=1e-6)
@@ -78,7 +72,7 @@ def test_estimates_are_the_twins_but_for_rounding_and_the_pool_has_the_least(
         copies = gather_sketches(segment.plan, padded, rows)
         addresses = rows.ctypes.data, count, copies.ctypes.data, out.ctypes.data
         estimate(segment.plan.address, scratch.address, margin, *addresses, 16)
-        sketched = twin(codes, rows, masks)
+        sketched = oracle.gather_sketches(codes, rows.tolist(), masks)
         want = oracle.estimate_neighbours(sketched, 0, query, masks) + squared
         want = np.maximum(want - sketched.weights * margin / 64 * 0.6 * 64 * squared**0.5, 0)
         rounding = sketched.weights * len(spans) * spans.max() / 31 + 2 + 1e-5 * np.abs(want)
