@@ -186,7 +186,6 @@ class _Prepared:
         self._left = -1
         matching = self._settled.matching
         if matching is not None and matching.gather() is not None:
-            self._scan = None
             self._set_up(matching.choice().reach)
 
     def _finds_by_scan(self) -> bool:

@@ -289,4 +289,4 @@ def prepare_scan(
         room.count_address,
     )
     needs = (scan_room(len(given.rows), rerank, margin), rerank + 1, max(padded, dim), limit)
-    return PreparedSearch(room, scratch, needs, call)
+    return PreparedSearch(room, scratch, needs, call, given.rows, blocks)

@@ -2,7 +2,8 @@
 
 All but the query is settled beforehand: arguments are bound, hits go to a place of their own. Asking is then a copy of
 the query, one call of a kernel, and a look at the number of hits.
-Invariants: what is bound are addresses; whoever keeps a PreparedSearch keeps its segment, tombstones and rows.
+Invariants: what is bound are addresses; whoever keeps a PreparedSearch keeps its segment and tombstones. Rows that it
+scans it keeps itself: threads that list the same matches at once keep but one of the lists.
 Concurrency: each belongs to the thread that made it, as the thread's Scratch does, which it uses.
 """
 
@@ -87,10 +88,10 @@ def hit_room(dim: int, limit: int, id_bytes: int) -> HitRoom:
 class PreparedSearch:
     """A kernel that searches for the query in its room, with what it needs of the thread's Scratch."""
 
-    __slots__ = ("_call", "_needs", "_numbers", "_scratch", "room")
+    __slots__ = ("_call", "_held", "_needs", "_numbers", "_scratch", "room")
 
-    def __init__(self, room: HitRoom, scratch: Scratch, needs: Needs, call: Call) -> None:
-        self.room, self._scratch, self._needs, self._call = room, scratch, needs, call
+    def __init__(self, room: HitRoom, scratch: Scratch, needs: Needs, call: Call, *held: object) -> None:
+        self.room, self._scratch, self._needs, self._call, self._held = room, scratch, needs, call, held
         self._numbers = room.numbers
 
     def run(self) -> int:

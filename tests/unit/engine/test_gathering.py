@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -115,3 +117,18 @@ def test_room_is_taken_as_long_as_there_is_any() -> None:
     room = CopyRoom(100)
     assert [room.take(60), room.take(60), room.take(40), room.take(1)] == [True, False, True, False]
     assert gathering.CopyRoom().take(1_000_000)
+
+
+def test_a_prepared_scan_keeps_the_rows_and_copies_that_it_scans(docs: vecdb.Collection) -> None:
+    """Another thread that listed the same matches at the same time puts its own list in their place."""
+    queries = vectors_of(3, 3 * GATHER_AFTER)
+    want = [docs.search(query, filter=F("tenth") == 3) for query in queries][-1]
+    place = known(docs)
+    assert place.given is not None
+    assert place.blocks is not None
+    rows, blocks = weakref.ref(place.given.rows), weakref.ref(place.blocks)
+    place.given = place.blocks = None
+    gc.collect()
+    assert rows() is not None
+    assert blocks() is not None
+    assert docs.search(queries[-1], filter=F("tenth") == 3) == want
