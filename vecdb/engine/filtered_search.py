@@ -122,7 +122,9 @@ class MatchingRows(NamedTuple):
 
     def choice(self) -> Choice:
         """Whether to walk or to scan."""
-        are_copied = self.known.blocks is not None
+        return self._choice(are_copied=self.known.blocks is not None)
+
+    def _choice(self, *, are_copied: bool) -> Choice:
         key = (self.limit, self.effort, are_copied)
         choice = self.known.choices.get(key)
         if choice is None:
@@ -153,6 +155,10 @@ class MatchingRows(NamedTuple):
         curve = self.view.segment.curve
         is_quicker = curve is not None and 0 < curve.copied_ns < curve.sketch_ns
         return is_quicker and self.known.blocks is None and self.choice().margin > 0
+
+    def scans_copies(self) -> bool:
+        """Whether a scan would always be chosen if the sketches of the matches were copied."""
+        return self._choice(are_copied=True).reach is None
 
     def gather(self) -> SketchBlocks | None:
         """Copy the sketches of the matches, or take the copies that there are; None where they may not take so much."""

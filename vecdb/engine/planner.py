@@ -52,6 +52,11 @@ standard deviations) a scan of a tenth of 116,659 sentence embeddings finds .976
 ten, and .945, .981, .994 and .999 where all matches are about as far from the query. The error does not depend on the
 data."""
 
+LIKE_UNFILTERED: Final = 0.985
+"""Share of the recall without a filter that a walk with the same `ef` is to have at least: curves are steeper where a
+pool is small, so the factor for the usual recall is too little there. A million rows of 128 components, a tenth of them
+kept: .900 where .950 were found without a filter."""
+
 SPARE: Final = 1.5
 """A walk may use this many times the pool it is expected to need before the plan turns to a scan."""
 
@@ -129,6 +134,9 @@ def pool_factor(share: float, limit: int, effort: SearchEffort, curve: RecallCur
     """How many times the pool of an unfiltered search finds the best `limit` of a share of the rows."""
     if curve is None:
         return min(1.0 / share, EF_MAX)
-    target = effort.target_recall if effort.ef is None else TARGET_RECALL_DEFAULT
-    farther = curve.ef_for(target, min(ceil(limit / share), EF_MAX))
-    return max(farther / curve.ef_for(target, limit), 1.0)
+    farther = min(ceil(limit / share), EF_MAX)
+    if effort.ef is None:
+        return max(curve.ef_for(effort.target_recall, farther) / curve.ef_for(effort.target_recall, limit), 1.0)
+    usual = curve.ef_for(TARGET_RECALL_DEFAULT, farther) / curve.ef_for(TARGET_RECALL_DEFAULT, limit)
+    wanted = LIKE_UNFILTERED * curve.recall_for(effort.ef, limit)
+    return max(usual, curve.ef_for(wanted, farther) / max(effort.ef, limit), 1.0)

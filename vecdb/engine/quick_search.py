@@ -124,6 +124,7 @@ class _Prepared:
 
     __slots__ = (
         "_count",
+        "_counts_all",
         "_form",
         "_is_readable",
         "_is_walk",
@@ -140,8 +141,10 @@ class _Prepared:
         self._settled = settled
         self._is_readable = True
         matching = settled.matching
-        # Costly searches before the matches' sketches are copied; less than 0: they are not.
+        # Costly searches before the matches' sketches are copied; less than 0: they are not. All are where a scan of
+        # copies takes less than a walk, else those that end among matches far away.
         self._left = -1 if matching is None or not matching.may_gather() else GATHER_AFTER
+        self._counts_all = matching is not None and self._left > 0 and matching.scans_copies()
         self._set_up(None if matching is None else matching.choice().reach)
 
     def _set_up(self, reach: Reach | None) -> None:
@@ -171,7 +174,7 @@ class _Prepared:
         room.query[:] = check_query(self._settled.field.schema, query)
         found = search.run()
         outcome = search.outcome if self._is_walk else ENOUGH
-        if self._left > 0 and (outcome != ENOUGH or not self._is_walk):
+        if self._left > 0 and (self._counts_all or outcome != ENOUGH or not self._is_walk):
             self._left -= 1
         if (found != count or outcome == TOO_LITTLE) and not self._finds_by_scan():
             return None

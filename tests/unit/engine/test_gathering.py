@@ -87,6 +87,23 @@ def test_a_batch_makes_the_copies_that_it_scans(docs: vecdb.Collection) -> None:
     assert known(docs).blocks is not None
 
 
+def test_matches_that_are_walked_to_are_copied_where_a_scan_of_copies_would_take_less(
+    docs: vecdb.Collection,
+) -> None:
+    with docs._database.reading(None) as view:
+        [collection] = view.collections.values()
+        [segment] = collection.fields[0].segments
+        curve = segment.segment.curve
+        assert curve is not None
+        object.__setattr__(segment.segment, "curve", replace(curve, key_ns=10.0, sketch_ns=900.0, copied_ns=1.0))
+    queries = vectors_of(3, 3 * GATHER_AFTER)
+    assert "graph" in str(docs.search(queries[0], filter=F("tenth") == 3, explain=True).explain)
+    for query in queries:
+        docs.search(query, filter=F("tenth") == 3)
+    assert known(docs).blocks is not None
+    assert "sketches" in str(docs.search(queries[0], filter=F("tenth") == 3, explain=True).explain)
+
+
 def test_an_exact_search_makes_no_copies(docs: vecdb.Collection) -> None:
     for query in vectors_of(3, 3 * GATHER_AFTER):
         docs.search(query, filter=F("tenth") == 3, exact=True)

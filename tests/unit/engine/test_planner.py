@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from vecdb.engine.effort import SearchEffort
-from vecdb.engine.planner import Choice, choose, far_factor, margin_for
+from vecdb.engine.planner import LIKE_UNFILTERED, Choice, choose, far_factor, margin_for, pool_factor
 from vecdb.index.recall_curve import RecallCurve
 
 ROWS = 1_000_000
@@ -104,3 +104,11 @@ def test_matches_whose_sketches_are_copied_are_scanned_where_others_are_walked_t
     copied = choose(ROWS, 20_000, LIMIT, FIXED, EF, slower, are_copied=True)
     assert copied.reach is None
     assert copied.margin > 0
+
+
+def test_a_walk_among_a_part_finds_about_as_many_as_one_among_all_rows_with_the_same_effort() -> None:
+    steep = replace(CURVE, at_10=((10, 0.8), (28, 0.95), (112, 0.981)), at_100=((100, 0.8), (400, 0.94), (440, 0.981)))
+    usual = steep.ef_for(0.98, 100) / steep.ef_for(0.98, LIMIT)
+    pool = EF * pool_factor(0.1, LIMIT, FIXED, steep)
+    assert pool > EF * usual
+    assert pool >= steep.ef_for(LIKE_UNFILTERED * 0.95, 100)
