@@ -192,6 +192,8 @@ class SegmentSearch(NamedTuple):
     def part(self) -> Part:
         """Walk or scan, as planned; scan after all what the walk has left short."""
         matching = self.matching
+        if len(self.queries) >= GATHER_AFTER and matching.may_gather() and matching.scans_copies():
+            matching.gather()
         choice, limit = matching.choice(), matching.limit
         reach = choice.reach
         if reach is None:

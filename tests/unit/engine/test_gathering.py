@@ -87,8 +87,9 @@ def test_a_batch_makes_the_copies_that_it_scans(docs: vecdb.Collection) -> None:
     assert known(docs).blocks is not None
 
 
+@pytest.mark.parametrize("in_batch", [False, True])
 def test_matches_that_are_walked_to_are_copied_where_a_scan_of_copies_would_take_less(
-    docs: vecdb.Collection,
+    docs: vecdb.Collection, in_batch: bool
 ) -> None:
     with docs._database.reading(None) as view:
         [collection] = view.collections.values()
@@ -98,8 +99,11 @@ def test_matches_that_are_walked_to_are_copied_where_a_scan_of_copies_would_take
         object.__setattr__(segment.segment, "curve", replace(curve, key_ns=10.0, sketch_ns=900.0, copied_ns=1.0))
     queries = vectors_of(3, 3 * GATHER_AFTER)
     assert "graph" in str(docs.search(queries[0], filter=F("tenth") == 3, explain=True).explain)
-    for query in queries:
-        docs.search(query, filter=F("tenth") == 3)
+    if in_batch:
+        docs.search_batch(queries, filter=F("tenth") == 3)
+    else:
+        for query in queries:
+            docs.search(query, filter=F("tenth") == 3)
     assert known(docs).blocks is not None
     assert "sketches" in str(docs.search(queries[0], filter=F("tenth") == 3, explain=True).explain)
 
