@@ -16,7 +16,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from vecdb.config import RECORD_LOOKUPS_MAX
-from vecdb.engine.config import GATHER_AFTER, PREPARED_LIMIT_MAX, PREPARED_MAX
+from vecdb.engine.config import GATHER_AFTER, PREPARED_LIMIT_MAX, PREPARED_MAX, VAIN_WALKS
 from vecdb.engine.filtered_search import MatchingRows, matching_in
 from vecdb.engine.filtering import filter_key
 from vecdb.engine.found_hits import Form, found_hits
@@ -135,11 +135,13 @@ class _Prepared:
         "_scan",
         "_search",
         "_settled",
+        "_vain",
     )
 
     def __init__(self, settled: Settled) -> None:
         self._settled = settled
         self._is_readable = True
+        self._vain = 0
         matching = settled.matching
         # Costly searches before the matches' sketches are copied; less than 0: they are not. All are where a scan of
         # copies takes less than a walk, else those that end among matches far away.
@@ -168,21 +170,33 @@ class _Prepared:
         """The hits of a query, with the metadata that `reader` has; None to have them found in the long way."""
         if self._left == 0:
             self._gather()
-        count, room, search = self._count, self._room, self._search
+        count, room = self._count, self._room
         if not count or (self._name is None if reader is None else not self._is_readable):
             return None
         room.query[:] = check_query(self._settled.field.schema, query)
-        found = search.run()
-        outcome = search.outcome if self._is_walk else ENOUGH
-        if self._left > 0 and (self._counts_all or outcome != ENOUGH or not self._is_walk):
-            self._left -= 1
-        if (found != count or outcome == TOO_LITTLE) and not self._finds_by_scan():
+        if not self._finds():
             return None
         if reader is not None:
             records = self._records(reader)
             return None if records is None else found_hits(kind, (self._form, room.distances.tobytes(), records))
         end = -1 if self._name is None else self._name()
         return None if end < 0 else found_hits(kind, (self._form, room.kept[: 4 * count + end].tobytes(), ()))
+
+    def _finds(self) -> bool:
+        """Leave the hits of the query in the room; False when they have to be found in the long way."""
+        if self._vain >= VAIN_WALKS and self._vain % VAIN_WALKS:
+            self._vain += 1
+            return self._finds_by_scan()
+        search = self._search
+        found = search.run()
+        outcome = search.outcome if self._is_walk else ENOUGH
+        if self._left > 0 and (self._counts_all or outcome != ENOUGH or not self._is_walk):
+            self._left -= 1
+        if outcome == TOO_LITTLE:
+            self._vain += 1
+            return self._finds_by_scan()
+        self._vain = 0
+        return found == self._count or self._finds_by_scan()
 
     def _gather(self) -> None:
         """Go on with copies of the sketches of what the filter matches, whose scans were asked for often."""

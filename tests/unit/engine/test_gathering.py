@@ -16,12 +16,13 @@ import vecdb
 from tests.conformance.small import SMALL
 from vecdb import F
 from vecdb.engine import gathering
-from vecdb.engine.config import GATHER_AFTER
+from vecdb.engine.config import GATHER_AFTER, VAIN_WALKS
 from vecdb.engine.filtering import PlaceMatches
 from vecdb.engine.gathering import CopyRoom
 from vecdb.index import calibrate
 from vecdb.index.recall_curve import RecallCurve
 from vecdb.index.segment import Segment
+from vecdb.kernels.layout import TOO_LITTLE
 
 DIM, ROWS = 64, 3_000
 
@@ -59,6 +60,12 @@ def known(docs: vecdb.Collection) -> PlaceMatches:
     return place
 
 
+def set_times(segment: Segment, **times: float) -> None:
+    """Pretend that other times were measured."""
+    assert segment.curve is not None
+    object.__setattr__(segment, "curve", replace(segment.curve, **times))  # type: ignore[arg-type]  # only floats
+
+
 def test_sketches_are_copied_once_their_scans_were_asked_for_often(docs: vecdb.Collection) -> None:
     queries = vectors_of(3, GATHER_AFTER + 8)
     for query in queries[:GATHER_AFTER]:
@@ -93,10 +100,7 @@ def test_matches_that_are_walked_to_are_copied_where_a_scan_of_copies_would_take
 ) -> None:
     with docs._database.reading(None) as view:
         [collection] = view.collections.values()
-        [segment] = collection.fields[0].segments
-        curve = segment.segment.curve
-        assert curve is not None
-        object.__setattr__(segment.segment, "curve", replace(curve, key_ns=10.0, sketch_ns=900.0, copied_ns=1.0))
+    set_times(collection.fields[0].segments[0].segment, key_ns=10.0, sketch_ns=900.0, copied_ns=1.0)
     queries = vectors_of(3, 3 * GATHER_AFTER)
     assert "graph" in str(docs.search(queries[0], filter=F("tenth") == 3, explain=True).explain)
     if in_batch:
@@ -106,6 +110,32 @@ def test_matches_that_are_walked_to_are_copied_where_a_scan_of_copies_would_take
             docs.search(query, filter=F("tenth") == 3)
     assert known(docs).blocks is not None
     assert "sketches" in str(docs.search(queries[0], filter=F("tenth") == 3, explain=True).explain)
+
+
+class VainWalk:
+    """A walk that always ends far from all matches."""
+
+    outcome = TOO_LITTLE
+    runs = 0
+
+    def run(self) -> int:
+        self.runs += 1
+        return 0
+
+
+def test_after_walks_in_vain_most_searches_scan_at_once(docs: vecdb.Collection) -> None:
+    with docs._database.reading(None) as view:
+        [collection] = view.collections.values()
+    set_times(collection.fields[0].segments[0].segment, key_ns=10.0, sketch_ns=900.0, copied_ns=0.0)
+    queries, walk = vectors_of(3, 3 * VAIN_WALKS), VainWalk()
+    for query in queries[:3]:
+        docs.search(query, filter=F("tenth") == 3)
+    [matches] = collection.remembered.values()
+    [prepared] = matches.prepared.values()
+    prepared.of_thread._search = walk  # type: ignore[assignment]  # has what is asked of it
+    for query in queries:
+        assert len(docs.search(query, filter=F("tenth") == 3)) == 10
+    assert walk.runs == VAIN_WALKS + 2
 
 
 def test_an_exact_search_makes_no_copies(docs: vecdb.Collection) -> None:
