@@ -355,6 +355,7 @@ def walk_checked(
         if is_out(plan, row, dead, skip_row, kept, slots, first_slot):
             wanted = min(ef + (hops - found) * widen // WIDEN_UNIT, widest)
             size = (wanted + 7) & ~7
+            room = widen_pool(scratch, room, size)
         else:
             found += 1
         if dead or kept:

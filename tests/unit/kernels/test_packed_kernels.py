@@ -253,6 +253,15 @@ def test_packed_and_compact_searches_agree_when_they_see_everything(metric: Metr
         assert (mine.distances == theirs.distances).all()
 
 
+@pytest.mark.parametrize("dim", [64, 150])
+def test_a_row_that_is_left_out_is_missing_alone_even_where_the_walk_begins(dim: int, rng: np.random.Generator) -> None:
+    segment, graph, _ = packed_segment(rng, "l2", dim)
+    for row in {int(row) for row in graph.upper_rows}:
+        query = segment.vectors.read_row(row, np.float32)
+        every, others = search_segment(segment, query, 20, ROWS), search_segment(segment, query, 19, ROWS, None, row)
+        assert others.rows.tolist() == [other for other in every.rows.tolist() if other != row][:19]
+
+
 def test_a_damaged_packed_row_leads_nowhere_outside(rng: np.random.Generator) -> None:
     segment, graph, codes = packed_segment(rng, "l2", 40)
     packed = pack_rows(codes, graph.links, 0, ROWS)
