@@ -7,8 +7,8 @@ compared by its codes at the end, which costs a sixth of an expansion: with 3/4 
 least time (wordnet-minilm; at 1/2, 3/4 and all of it 17.3, 17.1 and 17.9 us; at recall .98: 28.4, 25.4, 26.0).
 
 Short codes (`walk_checked`): estimates from few components are so rough, and codes so cheap to read, that each
-neighbour estimated to belong into the pool is compared by its codes first. The pool then holds code distances, and
-half as many rows have to be expanded for the same recall.
+neighbour estimated to belong into the pool is compared by its codes first. The pool then holds code distances, and a
+third to a half fewer rows have to be expanded for the same recall.
 
 The best rows are ranked by the original vectors as in `search`.
 
