@@ -234,54 +234,6 @@ def estimate_rows(
     return [max(float(estimate), 0.0) for estimate in estimates]
 
 
-def search_packed(
-    links: Links,
-    estimates: Callable[[int], list[int]],
-    start: int,
-    code_distance_to: list[int],
-    true_distance_to: npt.NDArray[np.float64],
-    slots: npt.NDArray[Any],
-    limit: int,
-    ef: int,
-    rerank: int,
-    excluded: Iterable[int] = (),
-    widest: int = 1 << 62,
-) -> list[tuple[float, int]]:
-    """(distance, slot) of the hits of one query; `estimates` of the neighbours of a row, in the order of its links."""
-    gone = set(excluded)
-    pool: list[Scored] = [(0, start)]
-    seen, taken, compared, waiting = {start}, set[int](), list[int](), [start]
-    taken.add(start)
-    wanted = ef = max(ef, limit + limit // 4) if gone else ef
-    while waiting:
-        expand = (3 * wanted + 3) // 4
-        while len(waiting) < 3 and (row := _next(pool, taken, expand)) is not None:
-            waiting.append(row)
-            taken.add(row)
-        row = waiting.pop(0)
-        compared.append(row)
-        wanted = min(ef + 4 * sum(other in gone for other in compared) // 3, widest)
-        size = -(-wanted // 8) * 8
-        guessed = estimates(row)
-        for block in range(0, len(links[row]), 32):
-            for other, guess in zip(links[row][block : block + 32], guessed[block : block + 32], strict=True):
-                if other not in seen and (len(pool) < size or (guess, other) < pool[-1]):
-                    seen.add(other)
-                    insort(pool, (guess, other))
-                    seen -= {dropped for _, dropped in pool[size:]} - taken
-                    del pool[size:]
-        if not waiting and (row := _next(pool, taken, (3 * wanted + 3) // 4)) is not None:
-            waiting, taken = [row], taken | {row}
-    compared += [row for _, row in pool if row not in taken]
-    results = sorted((code_distance_to[row], row) for row in compared if row not in gone)
-    return _ranked(results[:rerank], true_distance_to, slots, limit)
-
-
-def _next(pool: list[Scored], taken: set[int], expand: int) -> int | None:
-    """The first row of the pool that is not taken, among the first `expand`."""
-    return next((row for _, row in pool[:expand] if row not in taken), None)
-
-
 def gather_ids(column: npt.NDArray[Any], rows: Rows, slots: Rows) -> tuple[int, bytes]:
     """The ids in id rows as msgpack; or -1 - position of the first row that does not fit its slot, and nothing."""
     ids = []
@@ -388,6 +340,30 @@ def fill_links(pairs: list[list[int]], links: Links, degree: int) -> Links:
         nearest = [other for _, other in sorted((pairs[row][other], other) for other in beyond)]
         filled.append(own + nearest[: degree - len(own)])
     return filled
+
+
+def even_links(links: Links, degree: int) -> Links:
+    """Links, nearest first, of which some lead to rows with few links to them instead of rows with many."""
+    evened = [list(own) for own in links]
+    counts = [sum(row in own for own in evened) for row in range(len(evened))]
+    given = [0] * len(evened)
+    enough = 3 * degree // 4
+    for row in sorted((row for row, led in enumerate(counts) if led < enough), key=lambda row: (counts[row], row)):
+        for host in list(evened[row]):
+            own = evened[host]
+            if counts[row] >= enough or given[host] >= degree // 4 or row in own:
+                continue
+            most = max(own[4:], key=lambda other: counts[other], default=row)
+            if len(own) == degree and counts[most] <= degree:
+                continue
+            if len(own) == degree:
+                own[own.index(most)] = row
+                counts[most] -= 1
+            else:
+                own.append(row)
+            given[host] += 1
+            counts[row] += 1
+    return evened
 
 
 def repair_rows(pairs: list[list[int]], links: Links, removed: set[int], degree: int, walk: int) -> Links:

@@ -44,6 +44,7 @@ INSERT_PIECE: Final = 16
 LINK_PIECE: Final = 256
 SORT_PIECE: Final = 4_096
 FILL_PIECE: Final = 512
+COUNT_ROWS: Final = 1 << 19
 ALPHA: Final = 64
 """Pruning slack in 1/64 of squared distance; 64 is HNSW's own rule."""
 
@@ -357,23 +358,48 @@ class _Level:
 
     def finish(self, fill: bool = False) -> None:
         """Attach rows that cannot be reached, `fill` free links, then order all links by distance."""
+        self._attach()
+        if fill:
+            self._fill()
+            self._sort()
+            self._even()
+        self._sort()
+
+    def _attach(self) -> None:
         rows = len(self.links)
         reached = np.zeros((rows + 7) // 8 + 8, dtype=np.uint8)
         stack = np.empty(rows + 1, dtype=np.int32)
         entry = int(self.fallback)
         kernels.attach_unreached(self.plan.address, self.scratch(), entry, reached.ctypes.data, stack.ctypes.data)
-        if fill:
-            before, order = self.links.copy(), np.argsort(self.places).astype(np.int32)
-            source, numbers, plan = before.ctypes.data, order.ctypes.data, self.plan.address
-            self.options.workers.run(
-                rows,
-                FILL_PIECE,
-                lambda first, last: _run(kernels.fill_links, plan, self.scratch(), source, numbers, first, last),
-            )
+
+    def _fill(self) -> None:
+        before, order = self.links.copy(), np.argsort(self.places).astype(np.int32)
+        source, numbers, plan = before.ctypes.data, order.ctypes.data, self.plan.address
         self.options.workers.run(
-            rows,
+            len(self.links),
+            FILL_PIECE,
+            lambda first, last: _run(kernels.fill_links, plan, self.scratch(), source, numbers, first, last),
+        )
+
+    def _even(self) -> None:
+        """Let more links lead to rows to which few do, those with the fewest first."""
+        rows, enough = len(self.links), 3 * self.links.shape[1] // 4
+        counts = np.zeros(rows + 1, dtype=np.int32)
+        for start in range(0, rows, COUNT_ROWS):
+            counts += np.bincount(self.links[start : start + COUNT_ROWS].ravel() + 1, minlength=rows + 1)
+        led = counts[1:].copy()
+        few = np.flatnonzero(led < enough).astype(np.int32)
+        order = few[np.argsort(led[few].astype(np.int16), kind="stable")]
+        given = np.zeros(rows, dtype=np.uint8)
+        plan, where = self.plan.address, order.ctypes.data
+        kernels.even_links(plan, led.ctypes.data, given.ctypes.data, where, len(order))
+
+    def _sort(self) -> None:
+        plan = self.plan.address
+        self.options.workers.run(
+            len(self.links),
             SORT_PIECE,
-            lambda first, last: _run(kernels.sort_links, self.plan.address, self.scratch(), first, last),
+            lambda first, last: _run(kernels.sort_links, plan, self.scratch(), first, last),
         )
 
 

@@ -130,8 +130,8 @@ def _without_own(hits: BatchHits, rows: npt.NDArray[np.int64]) -> BatchHits:
 def measure_walks(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: int = 0) -> tuple[RecallCurve, bool]:
     """The curve of the quicker way to search a segment, and whether that is by codes although its rows are packed.
 
-    Signs tell less the more evenly data fill their space: 30,000 Gaussian rows of 64 independent components take more
-    than twice the time by signs that they take by codes, while sentence embeddings take less than half. Where both take
+    Signs tell less the more evenly data fill their space: Gaussian rows of 150 independent components or more, which
+    are not checked by their codes, take longer by signs, while sentence embeddings take less than half. Where both take
     about as long, chance decides, so two builds of the same rows may differ in this; it is stored with the segment.
     """
     if segment.rows < 2:

@@ -75,8 +75,9 @@ class Scratch:
             self._put(layout.VISITED, visited)
             self._put(layout.SEEN, aligned_empty((rows + 2,), np.int32))
         self.words[layout.VISITED_BYTES // 8] = (rows + 511) // 512 * 64
-        if pool > self._sizes[1]:
-            self._put(layout.POOL, aligned_empty((pool + KEYS_EXTRA,), np.int64))
+        if max(pool, ranked_rows(limit)) > self._sizes[1]:
+            # A packed search keeps as many candidates as are ranked, however few are expanded.
+            self._put(layout.POOL, aligned_empty((max(pool, ranked_rows(limit)) + KEYS_EXTRA,), np.int64))
         self.words[layout.POOL_MAX // 8] = pool
         if dim > self._sizes[2]:
             self._put(layout.QUERY_CODES, aligned_empty((dim,), np.int16))
@@ -88,7 +89,8 @@ class Scratch:
             self.query_address = int(self.query.ctypes.data)
         if limit > self._sizes[3]:
             self._reserve_results(limit)
-        self._sizes = [max(old, new) for old, new in zip(self._sizes, request, strict=True)]
+        held = (rows, max(pool, ranked_rows(limit)), dim, limit)
+        self._sizes = [max(old, new) for old, new in zip(self._sizes, held, strict=True)]
         # Last, so that a call that fails half way is not taken for one that made room.
         self._request = request
 

@@ -38,6 +38,7 @@ class Kernels:
     attach_unreached: Kernel
     copy_list: Kernel
     copy_states: Kernel
+    even_links: Kernel
     fill_links: Kernel
     find_entries: Kernel
     gather_ids: Kernel

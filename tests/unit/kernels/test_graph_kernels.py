@@ -46,11 +46,12 @@ def twin_build(codes: npt.NDArray[np.int8], order: oracle.Rows) -> oracle.Links:
         oracle.link_targets(pairs, links, batch, 2 * M)
         done += size
     oracle.attach_unreached(pairs, links, order[0], EF, EXPAND, 2 * M)
-    return oracle.sort_links(pairs, oracle.fill_links(pairs, links, 2 * M))
+    filled = oracle.sort_links(pairs, oracle.fill_links(pairs, links, 2 * M))
+    return oracle.sort_links(pairs, oracle.even_links(filled, 2 * M))
 
 
 def test_a_built_level_equals_its_twin_link_for_link(rng: np.random.Generator) -> None:
-    """insert_rows, link_targets, attach_unreached, fill_links and sort_links together."""
+    """insert_rows, link_targets, attach_unreached, fill_links, even_links and sort_links together."""
     codes = random_codes(rng, 300)
     levels = np.zeros(300, dtype=np.uint8)
     graph = build_graph(codes, levels, m=M, ef_construction=EF, threads=2)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests import oracle
+from tests import oracle, oracle_walks
 from tests.unit.kernels.test_graph_kernels import METRICS, as_lists, query_codes, upper_of
 from vecdb.index import packing
 from vecdb.index.build import build_graph, row_levels
@@ -25,6 +25,7 @@ from vecdb.kernels import layout, signs
 from vecdb.kernels.column import Column, aligned_zeros
 from vecdb.kernels.jit import device
 from vecdb.kernels.native import SHUFFLE_VARIABLE
+from vecdb.kernels.packed import CHECKED_PADDED
 from vecdb.types import Metric
 
 M = 16
@@ -212,17 +213,20 @@ def test_estimates_tell_near_neighbours_from_far_ones(rng: np.random.Generator) 
     assert np.corrcoef(found, true)[0, 1] > 0.5
 
 
-@pytest.mark.parametrize("m", [16, 32, 64])
+@pytest.mark.parametrize(("dim", "m"), [(40, 16), (40, 32), (40, 64), (150, 16), (150, 32), (150, 64)])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_packed_search_equals_its_twin_hit_for_hit(metric: Metric, m: int, rng: np.random.Generator) -> None:
-    segment, graph, codes = packed_segment(rng, metric, 40, m)
+def test_a_packed_search_equals_its_twin_hit_for_hit(
+    metric: Metric, dim: int, m: int, rng: np.random.Generator
+) -> None:
+    segment, graph, codes = packed_segment(rng, metric, dim, m)
+    twin = oracle_walks.search_checked if codes.shape[1] <= CHECKED_PADDED else oracle_walks.search_packed
     vectors = np.array([segment.vectors.read_row(row, np.float32) for row in range(ROWS)])
     slots = np.array([segment.slots.read_row(row, np.uint32)[0] for row in range(ROWS)])
     estimate = estimator()
     excluded = rng.random(ROWS) < 0.3
     dead = np.packbits(np.append(excluded, np.zeros(48, dtype=np.bool_)), bitorder="little").view(np.uint64)
     links = as_lists(graph.links)
-    for query in rng.standard_normal((10, 40)).astype(np.float32):
+    for query in rng.standard_normal((10, dim)).astype(np.float32):
         wanted = query_codes(segment, query)
         to_codes = oracle.code_distances(codes, wanted)
         to_rows = oracle.true_distances(metric, vectors, query)
@@ -233,9 +237,7 @@ def test_a_packed_search_equals_its_twin_hit_for_hit(metric: Metric, m: int, rng
             return [int(value) for value in estimates_of(estimate, segment, row, float(base[row]))[: len(links[row])]]
 
         for gone, bits in (([], None), (np.flatnonzero(excluded).tolist(), dead)):
-            want = oracle.search_packed(
-                links, guess, start, to_codes, to_rows, slots, 5, 12, ranked_rows(5), gone, WIDEST_FACTOR * 12
-            )
+            want = twin(links, guess, start, to_codes, to_rows, slots, 5, 12, ranked_rows(5), gone, WIDEST_FACTOR * 12)
             got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             assert got_slots.tolist() == [slot for _, slot in want]
             assert np.allclose(got, [distance for distance, _ in want], rtol=1e-5, atol=1e-5)
@@ -249,6 +251,15 @@ def test_packed_and_compact_searches_agree_when_they_see_everything(metric: Metr
         mine, theirs = search_segment(segment, query, 20, ROWS), search_segment(compact, query, 20, ROWS)
         assert mine.slots.tolist() == theirs.slots.tolist()
         assert (mine.distances == theirs.distances).all()
+
+
+@pytest.mark.parametrize("dim", [64, 150])
+def test_a_row_that_is_left_out_is_missing_alone_even_where_the_walk_begins(dim: int, rng: np.random.Generator) -> None:
+    segment, graph, _ = packed_segment(rng, "l2", dim)
+    for row in {int(row) for row in graph.upper_rows}:
+        query = segment.vectors.read_row(row, np.float32)
+        every, others = search_segment(segment, query, 20, ROWS), search_segment(segment, query, 19, ROWS, None, row)
+        assert others.rows.tolist() == [other for other in every.rows.tolist() if other != row][:19]
 
 
 def test_a_damaged_packed_row_leads_nowhere_outside(rng: np.random.Generator) -> None:
