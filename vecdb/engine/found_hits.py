@@ -68,6 +68,11 @@ class FoundHits(LateHits):
     __slots__ = ("_copied",)
     _copied: Copied
 
+    @property
+    def copied(self) -> Copied:
+        """What was copied, for who passes it on."""
+        return self._copied
+
     def _read_ids(self) -> list[RecordId]:
         form, kept, records = self._copied
         return read_each(records, ids_of) if records else read_id_array(kept[4 * form.size :])
