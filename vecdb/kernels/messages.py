@@ -204,7 +204,8 @@ def write_scores(target: int, distances: int, count: int, cosine: int) -> None:
     """The scores that belong to distances."""
     for position in range(count):
         distance = load_f32(distances + 4 * position)
-        store_f32(target + 4 * position, ONE - distance if cosine else -distance)  # type: ignore[arg-type]  # all of it is float32
+        score = ONE - distance if cosine else -distance
+        store_f32(target + 4 * position, score)  # type: ignore[arg-type]  # numba knows it for a float32
 
 
 @kernel

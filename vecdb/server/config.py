@@ -85,8 +85,11 @@ AT_ONCE_S: Final = 0.0002
 """How long a search may typically take to be made by the thread that serves all connections. Up to there a thread of
 its own costs more than it gains, even if there is a CPU for it."""
 
-AT_ONCE_SAMPLES: Final = 16
+AT_ONCE_SAMPLES: Final = 64
 """Over how many of the last searches that is an average, roughly."""
+
+AT_ONCE_MOST_S: Final = 0.005
+"""What one of them counts for at most: so it takes two that wait for the disk, and not one that was held up."""
 
 AT_ONCE_PAUSE_S: Final = 1.0
 """How long threads make all searches once they typically take longer: a few slow ones a second hold little up."""

@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
 from vecdb.server.answering import AnsweringThreads, Ended
-from vecdb.server.config import AT_ONCE_PAUSE_S, AT_ONCE_S, AT_ONCE_SAMPLES
+from vecdb.server.config import AT_ONCE_MOST_S, AT_ONCE_PAUSE_S, AT_ONCE_S, AT_ONCE_SAMPLES
 from vecdb.server.exchange import SingleAnswer
 from vecdb.server.grpc_setup import is_known_release
 
@@ -86,11 +86,10 @@ class EarlyThreads(AnsweringThreads):
             return None
         reply = answer.at_once()
         if reply is not None:
-            # one that was held up by something else must not count for more than a few
-            taken = min(time.monotonic() - begun, 4 * AT_ONCE_S)
-            self._typical_s += (taken - self._typical_s) / AT_ONCE_SAMPLES
+            ended = time.monotonic()
+            self._typical_s += (min(ended - begun, AT_ONCE_MOST_S) - self._typical_s) / AT_ONCE_SAMPLES
             if self._typical_s > AT_ONCE_S:
-                self._waits_until, self._typical_s = begun + AT_ONCE_PAUSE_S, 0.0
+                self._waits_until, self._typical_s = ended + AT_ONCE_PAUSE_S, 0.0
         return reply
 
 
