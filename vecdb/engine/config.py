@@ -29,3 +29,6 @@ NAMED_QUERIES: Final = 64
 
 REMEMBERED_BYTES: Final = 4_096
 """What a remembered filter takes beside its bitmap, about: the rows it matches, and a search that is prepared."""
+
+LATE_HITS_MAX: Final = 4_096
+"""Hits of a batch whose ids are copied by one call of a kernel to be passed on: more would take room for megabytes."""

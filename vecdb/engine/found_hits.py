@@ -119,11 +119,12 @@ def read_each(records: Sequence[bytes], read: Callable[[bytes], list[Item]]) -> 
     return found
 
 
+Found = TypeVar("Found", bound=FoundHits)
 _new = object.__new__
 _set_copied = FoundHits.__dict__["_copied"].__set__
 
 
-def found_hits(kind: type[FoundHits], copied: Copied) -> FoundHits:
+def found_hits(kind: type[Found], copied: Copied) -> Found:
     """A result of what was copied. Two calls of C, where `__init__` of a frozen dataclass would take 2 us."""
     hits = _new(kind)
     _set_copied(hits, copied)

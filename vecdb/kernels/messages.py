@@ -1,7 +1,8 @@
 """Writes the hits of a search as a message of the protocol, from the columns that other kernels have left.
 
-The message is a SearchResponse in protobuf's encoding: fields in the order of their numbers, each with a tag and, where
-it has a content, its length. Lengths come before contents, so what there is to write is measured first.
+The message is a SearchResponse or a SearchBatchResponse in protobuf's encoding: fields in the order of their numbers,
+each with a tag and, where it has a content, its length. Lengths come before contents, so what there is to write is
+measured first.
 Promises: writes no more than there is room for and reads nothing behind the source's end but SLACK bytes. What it
 writes is, byte by byte, what protobuf writes; -1 for ids of several types, and for what is no msgpack.
 Concurrency: no state.
@@ -25,7 +26,7 @@ INTS, TEXTS, UUIDS = 0x12, 0x1A, 0x22
 """Tags in RecordIds: `packed_ints`, `texts`, `packed_uuids`."""
 
 HITS, COUNTS, IDS, SCORES, DISTANCES, METADATA = 0x0A, 0x0A, 0x12, 0x1A, 0x22, 0x2A
-"""Tags in SearchResponse (the first) and in Hits."""
+"""Tags in SearchResponse and SearchBatchResponse (the first) and in Hits."""
 
 VALUE, PACKED = 0x0A, 0x12
 """Tags in TextIds and FloatColumn, and in MetadataColumn."""
@@ -208,14 +209,24 @@ def write_scores(target: int, distances: int, count: int, cosine: int) -> None:
         store_f32(target + 4 * position, score)  # type: ignore[arg-type]  # numba knows it for a float32
 
 
+@device
+def write_counts(target: int, queries: int, each: int) -> int:
+    """The hits of each query; returns the address behind them."""
+    for _ in range(queries):
+        target = write_varint(target, each)
+    return target
+
+
 @kernel
-def write_hits(source: int, target: int, room: int, count: int, cosine: int, with_metadata: int) -> int:
-    """Write the SearchResponse of one query's `count` hits to `target`; returns its bytes, -1 when it cannot be done.
+def write_hits(source: int, target: int, room: int, queries: int, each: int, cosine: int, with_metadata: int) -> int:
+    """Write the SearchResponse or SearchBatchResponse of `queries` queries with `each` hits each to `target`.
+
+    Returns its bytes, -1 when it cannot be done.
 
     At `source`: the bytes that follow (int64), distances (float32), then the ids as a msgpack array or, with metadata,
     a copy of records as `gather_records` makes it.
     """
-    distances = source + 8
+    count, distances = queries * each, source + 8
     end, at = distances + load_i64(source), distances + 4 * count
     about, size = at, 0
     if with_metadata:
@@ -230,13 +241,13 @@ def write_hits(source: int, target: int, room: int, count: int, cosine: int, wit
     at += ARRAY_HEAD
     kind = load_u8(at)
     named = ids_size(at, about, count, kind)
-    column, counted = field_size(4 * count), varint_size(count)
+    column, counted = field_size(4 * count), queries * varint_size(each)
     hits = field_size(counted) + field_size(field_size(named)) + 2 * field_size(column)
     hits += field_size(size) if size else 0
     if named < 0 or field_size(hits) > room:
         return -1
     to = write_head(target, HITS, hits)
-    to = write_varint(write_head(to, COUNTS, counted), count)
+    to = write_counts(write_head(to, COUNTS, counted), queries, each)
     to = write_head(to, IDS, field_size(named))
     to = write_head(to, INTS if kind == UINT_64 else TEXTS if kind == STR_16 else UUIDS, named)
     to = write_ids(to, at, count, kind)

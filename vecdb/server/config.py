@@ -96,3 +96,6 @@ AT_ONCE_PAUSE_S: Final = 1.0
 
 REPLY_SOURCE_BYTES: Final = 128 * 1024
 """What hits of one search may take to be made a reply of without messages: ten of them take two kilobytes."""
+
+REPLY_FORMS_MAX: Final = 256
+"""Numbers of queries and hits for which a thread keeps how to make such a reply, at half a kilobyte each."""

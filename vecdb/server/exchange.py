@@ -242,8 +242,8 @@ class Exchange:
     # --- from the servicer to the client ----------------------------------------------------------------------------
 
     def reply(self, message: Any) -> bytes:
-        """A reply as bytes. LimitExceededError when no client would take it."""
-        body = self.route.write(message)
+        """A reply as bytes, which it may be already. LimitExceededError when no client would take it."""
+        body = message if type(message) is bytes else self.route.write(message)
         if len(body) > self._dispatch.reply_bytes_max:
             raise LimitExceededError(
                 f"the reply of {self.method} has {len(body)} bytes; the server sends at most "

@@ -1,4 +1,4 @@
-"""Makes the reply of a single search from what the search has copied, without a list or a message in between.
+"""Makes replies of searches from what they have copied, without a list or a message in between.
 
 Promises: the bytes are those of the message that the servicer would have made. None for what the kernel leaves to it:
 ids of several types, very long replies, and what is damaged.
@@ -14,7 +14,7 @@ import numpy as np
 
 from vecdb.kernels.column import aligned_empty
 from vecdb.kernels.native import bound
-from vecdb.server.config import REPLY_SOURCE_BYTES
+from vecdb.server.config import REPLY_FORMS_MAX, REPLY_SOURCE_BYTES
 
 if TYPE_CHECKING:
     from vecdb.engine.found_hits import FoundHits
@@ -36,23 +36,25 @@ class _Room(threading.local):
         self.size = memoryview(self.source[:HEAD].view(np.int64))  # type: ignore[arg-type]  # an array is a buffer
         self.content = memoryview(self.source[HEAD:REPLY_SOURCE_BYTES])  # type: ignore[arg-type]  # as above
         self.reply = memoryview(self.target)  # type: ignore[arg-type]  # as above
-        self.calls: dict[tuple[int, bool, bool], Call] = {}
+        self.calls: dict[tuple[int, int, bool, bool], Call] = {}
 
-    def call(self, count: int, is_cosine: bool, with_metadata: bool) -> Call:
+    def call(self, queries: int, each: int, is_cosine: bool, with_metadata: bool) -> Call:
         """The kernel for hits of one form."""
-        found = self.calls.get((count, is_cosine, with_metadata))
+        form = queries, each, is_cosine, with_metadata
+        found = self.calls.get(form)
         if found is None:
+            if len(self.calls) >= REPLY_FORMS_MAX:
+                self.calls.clear()
             addresses = int(self.source.ctypes.data), int(self.target.ctypes.data), ROOM
-            found = bound("write_hits", *addresses, count, is_cosine, with_metadata)
-            self.calls[count, is_cosine, with_metadata] = found
+            found = self.calls[form] = bound("write_hits", *addresses, *form)
         return found
 
 
 _room = _Room()
 
 
-def reply_of(hits: FoundHits) -> bytes | None:
-    """A SearchResponse as bytes."""
+def reply_of(hits: FoundHits, queries: int = 1) -> bytes | None:
+    """A SearchResponse as bytes; or a SearchBatchResponse of so many queries, that have found as many hits each."""
     form, kept, records = hits.copied
     room = _room
     with_metadata = bool(records)
@@ -65,5 +67,5 @@ def reply_of(hits: FoundHits) -> bytes | None:
         return None
     room.size[0] = size
     room.content[:size] = kept
-    end = room.call(form.size, form.metric == "cosine", with_metadata)()
+    end = room.call(queries, form.size // queries, form.metric == "cosine", with_metadata)()
     return None if end < 0 else bytes(room.reply[:end])

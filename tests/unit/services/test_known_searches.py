@@ -21,6 +21,7 @@ from vecdb.server.known_searches import KnownSearches
 from vecdb.server.principals import LOCAL, Principal
 from vecdb.server.services_search import SearchService
 from vecdb.server.settings import ServerConfig
+from vecdb.wire.hits import read_hits
 from vecdb.wire.search_requests import SearchRequests
 from vecdb.wire.searches import put_options
 from vecdb.wire.vectors import put_query
@@ -120,6 +121,23 @@ def test_known_replies_are_byte_by_byte_those_of_the_servicer(
                 found = both.known.answer(body, LOCAL)
                 assert found is not None
                 assert found == both.ordinary(body)
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("ids", IDS)
+def test_a_batch_is_answered_as_its_searches_are(empty: vecdb.Database, ids: str, metric: str) -> None:
+    filled(empty, ids, metric=metric)
+    servicer, queries = Both(empty).servicer, rows(7)
+    request = pb.SearchBatchRequest.FromString(SearchRequests("docs").batch(queries, 9, OPTIONS))
+    reply: Any = servicer.SearchBatch(request, fake_call())
+    # ids that are in no column of ids, or of several types, are not for the kernel
+    assert isinstance(reply, bytes) == (ids not in {"mixed", "long texts"})
+    message = pb.SearchBatchResponse.FromString(reply) if isinstance(reply, bytes) else reply
+    assert message.SerializeToString(deterministic=True) == (
+        reply if isinstance(reply, bytes) else message.SerializeToString()
+    )
+    for query, found in zip(queries, read_hits(message.hits, 7, with_metadata=False), strict=True):
+        assert found == empty.collection("docs").search(query, 9, with_metadata=False)
 
 
 def test_a_filter_that_was_asked_before_is_known(both: Both) -> None:
