@@ -26,7 +26,7 @@ from vecdb.engine.found_batches import found_batch
 from vecdb.engine.found_hits import FoundHits
 from vecdb.engine.indexer import Effort as IndexEffort
 from vecdb.engine.interruption import pieces
-from vecdb.engine.quick_search import keep_prepared, quick_search
+from vecdb.engine.quick_search import asked_of, keep_prepared, quick_search
 from vecdb.engine.reading import RecordReads
 from vecdb.engine.recall import measure_field_recall
 from vecdb.engine.validate import check_queries, check_query
@@ -116,7 +116,7 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
         wanted = read_filter(filter)
         asked: Asked | None = None
         if not (strict or with_vectors or explain or model is not None):
-            asked = limit, type(limit), ef, type(ef), target_recall, type(target_recall), exact, field
+            asked = asked_of(limit, ef, target_recall, exact, field)
             given = (asked, query, wanted, min_seq, self._hits_kind)
             quick = quick_search(self._database, self._number, *given, with_metadata=with_metadata)
             if quick is not None:

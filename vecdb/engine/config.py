@@ -40,3 +40,6 @@ COPIES_BYTES: Final = 64 * 1024 * 1024
 VAIN_WALKS: Final = 8
 """Walks that end far from all matches, one after the other, before only every eighth search is walked and the others
 are scans at once: who asks from afar mostly does so again, and a walk in vain takes 15 us of 140."""
+
+LATE_HITS_MAX: Final = 4_096
+"""Hits of a batch whose ids are copied by one call of a kernel to be passed on: more would take room for megabytes."""

@@ -68,6 +68,11 @@ class FoundHits(LateHits):
     __slots__ = ("_copied",)
     _copied: Copied
 
+    @property
+    def copied(self) -> Copied:
+        """What was copied, for who passes it on."""
+        return self._copied
+
     def _read_ids(self) -> list[RecordId]:
         form, kept, records = self._copied
         return read_each(records, ids_of) if records else read_id_array(kept[4 * form.size :])
@@ -114,11 +119,12 @@ def read_each(records: Sequence[bytes], read: Callable[[bytes], list[Item]]) -> 
     return found
 
 
+Found = TypeVar("Found", bound=FoundHits)
 _new = object.__new__
 _set_copied = FoundHits.__dict__["_copied"].__set__
 
 
-def found_hits(kind: type[FoundHits], copied: Copied) -> FoundHits:
+def found_hits(kind: type[Found], copied: Copied) -> Found:
     """A result of what was copied. Two calls of C, where `__init__` of a frozen dataclass would take 2 us."""
     hits = _new(kind)
     _set_copied(hits, copied)

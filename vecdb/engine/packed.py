@@ -16,8 +16,10 @@ import numpy as np
 from vecdb.checks.options import check_count
 from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.collection import Collection
-from vecdb.engine.found_hits import PackedHits, scores_of
+from vecdb.engine.config import LATE_HITS_MAX
+from vecdb.engine.found_hits import Form, PackedHits, found_hits, scores_of
 from vecdb.engine.hit_results import opened_records, search_result
+from vecdb.engine.ids import bind_ids, ids_room
 from vecdb.engine.interruption import check_bytes
 from vecdb.engine.records import Decoded, present
 from vecdb.engine.search import FieldHits
@@ -26,7 +28,7 @@ from vecdb.storage.keys import Table
 from vecdb.types import SearchResult
 
 if TYPE_CHECKING:
-    from vecdb.engine.search import Slots
+    from vecdb.engine.search import FieldBatch, Slots
     from vecdb.engine.view import FieldView, View
     from vecdb.filters import FilterLike
     from vecdb.fingerprint import ModelFingerprint
@@ -72,6 +74,9 @@ class PackedCollection(Collection):
         self._load_kernels()
         with self._database.reading(min_seq) as view:
             found, hits = self._batch_hits(view, field, queries, limit, effort, wanted, strict=strict, model=model)
+            late = None if with_metadata or with_vectors else late_ids(found, hits)
+            if late is not None:
+                return HitColumns(hits.counts.tolist(), late)
             every = hits.one_after_another()
             result = self._result(view, found, every, with_metadata=with_metadata, with_vectors=with_vectors)
         return HitColumns(hits.counts.tolist(), result)
@@ -88,6 +93,22 @@ class PackedCollection(Collection):
             return result
         found = search_result(view, field, number, hits, with_metadata=False, with_vectors=True)
         return replace(result, vectors=found.vectors)
+
+
+def late_ids(field: FieldView, found: FieldBatch) -> PackedHits | None:
+    """All hits as of one query, their ids as a kernel copies them; None when they are of several places, when some
+    query has fewer than others, or when one needs a closer look.
+    """
+    column, count = field.segments[0].ids if field.segments and found.places is None else None, found.slots.size
+    if column is None or not 0 < count <= LATE_HITS_MAX or not found.is_full:
+        return None
+    slots, rows = np.ascontiguousarray(found.slots), np.ascontiguousarray(found.rows)
+    room = np.empty(ids_room(column, count), dtype=np.uint8)
+    end = bind_ids(column, rows.ctypes.data, slots.ctypes.data, count, room.ctypes.data)()
+    if end < 0:
+        return None
+    kept = found.distances.tobytes() + room[:end].tobytes()
+    return found_hits(PackedHits, (Form(field.schema.metric, count), kept, ()))
 
 
 def packed_records(view: View, number: int, slots: Slots) -> tuple[list[RecordId], list[Any]]:

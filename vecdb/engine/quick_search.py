@@ -60,6 +60,11 @@ class QuickSearch(threading.local):
         self.of_thread = _Prepared(settled)
 
 
+def asked_of(limit: object, ef: object, target_recall: object, exact: object, field: object) -> Asked:
+    """What was asked for, in the form in which it is looked up."""
+    return limit, type(limit), ef, type(ef), target_recall, type(target_recall), exact, field
+
+
 def quick_search(
     database: Database,
     number: int,

@@ -107,6 +107,11 @@ class AnsweringThreads(ThreadPoolExecutor):
         return answering  # type: ignore[return-value]  # gRPC needs no more of it
 
     @property
+    def started(self) -> int:
+        """Threads that there are."""
+        return len(self._started)
+
+    @property
     def free(self) -> int:
         """Threads that wait for something to do."""
         return len(self._free)

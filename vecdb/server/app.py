@@ -27,7 +27,7 @@ from vecdb.server.addresses import claim_socket_path
 from vecdb.server.admission import Admission
 from vecdb.server.dispatch import Dispatch
 from vecdb.server.drain import drain
-from vecdb.server.exchange import Observer
+from vecdb.server.exchange import KnownRequests, Observer
 from vecdb.server.health import HEALTH, HealthService
 from vecdb.server.identity import Identity
 from vecdb.server.keyring import KeyRing
@@ -54,11 +54,15 @@ SOCKET_UMASK = 0o177
 
 @dataclass(frozen=True, slots=True)
 class ServiceBinding:
-    """A servicer, the generated function that adds it to a server, and the full name of its service."""
+    """A servicer, the generated function that adds it to a server, and the full name of its service.
+
+    `known` has what answers requests of some of its RPCs when they come again.
+    """
 
     name: str
     add: Callable[[Any, Any], None]
     servicer: object
+    known: Mapping[str, KnownRequests] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +129,7 @@ class Service:
             self._health = HealthService([binding.name for binding in bindings])
             self._server = self._make_server(share_port=role.share_port)
             for binding in (*bindings, _health_binding(self._health)):
+                self.dispatch.know(binding.known)
                 binding.add(binding.servicer, self.dispatch)
             if config.reflection:
                 _add_reflection([binding.name for binding in bindings], self.dispatch)

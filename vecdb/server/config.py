@@ -68,3 +68,34 @@ LOG_CLOSE_S: Final = 2.0
 
 STATUSES_KEPT_MAX: Final = 64
 """Statuses of refusals that are kept: the reasons have few numbers in them."""
+
+KNOWN_SEARCHES_MAX: Final = 256
+"""Searches that a server answers again without parsing: clients use a few, over and over."""
+
+KNOWN_BODY_BYTES_MAX: Final = 64 * 1024
+"""The longest request that is known again, its vector included."""
+
+KNOWN_SEARCH_BYTES_MAX: Final = 4_096
+"""The longest of them but for its vector: a megabyte at most for all."""
+
+KNOWN_PLACES_MAX: Final = 8
+"""Places of the vector that are tried for one length of requests; there is one for all requests of one program."""
+
+AT_ONCE_S: Final = 0.0002
+"""How long a search may typically take to be made by the thread that serves all connections. Up to there a thread of
+its own costs more than it gains, even if there is a CPU for it."""
+
+AT_ONCE_SAMPLES: Final = 64
+"""Over how many of the last searches that is an average, roughly."""
+
+AT_ONCE_MOST_S: Final = 0.005
+"""What one of them counts for at most: so it takes two that wait for the disk, and not one that was held up."""
+
+AT_ONCE_PAUSE_S: Final = 1.0
+"""How long threads make all searches once they typically take longer: a few slow ones a second hold little up."""
+
+REPLY_SOURCE_BYTES: Final = 128 * 1024
+"""What hits of one search may take to be made a reply of without messages: ten of them take two kilobytes."""
+
+REPLY_FORMS_MAX: Final = 256
+"""Numbers of queries and hits for which a thread keeps how to make such a reply, at half a kilobyte each."""

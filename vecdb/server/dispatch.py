@@ -31,7 +31,8 @@ from vecdb.config import BODY_WATCH_S, READS_PER_CPU
 from vecdb.errors import PermissionDeniedError, VecDBError
 from vecdb.server.admission import Admission, Lane
 from vecdb.server.answering import Answering, AnsweringThreads, Turns
-from vecdb.server.exchange import Answer, Exchange, Observer, SingleAnswer, StreamAnswer
+from vecdb.server.early_receipt import EarlyThreads
+from vecdb.server.exchange import Answer, Exchange, KnownRequests, Observer, SingleAnswer, StreamAnswer
 from vecdb.server.identity import Identity
 from vecdb.server.principals import Principal
 from vecdb.server.refusals import as_error, status_of
@@ -94,9 +95,10 @@ class Route:
     """Its calls work in this process, a few at a time."""
     is_read: bool
     """Its calls keep a CPU busy rather than wait for the disk."""
+    known: KnownRequests | None
 
 
-def route_of(method: str, handler: Any, rule: Rule) -> Route:
+def route_of(method: str, handler: Any, rule: Rule, known: KnownRequests | None) -> Route:
     """The route of a handler as generated code makes it."""
     is_stream = handler.request_streaming or handler.response_streaming
     return Route(
@@ -111,6 +113,7 @@ def route_of(method: str, handler: Any, rule: Rule) -> Route:
         lane="streams" if is_stream else "calls",
         takes_turns=not is_stream and not rule.is_passed_on,
         is_read=rule.scope == "read",
+        known=known,
     )
 
 
@@ -149,6 +152,7 @@ class Dispatch(grpc.GenericRpcHandler):
         """`newest_seq` tells which commit reads see; as many as `slow_bodies_max` calls may take their time to send."""
         self._rules = rules
         self._routes: dict[str, Route] = {}
+        self._known: dict[str, KnownRequests] = {}
         self._identity = identity
         self._tracer = tracer
         self.admission = admission
@@ -157,7 +161,7 @@ class Dispatch(grpc.GenericRpcHandler):
         self.draining = threading.Event()
         self.streams: set[Exchange] = set()
         # a thread for every call let in: most wait, for their body or for their turn to work
-        self.call_threads = AnsweringThreads(calls_max, thread_name_prefix="vecdb-call")
+        self.call_threads = EarlyThreads(calls_max, thread_name_prefix="vecdb-call")
         self._stream_threads = AnsweringThreads(streams_max, thread_name_prefix="vecdb-stream")
         self._inline = InlineExecutor(1)
         self.writes, self.waits = Turns(workers), Turns(workers)
@@ -170,6 +174,10 @@ class Dispatch(grpc.GenericRpcHandler):
         self._watch = threading.Thread(target=self._watch_bodies, name="vecdb-watch", daemon=True)
         self._watch.start()
 
+    def know(self, known: Mapping[str, KnownRequests]) -> None:
+        """Have requests of some RPCs, which are added later, answered by what knows them."""
+        self._known |= known
+
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """Nothing: `add_registered_method_handlers` follows and has all that is needed."""
 
@@ -177,7 +185,8 @@ class Dispatch(grpc.GenericRpcHandler):
         """Add the RPCs of one service, as generated code does."""
         for name, handler in handlers.items():
             method = f"/{service}/{name}"
-            self._routes[method] = route_of(method, handler, self._rules.get(method, DENIED))
+            rule = self._rules.get(method, DENIED)
+            self._routes[method] = route_of(method, handler, rule, self._known.get(method))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Choose what answers a call, by its name and metadata alone. Must not raise."""

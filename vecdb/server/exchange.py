@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, NoReturn, Protocol, TypeAlias
 
 import grpc
 
@@ -19,6 +19,7 @@ from vecdb.config import DRAIN_QUIET_S
 from vecdb.errors import LimitExceededError, MalformedRequestError
 from vecdb.server.answering import Turns, do_afterwards
 from vecdb.server.call import Call
+from vecdb.server.config import KNOWN_BODY_BYTES_MAX
 from vecdb.server.principals import NOBODY, Principal
 from vecdb.server.refusals import as_error, discreet, status_of, stopping
 
@@ -45,6 +46,17 @@ class Outcome(NamedTuple):
 
 Observer: TypeAlias = Callable[[Outcome], None]
 
+
+class KnownRequests(Protocol):
+    """What knows the replies to requests of one RPC from their bytes."""
+
+    def answer(self, body: bytes, principal: Principal) -> bytes | None:
+        """The reply that the servicer would send; None when that is not known."""
+
+    def learn(self, body: bytes, message: Any) -> None:
+        """Take notice of a request that was answered."""
+
+
 OK: Final = grpc.StatusCode.OK.name
 """Spelled once: an enum takes longer to say its name than the counters take to count."""
 
@@ -53,7 +65,8 @@ class Exchange:
     """One call: what is known of it, what it holds, and how it ends."""
 
     __slots__ = (
-        "_context",
+        "_body",
+        "_cancel",
         "_dispatch",
         "_is_observed",
         "_span",
@@ -77,7 +90,8 @@ class Exchange:
         self.started = self._touched = time.monotonic()
         self._waits = self._is_observed = self.was_passed_on = False
         self._turns: Turns | None = None
-        self._context: grpc.ServicerContext | None = None
+        self._cancel: Callable[[], object] | None = None
+        self._body: bytes | None = None
         self._span: Span | None = None
         self.route = route
         self.metadata = metadata
@@ -108,7 +122,7 @@ class Exchange:
         """Make the Call, in the thread that answers: last checks before the body is received."""
         if self.route.is_stream:
             self._dispatch.streams.add(self)
-        self._context = context
+        self._cancel = context.cancel
         if self.principal is None:
             self._dispatch.identify(self, context)
         assert self.principal is not None
@@ -118,6 +132,20 @@ class Exchange:
         """What the servicer takes: the one message, or an iterator over them."""
         if self.route.takes_stream:
             return self._messages(bodies, call)
+        body, self._body = self._body, None
+        if body is None:
+            body = self._awaited(bodies)
+        if self.route.known is not None and len(body) <= KNOWN_BODY_BYTES_MAX:
+            self._body = body
+        return self._message(body)
+
+    def learn(self, message: Any) -> None:
+        """Know the request, which was answered, when it comes again."""
+        if self._body is not None and self.route.known is not None:
+            self.route.known.learn(self._body, message)
+
+    def _awaited(self, bodies: Iterator[bytes]) -> bytes:
+        """The one body, which has not been received early."""
         self._dispatch.receiving.add(self)
         try:
             body = next(bodies, None)
@@ -125,12 +153,36 @@ class Exchange:
             self._dispatch.receiving.discard(self)
         if body is None:
             raise MalformedRequestError(f"{self.method} takes one message, and none came")
-        return self._message(body)
+        return body
+
+    def expect(self, cancel: Callable[[], object]) -> None:
+        """Say that the body is awaited; `cancel` gives the call up."""
+        self._cancel = cancel
+        self._dispatch.receiving.add(self)
+
+    def take(self, body: bytes | None) -> None:
+        """Say that the body is there; None when it will not come."""
+        self._dispatch.receiving.discard(self)
+        self._body = body
+
+    def known_reply(self) -> bytes | None:
+        """The reply to the body that was taken, if that is known (see `known_searches`).
+
+        Its bytes are not counted: they are let go of before anything else is received.
+        """
+        known, body, principal = self.route.known, self._body, self.principal
+        if known is None or body is None or principal is None:
+            return None
+        reply = known.answer(body, principal)
+        if reply is None or len(reply) > self._dispatch.reply_bytes_max:
+            return None
+        self.received_bytes, self.sent_bytes = len(body), len(reply)
+        return reply
 
     def give_up_after(self, seconds: float) -> None:
         """Cancel the call if it is that old and its body is still not there."""
-        if self._context is not None and time.monotonic() - self.started > seconds:
-            self._context.cancel()
+        if self._cancel is not None and time.monotonic() - self.started > seconds:
+            self._cancel()
 
     def take_turn(self, call: Call, message: Any) -> None:
         """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait."""
@@ -190,8 +242,8 @@ class Exchange:
     # --- from the servicer to the client ----------------------------------------------------------------------------
 
     def reply(self, message: Any) -> bytes:
-        """A reply as bytes. LimitExceededError when no client would take it."""
-        body = self.route.write(message)
+        """A reply as bytes, which it may be already. LimitExceededError when no client would take it."""
+        body = message if type(message) is bytes else self.route.write(message)
         if len(body) > self._dispatch.reply_bytes_max:
             raise LimitExceededError(
                 f"the reply of {self.method} has {len(body)} bytes; the server sends at most "
@@ -268,7 +320,7 @@ class Answer:
 class SingleAnswer(Answer):
     """Answers a call with one message, and observes a call that went well once its reply is on its way."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_argument", "_context")
 
     response_streaming: ClassVar = False
 
@@ -277,11 +329,48 @@ class SingleAnswer(Answer):
         """What gRPC calls."""
         return self
 
+    # --- by whoever receives the message early (see `early_receipt`) --------------------------------------------------
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether the caller is known, so that the message may be received."""
+        return self._exchange.principal is not None
+
+    @property
+    def may_be_known(self) -> bool:
+        """Whether messages of this RPC can be known."""
+        return self._exchange.route.known is not None
+
+    def expect(self, cancel: Callable[[], object]) -> None:
+        """See `Exchange.expect`."""
+        self._exchange.expect(cancel)
+
+    def take(self, body: bytes | None) -> None:
+        """See `Exchange.take`."""
+        self._exchange.take(body)
+
+    def at_once(self) -> bytes | None:
+        """The reply if it is known; the call's place is free then."""
+        reply = self._exchange.known_reply()
+        if reply is not None:
+            self._exchange.leave()
+        return reply
+
+    def leave(self) -> None:
+        """See `Exchange.leave`."""
+        self._exchange.leave()
+
+    def observe(self, context: grpc.ServicerContext) -> None:
+        """Say that the call went well."""
+        self._exchange.observe(context, grpc.StatusCode.OK)
+
+    # --- by gRPC ----------------------------------------------------------------------------------------------------
+
     def __call__(self, bodies: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         exchange, self._context = self._exchange, context
         try:
             call = exchange.begin(context)
-            argument = exchange.argument(bodies, call)
+            argument = self._argument = exchange.argument(bodies, call)
             exchange.take_turn(call, argument)
             body = exchange.reply(exchange.route.behavior(argument, call))
             do_afterwards(self._observe)
@@ -293,7 +382,8 @@ class SingleAnswer(Answer):
         return body
 
     def _observe(self) -> None:
-        self._exchange.observe(self._context, grpc.StatusCode.OK)
+        self.observe(self._context)
+        self._exchange.learn(self._argument)
 
 
 class StreamAnswer(Answer):

@@ -24,8 +24,13 @@ def set_grpc_up(environment: MutableMapping[str, str]) -> None:
     """Add what gRPC reads when it is imported."""
     # else gRPC writes lines of its own into the log, for instance whenever a stranger fails to set TLS up
     environment.setdefault("GRPC_VERBOSITY", "NONE")
-    if KNOWN_FROM <= _release(version("grpcio")) < KNOWN_BEFORE:
+    if is_known_release():
         environment.setdefault("GRPC_EXPERIMENTS", ONE_THREAD)
+
+
+def is_known_release() -> bool:
+    """Whether this release of grpcio is one of those in which all was tried that depends on how gRPC works inside."""
+    return KNOWN_FROM <= _release(version("grpcio")) < KNOWN_BEFORE
 
 
 def _release(text: str) -> tuple[int, ...]:

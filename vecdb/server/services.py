@@ -6,7 +6,7 @@ Concurrency: any thread.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from vecdb._pb.v1 import (
     admin_service_pb2_grpc,
@@ -18,6 +18,8 @@ from vecdb._pb.v1 import (
 )
 from vecdb.server.app import ServiceBinding
 from vecdb.server.backing import Backing
+from vecdb.server.known_searches import KnownSearches
+from vecdb.server.scopes import RULES
 from vecdb.server.services_admin import AdminService
 from vecdb.server.services_collections import CollectionService
 from vecdb.server.services_export import ExportService
@@ -28,6 +30,8 @@ from vecdb.server.services_search import SearchService
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
     from vecdb.server.settings import ServerConfig
+
+SEARCH: Final = "/vecdb.v1.SearchService/Search"
 
 
 def bind_services(database: Database, config: ServerConfig) -> list[ServiceBinding]:
@@ -48,6 +52,7 @@ def bind_services(database: Database, config: ServerConfig) -> list[ServiceBindi
             "vecdb.v1.SearchService",
             search_service_pb2_grpc.add_SearchServiceServicer_to_server,
             SearchService(backing),
+            {SEARCH: KnownSearches(backing, RULES[SEARCH].scope)},
         ),
         ServiceBinding(
             "vecdb.v1.IngestService",

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Final
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb._pb.v1 import search_service_pb2_grpc as pb_grpc
 from vecdb.config import LIMIT_MAX
+from vecdb.engine.found_hits import PackedHits
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import CancelledError, ClosedError, DeadlineExceededError, LimitExceededError, VecDBError
 from vecdb.server.config import HITS_DEFAULT, SEARCHES_AHEAD_MAX
+from vecdb.server.hit_replies import reply_of
 from vecdb.server.receiving import Received
 from vecdb.server.record_pages import COMPONENT_BYTES
 from vecdb.server.refusals import discreet
@@ -27,7 +29,7 @@ from vecdb.wire.status import put_error
 from vecdb.wire.vectors import read_queries, read_query
 
 if TYPE_CHECKING:
-    from vecdb.engine.packed import PackedCollection
+    from vecdb.engine.packed import HitColumns, PackedCollection
     from vecdb.server.backing import Backing
     from vecdb.server.call import Call
     from vecdb.types import SearchResult
@@ -57,9 +59,14 @@ class SearchService(pb_grpc.SearchServiceServicer):
             put_explain(response.explain, result.explain)
         return response
 
-    def SearchBatch(self, request: pb.SearchBatchRequest, call: Call) -> pb.SearchBatchResponse:
+    def SearchBatch(self, request: pb.SearchBatchRequest, call: Call) -> pb.SearchBatchResponse | bytes:
+        found, packed = self._found(request, call)
+        reply = reply_of(found.hits, len(found.counts)) if packed and type(found.hits) is PackedHits else None
+        if reply is not None:
+            return reply
         response = pb.SearchBatchResponse()
-        self._batch(request, call, response.hits)
+        put_columns(response.hits, found.counts, found.hits, packed=packed)
+        response.hits.SetInParent()
         return response
 
     def SearchStream(self, requests: Iterator[pb.SearchStreamRequest], call: Call) -> Iterator[pb.SearchStreamResponse]:
@@ -78,16 +85,22 @@ class SearchService(pb_grpc.SearchServiceServicer):
                 yield response
 
     def _batch(self, request: pb.SearchBatchRequest, call: Call, hits: pb.Hits) -> None:
+        found, packed = self._found(request, call)
+        put_columns(hits, found.counts, found.hits, packed=packed)
+        hits.SetInParent()
+
+    def _found(self, request: pb.SearchBatchRequest, call: Call) -> tuple[HitColumns, bool]:
+        """The hits of a batch, and whether they are wanted in the packed form."""
         arguments, packed = read_options(request.options)
         queries = read_queries(request.queries, "queries")
         collection, bytes_max = self._backing.collection(request.collection), self._backing.config.max_message_bytes
         check_hits(queries.shape, arguments, collection, bytes_max)
         with interruptible(call.check, self._backing.read_bytes_max):
-            counts, found = collection.search_columns(queries, **arguments)
+            found = collection.search_columns(queries, **arguments)
         call.check()
-        check_metadata(found, bytes_max)
-        put_columns(hits, counts, found, packed=packed)
-        hits.SetInParent()
+        if arguments["with_metadata"]:
+            check_metadata(found.hits, bytes_max)
+        return found, packed
 
 
 def check_hits(shape: tuple[int, ...], arguments: Arguments, collection: PackedCollection, bytes_max: int) -> None:

@@ -123,6 +123,7 @@ def read_metadata(
 
 def _read_joined(column: Sequence[bytes]) -> list[Metadata] | None:
     """All entries by one decoding; None where one of them is empty, too long, or no map."""
+    column = list(column)  # a message makes its entries anew each time that it is gone through
     if not all(column) or max(map(len, column)) > METADATA_BYTES_MAX:
         return None
     try:

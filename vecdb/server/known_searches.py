@@ -1,0 +1,120 @@
+"""Answers searches that were asked before, but for the vector, from the bytes of the request to those of the reply.
+
+What a client asks for is mostly what it asked for a moment ago, of another vector. So of requests that came twice, all
+but the bytes of the vector is kept, with what they came to: a request with the same bytes there needs neither parsing
+nor checks of its options, only a look at its vector and at the rights of its caller.
+Promises: a reply is, byte by byte, what the servicer would have sent. Whatever is out of the ordinary, errors above
+all, is None and left to the servicer. Rights are asked of the principal of each call; nothing is known of principals.
+Invariants: at most KNOWN_SEARCHES_MAX requests are kept, of KNOWN_SEARCH_BYTES_MAX each. They name collections by their
+numbers, which are given once; what there is of them is looked up in the engine's newest state each time.
+Concurrency: any thread; of two that learn at once, one may have to learn again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from vecdb._pb.v1 import vectors_pb2
+from vecdb.engine.found_hits import PackedHits
+from vecdb.engine.quick_search import Asked, asked_of, quick_search
+from vecdb.server.config import HITS_DEFAULT, KNOWN_PLACES_MAX, KNOWN_SEARCH_BYTES_MAX, KNOWN_SEARCHES_MAX
+from vecdb.server.hit_replies import reply_of
+from vecdb.wire.searches import read_options
+from vecdb.wire.vector_place import Place, place_of_query
+from vecdb.wire.vectors import FLOAT32, LITTLE
+
+if TYPE_CHECKING:
+    from vecdb._pb.v1 import search_service_pb2 as pb
+    from vecdb.filters import Filter
+    from vecdb.server.backing import Backing
+    from vecdb.server.principals import Principal, Scope
+    from vecdb.wire.vectors import Rows
+
+
+class Known(NamedTuple):
+    """What all of a request but its vector came to."""
+
+    collection: str
+    number: int
+    dim: int
+    asked: Asked
+    wanted: Filter | None
+    with_metadata: bool
+    min_seq: int
+
+
+class KnownSearches:
+    """The searches that one server knows; `scope` is what they need on their collection."""
+
+    def __init__(self, backing: Backing, scope: Scope) -> None:
+        self._backing, self._scope = backing, scope
+        self._places: dict[int, tuple[Place, ...]] = {}
+        self._known: dict[tuple[bytes, bytes], Known | None] = {}
+
+    def answer(self, body: bytes, principal: Principal) -> bytes | None:
+        """The reply to a request, None when it is for the servicer."""
+        for start, stop in self._places.get(len(body), ()):
+            known = self._known.get((body[:start], body[stop:]))
+            if known is not None and principal.may(self._scope, known.collection):
+                try:
+                    return self._found(known, np.frombuffer(body, LITTLE["float32"], known.dim, start))
+                except Exception:  # noqa: BLE001 - the servicer meets it again, and tells
+                    return None
+        return None
+
+    def _found(self, known: Known, query: Rows) -> bytes | None:
+        database = self._backing.database
+        if known.min_seq and known.min_seq > database.seq:  # not here: it may take long to come
+            return None
+        searched = known.number, known.asked, query, known.wanted, None, PackedHits
+        hits = quick_search(database, *searched, with_metadata=known.with_metadata)
+        return None if hits is None else reply_of(hits)
+
+    def learn(self, body: bytes, message: pb.SearchRequest) -> None:
+        """Know a request that was answered when it comes again, if it came before and is of the plain kind."""
+        place = place_of_query(body)
+        if place is None or not _is_plain(body, message, place) or not self._has_come(body, place):
+            return
+        arguments, _ = read_options(message.options)
+        limit, effort = arguments.get("limit", HITS_DEFAULT), (arguments.get("ef"), arguments.get("target_recall"))
+        self._known[body[: place.start], body[place.stop :]] = Known(
+            collection=message.collection,
+            number=self._backing.database.schema_of(message.collection).number,
+            dim=message.query.dim,
+            asked=asked_of(limit, *effort, arguments["exact"], arguments.get("field")),
+            wanted=arguments.get("filter"),
+            with_metadata=arguments["with_metadata"],
+            min_seq=arguments["min_seq"] or 0,
+        )
+
+    def _has_come(self, body: bytes, place: Place) -> bool:
+        """Whether a request has come before; it has from now on."""
+        key = body[: place.start], body[place.stop :]
+        if key in self._known:
+            return True
+        if len(self._known) >= KNOWN_SEARCHES_MAX:
+            self._known.clear()
+            self._places.clear()
+        self._known[key] = None
+        places = self._places.get(len(body), ())
+        if place not in places:
+            self._places[len(body)] = (place, *places)[:KNOWN_PLACES_MAX]
+        return False
+
+
+def _is_plain(body: bytes, message: pb.SearchRequest, place: Place) -> bool:
+    """Whether there is nothing about a request that only the servicer knows how to answer."""
+    query, (start, stop) = message.query, place
+    is_vector = (
+        query.type == vectors_pb2.VECTOR_TYPE_FLOAT32
+        and query.WhichOneof("components") == "data"
+        and stop - start == FLOAT32.itemsize * query.dim != 0
+        and body[start:stop] == query.data
+        and len(body) - (stop - start) <= KNOWN_SEARCH_BYTES_MAX
+    )
+    if not is_vector or message.explain:
+        return False
+    arguments, is_packed = read_options(message.options)
+    return is_packed and not (arguments["strict"] or arguments["with_vectors"] or "model" in arguments)
