@@ -102,10 +102,16 @@ def _sound_items(value: Any, depth: int) -> int:
                 return -1
         value = value.values()
     for item in value:
-        # texts, as most values are, without the cost of a call
-        size = len(item) if type(item) is str else _sound_size(item, depth + 1)
-        if size < 0:
-            return -1
+        # what most values are without the cost of a call
+        kind = type(item)
+        if kind is str:
+            size = len(item)
+        elif kind is int and INT64_MIN <= item <= UINT64_MAX:
+            size = 1
+        else:
+            size = _sound_items(item, depth + 1) if kind is list else _sound_size(item, depth + 1)
+            if size < 0:
+                return -1
         total += size
         if total > METADATA_BYTES_MAX:
             return total

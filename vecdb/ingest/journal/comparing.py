@@ -95,7 +95,7 @@ class Comparison:
         """A verdict for each item, in order. About 4 µs for one that is unchanged."""
         if self._journal is None or self._was_empty:
             return [Verdict("new", item) for item in items]
-        keys = [records.item_key(item.id) for item in items]
+        keys = records.item_keys([item.id for item in items])
         with self._journal.reading() as transaction, self._lock:
             reader = StateReader(transaction)
             values = get_sealed_many(transaction, JournalTable.ITEMS, keys)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import wraps
 from hashlib import blake2b
@@ -27,10 +27,11 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import msgspec
 
+from vecdb.config import ID_BYTES_MAX
 from vecdb.errors import CorruptionError
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.journal.config import MESSAGE_CHARS_MAX, PART_HASH_BYTES, PART_KEY_BYTES_MAX
-from vecdb.ingest.journal.states import Failure, ItemState, PipelineIdentity, RunRecord, RunState
+from vecdb.ingest.journal.states import Failure, ItemState, ItemWrite, PipelineIdentity, RunRecord, RunState
 from vecdb.storage.keys import id_from_key, id_key
 from vecdb.types import RecordId
 
@@ -115,6 +116,16 @@ def item_key(item_id: RecordId) -> bytes:
     return key[1:] if key[0] == _STR else str(item_id).encode()
 
 
+def item_keys(item_ids: Iterable[RecordId]) -> list[bytes]:
+    """`item_key` of each. About 0.1 µs for what most ids are."""
+    return [
+        one.encode()
+        if type(one) is str and 0 < len(one) <= ID_BYTES_MAX and one.isascii()
+        else item_key(one)
+        for one in item_ids
+    ]
+
+
 def part_key(name: str) -> bytes:
     """Key in part_names. Paths may hold bytes that are no UTF-8, as surrogates."""
     raw = name.encode("utf-8", "surrogatepass")
@@ -157,11 +168,15 @@ def problem_key(part: int, failure: Failure) -> bytes:
 # --- items -----------------------------------------------------------------------------------------------------------
 
 
-def encode_item(
-    item_id: RecordId, head: tuple[int, int, int, int, int, int], content_hash: bytes, chunks: tuple[RecordId, ...]
-) -> bytes:
-    """Value of items, and of those that are intended; `head` as in Head."""
-    return _ITEM.pack(*head) + content_hash + _encode_chunks(item_id, chunks)
+def encode_item(item: ItemWrite, part: int, epoch: int, number: int, content_hash: bytes) -> bytes:
+    """Value of items, and of those that are intended."""
+    item_id, chunks = item.id, item.chunks
+    head = _ITEM.pack(
+        _STR if type(item_id) is str else id_type(item_id), part, epoch, number, item.version, len(content_hash)
+    )
+    # mostly the one id is the very object
+    is_own = len(chunks) == 1 and chunks[0] is item_id
+    return head + content_hash + (_OWN_CHUNK if is_own else _encode_chunks(item))
 
 
 def encode_intent(items: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -216,8 +231,8 @@ def decode_item(key: bytes, payload: Bytes, part: str, epoch: int) -> ItemState:
     return ItemState(item_id, part, content_hash, chunks_of(item_id, payload, head), head.version)
 
 
-def _encode_chunks(item_id: RecordId, chunks: tuple[RecordId, ...]) -> bytes:
-    count = len(chunks)
+def _encode_chunks(item: ItemWrite) -> bytes:
+    item_id, chunks, count = item.id, item.chunks, len(item.chunks)
     if count == 1 and chunks[0] == item_id and type(chunks[0]) is type(item_id):
         return _OWN_CHUNK
     text = f"{item_id}#"

@@ -61,16 +61,17 @@ class Group:
         ids: Sequence[RecordId],
         rows: Sequence[Row],
         metadata: Sequence[Metadata],
-        *,
+        size: int = 0,
         old: tuple[RecordId, ...] = (),
         attempts: int = 0,
     ) -> None:
-        """Add the records that an item becomes."""
+        """Add the records that an item becomes; `size` is what they take in memory."""
         start = len(self.ids)
         self.ids += ids
         self.rows += rows
         self.metadata += metadata
         self.entries.append(Entry(item, start, len(self.ids), old, attempts))
+        self.size += size
 
     @property
     def is_full(self) -> bool:
@@ -171,15 +172,16 @@ class Settled:
 
     def writes(self, version: int) -> list[ItemWrite]:
         """The items as the journal knows them, stored with this version (0: about to be stored)."""
+        ids = self.ids
         return [
             ItemWrite(
-                entry.item.id,
-                entry.item.part,
-                entry.item.content_hash,
-                tuple(self.ids[entry.start : entry.stop]),
+                item.id,
+                item.part,
+                item.content_hash,
+                (ids[start],) if stop - start == 1 else tuple(ids[start:stop]),
                 version,
             )
-            for entry in self.entries
+            for item, start, stop, _, _ in self.entries
         ]
 
     def singles(self) -> Iterator[tuple[Entry | None, Settled]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -26,6 +26,8 @@ Scope: TypeAlias = Literal["item", "part", "source"]
 """How much a problem hides: one item, the rest of a part, or parts that were not even listed."""
 
 State: TypeAlias = Literal["read", "unchanged", "failed"]
+
+_BEGUN: Final = blake2b(digest_size=CONTENT_HASH_BYTES, person=b"vecdb item")
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -130,4 +132,6 @@ def _content_hash(item: Item) -> bytes:
         vector = None if item.vector is None else item.vector.tobytes()
         pieces = (text, image, vector, metadata)
         spelled = b"".join([b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in pieces])
-    return blake2b(spelled, digest_size=CONTENT_HASH_BYTES, person=b"vecdb item").digest()
+    made = _BEGUN.copy()
+    made.update(spelled)
+    return made.digest()

@@ -52,7 +52,7 @@ def read_rows(rows: Iterable[Placed], file: SourceFile) -> Iterator[Item | Probl
 def row_item(row: Row, position: Position, file: SourceFile, number: int, ordinal: int) -> Item:
     """The item that a row is. `number` is that of the row, from 1."""
     options = file.options
-    taken = {options.id_field, options.text_field, options.vector_field}
+    taken = (options.id_field, options.text_field, options.vector_field)
     vector = None if options.vector_field is None else checked_vector(_needed(row, options.vector_field, "vector"))
     text = row.get(options.text_field)
     if vector is None or text is not None:
