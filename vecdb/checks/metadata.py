@@ -25,10 +25,14 @@ EMPTY_METADATA = msgspec.Raw(b"\x80")
 INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
 
 _encode = msgspec.msgpack.Encoder().encode
+_encode_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 
-def encode_metadata(metadata: object, position: int) -> Packed:
-    """Return metadata as msgpack. `position` is that of its record in the batch, for the message of an error."""
+def encode_metadata(metadata: object, position: int, *, by_key: bool = False) -> Packed:
+    """Return metadata as msgpack. `position` is that of its record in the batch, for the message of an error.
+
+    `by_key` puts the entries of each dict in the order of their keys, so that equal metadata has equal bytes.
+    """
     if metadata is None:
         return EMPTY_METADATA
     if not isinstance(metadata, Mapping):
@@ -41,7 +45,7 @@ def encode_metadata(metadata: object, position: int) -> Packed:
     if size < 0:
         metadata = _Normaliser(position).map(metadata, 1)
     try:
-        packed = _encode(metadata)
+        packed = _encode_sorted(metadata) if by_key else _encode(metadata)
     except UnicodeEncodeError as error:
         raise InvalidMetadataError(f"metadata of record {position} holds text that is not valid Unicode") from error
     if len(packed) > METADATA_BYTES_MAX:

@@ -64,15 +64,13 @@ class ChangeWriter:
             return
         items: dict[bytes, ItemWrite] = {}
         keys = records.item_keys([item.id for item in given])
-        for key, item, before in zip(keys, given, self._take_intents(keys), strict=True):
-            before = items.get(key) or before
+        for key, item, taken in zip(keys, given, self._take_intents(keys), strict=True):
+            before = items.get(key) or taken
             items[key] = item if before is None else _with_chunks(item, _union(before.chunks, item.chunks))
         number, epoch = self.intents.add(items), self.counters.epoch
         parts = {name: self._part_number(name) for name in dict.fromkeys(item.part for item in given)}
-        rows = [(key, records.encode_item(item, parts[item.part], epoch, 0, b"")) for key, item in items.items()]
-        put_sealed(
-            self._transaction, JournalTable.INTENDED, [(records.intent_key(number), records.encode_intent(rows))]
-        )
+        value = records.encode_intent(items, parts, epoch)
+        put_sealed(self._transaction, JournalTable.INTENDED, [(records.intent_key(number), value)])
 
     def _take_intents(self, keys: Iterable[bytes]) -> list[ItemWrite | None]:
         """What was intended of some items, which is not any more."""

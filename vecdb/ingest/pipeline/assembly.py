@@ -140,9 +140,9 @@ class Assembly:
     def _check_chunk_ids(self, cut: Cut) -> None:
         """DuplicateIdError where a record has the id of another item's: `a#0` may be a row, and a chunk of `a`."""
         item_id = cut.item.id
-        if len(cut.ids) == 1 and cut.ids[0] == item_id:
-            if (type(item_id) is str and "#" not in item_id) or CHUNK_ID.search(str(item_id)) is None:
-                return
+        is_plain = (type(item_id) is str and "#" not in item_id) or CHUNK_ID.search(str(item_id)) is None
+        if is_plain and len(cut.ids) == 1 and cut.ids[0] == item_id:
+            return
         for record_id in cut.ids:
             if not self._chunk_ids.add(record_id):
                 raise DuplicateIdError(

@@ -29,7 +29,7 @@ FILLING: Final = frozenset({AUTO, "tokens", "sentences", "recursive"})
 """Chunkers that fill chunks with as many tokens as fit."""
 
 
-class Cut(msgspec.Struct, eq=False):
+class Cut(msgspec.Struct, eq=False, gc=False):
     """The records of an item. Either `vector` is its only one's, or `keys` and `given` say what is embedded for each.
 
     `size` is what all of it takes in memory, about.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ Row: TypeAlias = NDArray[np.float32] | Place
 """A vector, or the call that it comes from."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An item of a group: its records are those from `start` to before `stop`, `old` the ids that it had before."""
 
     item: Item
@@ -175,13 +176,13 @@ class Settled:
         ids = self.ids
         return [
             ItemWrite(
-                item.id,
-                item.part,
-                item.content_hash,
-                (ids[start],) if stop - start == 1 else tuple(ids[start:stop]),
+                entry.item.id,
+                entry.item.part,
+                entry.item.content_hash,
+                (ids[entry.start],) if entry.stop - entry.start == 1 else tuple(ids[entry.start : entry.stop]),
                 version,
             )
-            for item, start, stop, _, _ in self.entries
+            for entry in self.entries
         ]
 
     def singles(self) -> Iterator[tuple[Entry | None, Settled]]:

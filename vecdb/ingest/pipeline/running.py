@@ -17,6 +17,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from vecdb.errors import VecDBError
+from vecdb.ingest.embedders.beside import beside
 from vecdb.ingest.journal.cache import EmbeddingCache
 from vecdb.ingest.journal.comparing import Comparison
 from vecdb.ingest.journal.journal import Journal
@@ -120,7 +121,8 @@ class _Run:
         tally.queued = lambda: budget.used
         self._calls = Calls(model, limits, cache, control, most=workers * (1 + CALLS_WAITING))
         breaker = Breaker(work.retry_for_s, control, tally)
-        self._asking = Asking(job.embedder, cache, breaker, control, tally)
+        self._beside = beside(job.embedder, workers)
+        self._asking = Asking(self._beside or job.embedder, cache, breaker, control, tally)
         self._workers = workers
         self._assembly = Assembly(
             Cutter(job.chunker, job.embedder),
@@ -152,6 +154,8 @@ class _Run:
             stack.callback(gc.set_threshold, *gc.get_threshold())
             gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
             stack.callback(self._control.abort)
+            if self._beside is not None:
+                stack.callback(self._beside.close)
             embedding = Embedding(self._asking, self._calls, self._control, self._workers)
             stack.callback(embedding.close)
             self._delivery.start()

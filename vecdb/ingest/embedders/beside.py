@@ -1,0 +1,164 @@
+"""Embeds with the built-in model in processes of its own, beside the one that ingests.
+
+Its sums are made of many small steps of numpy, and before each of them a thread waits until the others of its process,
+which read, cut and journal, let it go on. In a process of its own it waits for nobody. A process takes a third of a
+second to begin and 60 MB, so there is none until HELPED_AFTER_TEXTS texts were embedded here.
+Promises: the same bits as from the model itself. Whatever happens to a helper, its texts are embedded here instead;
+errors are those of the model. No helper outlives its owner, however that ends.
+Concurrency: any number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecdb.ingest.embedders.config import HELPED_AFTER_TEXTS, HELPED_TEXTS_MIN
+from vecdb.ingest.embedders.fingerprint import ModelFingerprint
+from vecdb.ingest.embedders.line import Line
+from vecdb.ingest.embedders.protocol import Embedder, EmbedderLimits, Role
+
+BUILTIN: Final = "builtin"
+HELPER: Final = "vecdb.ingest.embedders.helper"
+TOKENIZER_THREADS: Final = "RAYON_NUM_THREADS"
+
+
+@dataclass(slots=True)
+class _Helper:
+    """A process, and the line to it."""
+
+    pid: int
+    line: Line
+
+    @classmethod
+    def start(cls, threads: int) -> _Helper:
+        """Spawn a process. It inherits one descriptor, and the paths of modules of this one."""
+        mine, theirs = socket.socketpair()
+        theirs.set_inheritable(True)
+        try:
+            pid = os.posix_spawn(  # this interpreter, a fixed module and a number
+                sys.executable,
+                [sys.executable, "-P", "-m", HELPER, str(theirs.fileno())],
+                {
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+                    TOKENIZER_THREADS: str(threads),
+                },
+                setsigmask={signal.SIGINT, signal.SIGTERM},  # until the process ignores them by itself
+            )
+        except OSError:
+            mine.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(pid, Line(mine))
+
+    def end(self) -> None:
+        """End it, which loses nothing."""
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        self.line.close()
+
+
+class BesideEmbedder:
+    """The built-in model, helped by up to `helpers` processes. `close` ends them, and not the model."""
+
+    def __init__(self, model: Embedder, helpers: int) -> None:
+        self._model, self._wanted = model, helpers
+        self._threads = max(1, len(os.sched_getaffinity(0)) // helpers)
+        self._free: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._started: list[_Helper] = []
+        self._texts = 0
+
+    @property
+    def fingerprint(self) -> ModelFingerprint:
+        return self._model.fingerprint
+
+    @property
+    def limits(self) -> EmbedderLimits:
+        return self._model.limits
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._model.count_tokens(texts)
+
+    def embed(self, texts: Sequence[str], *, role: Role = "document") -> NDArray[np.float32]:
+        """As the model does."""
+        self._texts += len(texts)
+        if self._wanted and self._texts >= HELPED_AFTER_TEXTS:
+            self._start()
+        rows = self._helped(texts) if len(texts) >= HELPED_TEXTS_MIN else None
+        return self._model.embed(texts, role=role) if rows is None else rows
+
+    def helper_pids(self) -> list[int]:
+        """The processes that were started."""
+        with self._lock:
+            return [helper.pid for helper in self._started]
+
+    def helpers_ready(self) -> int:
+        """Helpers that have nothing to do just now."""
+        return self._free.qsize()
+
+    def close(self) -> None:
+        """End all helpers; none may be at work."""
+        with self._lock:
+            self._wanted, started = 0, self._started
+            self._started = []
+        for helper in started:
+            helper.end()
+
+    def _start(self) -> None:
+        with self._lock:
+            wanted, self._wanted = self._wanted, 0
+            for _ in range(wanted):
+                try:
+                    helper = _Helper.start(self._threads)
+                except OSError:
+                    return  # no memory for it, or no right: what is there goes on alone
+                self._started.append(helper)
+                threading.Thread(target=self._wait_for, args=(helper,), name="vecdb-helper", daemon=True).start()
+
+    def _wait_for(self, helper: _Helper) -> None:
+        """Lend a helper once it is ready."""
+        with contextlib.suppress(OSError, EOFError):
+            helper.line.receive_rows(0, self.fingerprint.dim)
+            self._free.put(helper)
+
+    def _helped(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """Rows from a helper that has nothing else to do; None where there is none, or something went wrong."""
+        try:
+            helper = self._free.get_nowait()
+        except queue.Empty:
+            return None
+        try:
+            helper.line.send_texts(texts)
+            rows = helper.line.receive_rows(len(texts), self.fingerprint.dim)
+        except (OSError, EOFError):
+            return None
+        except ValueError:  # a text that is none: nothing was sent
+            self._free.put(helper)
+            return None
+        self._free.put(helper)
+        return rows
+
+
+def beside(model: Embedder, calls: int) -> BesideEmbedder | None:
+    """The model helped by processes; None where that helps nothing: another model, one CPU, or no way to start them."""
+    if model.fingerprint.provider != BUILTIN or not (hasattr(os, "sched_getaffinity") and sys.executable):
+        return None
+    from vecdb.ingest.embedders.static import builtin  # noqa: PLC0415  the model is mapped when it is wanted
+
+    helpers = min(calls, len(os.sched_getaffinity(0)))
+    return BesideEmbedder(model, helpers) if helpers > 1 and model is builtin() else None
