@@ -77,19 +77,13 @@ class BesideEmbedder:
 
     def __init__(self, model: Embedder, helpers: int) -> None:
         self._model, self._wanted = model, helpers
+        self.fingerprint: ModelFingerprint = model.fingerprint
+        self.limits: EmbedderLimits = model.limits
         self._threads = max(1, len(os.sched_getaffinity(0)) // helpers)
         self._free: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._started: list[_Helper] = []
         self._texts = 0
-
-    @property
-    def fingerprint(self) -> ModelFingerprint:
-        return self._model.fingerprint
-
-    @property
-    def limits(self) -> EmbedderLimits:
-        return self._model.limits
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._model.count_tokens(texts)
