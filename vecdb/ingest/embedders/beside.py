@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import socket
 import sys
@@ -73,17 +72,16 @@ class _Helper:
 
 
 class BesideEmbedder:
-    """The built-in model, helped by up to `helpers` processes. `close` ends them, and not the model."""
+    """The built-in model, helped by so many processes of so many threads. `close` ends them, and not the model."""
 
-    def __init__(self, model: Embedder, helpers: int) -> None:
-        self._model, self._wanted = model, helpers
+    def __init__(self, model: Embedder, helpers: int, threads: int = 1) -> None:
         self.fingerprint: ModelFingerprint = model.fingerprint
         self.limits: EmbedderLimits = model.limits
-        self._threads = max(1, len(os.sched_getaffinity(0)) // helpers)
-        self._free: queue.SimpleQueue[_Helper] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._model, self._wanted, self._threads = model, helpers, threads
+        self._changed = threading.Condition()
         self._started: list[_Helper] = []
-        self._texts = 0
+        self._idle: list[_Helper] = []
+        self._alive = self._texts = 0
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._model.count_tokens(texts)
@@ -98,23 +96,24 @@ class BesideEmbedder:
 
     def helper_pids(self) -> list[int]:
         """The processes that were started."""
-        with self._lock:
+        with self._changed:
             return [helper.pid for helper in self._started]
 
-    def helpers_ready(self) -> int:
-        """Helpers that have nothing to do just now."""
-        return self._free.qsize()
+    def helpers_idle(self) -> int:
+        """Helpers that are ready, and have nothing to do just now."""
+        with self._changed:
+            return len(self._idle)
 
     def close(self) -> None:
         """End all helpers; none may be at work."""
-        with self._lock:
+        with self._changed:
             self._wanted, started = 0, self._started
-            self._started = []
+            self._started, self._idle = [], []
         for helper in started:
             helper.end()
 
     def _start(self) -> None:
-        with self._lock:
+        with self._changed:
             wanted, self._wanted = self._wanted, 0
             for _ in range(wanted):
                 try:
@@ -128,31 +127,47 @@ class BesideEmbedder:
         """Lend a helper once it is ready."""
         with contextlib.suppress(OSError, EOFError):
             helper.line.receive_rows(0, self.fingerprint.dim)
-            self._free.put(helper)
+            with self._changed:
+                self._alive += 1
+                self._idle.append(helper)
 
     def _helped(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
-        """Rows from a helper that has nothing else to do; None where there is none, or something went wrong."""
-        try:
-            helper = self._free.get_nowait()
-        except queue.Empty:
-            return None
+        """Rows from a helper, waiting for one that is at work; None where there is none, or something went wrong."""
+        with self._changed:
+            while self._alive and not self._idle:
+                self._changed.wait()
+            if not self._idle:
+                return None
+            helper = self._idle.pop()
+        is_alive = False
         try:
             helper.line.send_texts(texts)
             rows = helper.line.receive_rows(len(texts), self.fingerprint.dim)
+            is_alive = True
         except (OSError, EOFError):
             return None
         except ValueError:  # a text that is none: nothing was sent
-            self._free.put(helper)
+            is_alive = True
             return None
-        self._free.put(helper)
+        finally:
+            with self._changed:
+                if is_alive:
+                    self._idle.append(helper)
+                else:
+                    self._alive -= 1
+                self._changed.notify_all()
         return rows
 
 
 def beside(model: Embedder, calls: int) -> BesideEmbedder | None:
-    """The model helped by processes; None where that helps nothing: another model, one CPU, or no way to start them."""
+    """The model helped by processes; None where that helps nothing: another model, one CPU, or no way to start them.
+
+    One for each two CPUs: the other is busy with what is done to a text before and after.
+    """
     if model.fingerprint.provider != BUILTIN or not (hasattr(os, "sched_getaffinity") and sys.executable):
         return None
     from vecdb.ingest.embedders.static import builtin  # noqa: PLC0415  the model is mapped when it is wanted
 
-    helpers = min(calls, len(os.sched_getaffinity(0)))
-    return BesideEmbedder(model, helpers) if helpers > 1 and model is builtin() else None
+    cpus = len(os.sched_getaffinity(0))
+    helpers = min(calls, cpus // 2)
+    return BesideEmbedder(model, helpers, cpus // helpers) if helpers and model is builtin() else None

@@ -62,8 +62,8 @@ BYTES_PER_TOKEN: Final = 4
 UNIT_LENGTH_MIN: Final = 1e-12
 """A shorter vector has no direction worth scaling to unit length."""
 
-HELPED_AFTER_TEXTS: Final = 4_096
-"""Texts that the built-in model embeds in the process that ingests until others help: a quarter of a second of work."""
+HELPED_AFTER_TEXTS: Final = 2_048
+"""Texts that the built-in model embeds in the process that ingests until others help: an eighth of a second of work."""
 
 HELPED_TEXTS_MIN: Final = 64
 """A call of fewer texts is not worth the way to another process."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def embedder() -> Iterator[BesideEmbedder]:
     made = BesideEmbedder(builtin(), 1)
     made.embed(["one text"] * HELPED_AFTER_TEXTS)
     deadline = time.monotonic() + WITHIN_S
-    while made.helpers_ready() < 1:
+    while made.helpers_idle() < 1:
         assert time.monotonic() < deadline, "no helper became ready"
         time.sleep(0.01)
     yield made
@@ -47,14 +48,22 @@ def test_an_error_is_that_of_the_model_and_the_helper_goes_on(embedder: BesideEm
     for bad in ("  ", "\ud800"):
         with pytest.raises(InvalidTextError, match="text 200 "):
             embedder.embed([*TEXTS, bad])
-        assert embedder.helpers_ready() == 1
+        assert embedder.helpers_idle() == 1
 
 
 def test_what_a_dead_helper_does_not_embed_is_embedded_here(embedder: BesideEmbedder) -> None:
     (pid,) = embedder.helper_pids()
     os.kill(pid, signal.SIGKILL)
     assert np.array_equal(embedder.embed(TEXTS), builtin().embed(TEXTS))
-    assert embedder.helpers_ready() == 0
+    assert embedder.helpers_idle() == 0
+
+
+def test_two_callers_share_a_helper(embedder: BesideEmbedder) -> None:
+    expected = builtin().embed(TEXTS)
+    with ThreadPoolExecutor(2) as callers:
+        found = list(callers.map(embedder.embed, [TEXTS] * 20))
+    assert all(np.array_equal(rows, expected) for rows in found)
+    assert embedder.helpers_idle() == 1
 
 
 def test_a_small_run_starts_no_process() -> None:
