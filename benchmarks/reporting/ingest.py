@@ -112,7 +112,8 @@ def _speed(speed: Mapping[str, Any]) -> list[str]:
         "",
         *table(["", "texts/s", "range", "end to end / this"], speeds),
         *table(columns, runs),
-        f"Most memory of the ingestor: {number(most[0])} MB with the files that it maps, {number(most[1])} MB its own.",
+        f"Most memory of the ingestor and those that help it: {number(most[0])} MB with the files that they map, "
+        f"{number(most[1])} MB of their own.",
         "",
     ]
 

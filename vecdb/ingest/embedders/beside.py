@@ -29,7 +29,7 @@ from vecdb.ingest.embedders.line import Line
 from vecdb.ingest.embedders.protocol import Embedder, EmbedderLimits, Role
 
 BUILTIN: Final = "builtin"
-HELPER: Final = "vecdb.ingest.embedders.helper"
+HELPER: Final = "vecdb.ingest.embedders.apart"
 TOKENIZER_THREADS: Final = "RAYON_NUM_THREADS"
 
 

@@ -1,6 +1,6 @@
 """A process that embeds with the built-in model for the one that started it.
 
-    python -m vecdb.ingest.embedders.helper FD
+    python -m vecdb.ingest.embedders.apart FD
 
 Promises: ends when the other side hangs up, however that came about. Signals to the group are the other's affair. What
 it cannot embed it answers with no rows: the other then finds out for itself what is wrong.
