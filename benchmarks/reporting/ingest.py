@@ -112,8 +112,7 @@ def _speed(speed: Mapping[str, Any]) -> list[str]:
         "",
         *table(["", "texts/s", "range", "end to end / this"], speeds),
         *table(columns, runs),
-        f"Most memory of the ingestor and those that help it: {number(most[0])} MB with the files that they map, "
-        f"{number(most[1])} MB of their own.",
+        f"Most memory, helping processes included: {number(most[0])} MB with mapped files, {number(most[1])} MB without.",
         "",
     ]
 
