@@ -17,13 +17,13 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.ingest.embedders.config import HELPED_AFTER_TEXTS, HELPED_TEXTS_MIN
+from vecdb.ingest.embedders.config import HELPED_AFTER_TEXTS, HELPED_CALLS, HELPED_TEXTS_MIN
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.line import Line
 from vecdb.ingest.embedders.protocol import Embedder, EmbedderLimits, Role
@@ -33,12 +33,17 @@ HELPER: Final = "vecdb.ingest.embedders.apart"
 TOKENIZER_THREADS: Final = "RAYON_NUM_THREADS"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Helper:
-    """A process, and the line to it."""
+    """A process, and the line to it. `lent` to so many callers, whose answers come in the order of `asked`."""
 
     pid: int
     line: Line
+    lent: int = 0
+    asked: int = 0
+    answered: int = 0
+    asking: threading.Lock = field(default_factory=threading.Lock)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     @classmethod
     def start(cls, threads: int) -> _Helper:
@@ -63,6 +68,25 @@ class _Helper:
             theirs.close()
         return cls(pid, Line(mine))
 
+    def rows(self, texts: Sequence[str], dim: int) -> NDArray[np.float32] | None:
+        """Ask, and wait for the answer; what others asked before is answered before.
+
+        OSError or EOFError when the process is gone, ValueError for a text that is none: nothing was asked then.
+        """
+        with self.asking:
+            self.line.send_texts(texts)
+            place = self.asked
+            self.asked += 1
+        with self.changed:
+            while self.answered != place:
+                self.changed.wait()
+        try:
+            return self.line.receive_rows(len(texts), dim)
+        finally:
+            with self.changed:
+                self.answered += 1
+                self.changed.notify_all()
+
     def end(self) -> None:
         """End it, which loses nothing."""
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -80,8 +104,8 @@ class BesideEmbedder:
         self._model, self._wanted, self._threads = model, helpers, threads
         self._changed = threading.Condition()
         self._started: list[_Helper] = []
-        self._idle: list[_Helper] = []
-        self._alive = self._texts = 0
+        self._ready: list[_Helper] = []
+        self._texts = 0
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._model.count_tokens(texts)
@@ -102,13 +126,13 @@ class BesideEmbedder:
     def helpers_idle(self) -> int:
         """Helpers that are ready, and have nothing to do just now."""
         with self._changed:
-            return len(self._idle)
+            return sum(not helper.lent for helper in self._ready)
 
     def close(self) -> None:
         """End all helpers; none may be at work."""
         with self._changed:
             self._wanted, started = 0, self._started
-            self._started, self._idle = [], []
+            self._started, self._ready = [], []
         for helper in started:
             helper.end()
 
@@ -128,41 +152,42 @@ class BesideEmbedder:
         with contextlib.suppress(OSError, EOFError):
             helper.line.receive_rows(0, self.fingerprint.dim)
             with self._changed:
-                self._alive += 1
-                self._idle.append(helper)
+                self._ready.append(helper)
 
     def _helped(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
-        """Rows from a helper, waiting for one that is at work; None where there is none, or something went wrong."""
-        with self._changed:
-            while self._alive and not self._idle:
-                self._changed.wait()
-            if not self._idle:
-                return None
-            helper = self._idle.pop()
-        is_alive = False
-        try:
-            helper.line.send_texts(texts)
-            rows = helper.line.receive_rows(len(texts), self.fingerprint.dim)
-            is_alive = True
-        except (OSError, EOFError):
+        """Rows from a helper; None where there is none, or something went wrong."""
+        helper = self._borrowed()
+        if helper is None:
             return None
-        except ValueError:  # a text that is none: nothing was sent
-            is_alive = True
+        try:
+            return helper.rows(texts, self.fingerprint.dim)
+        except (OSError, EOFError):
+            with self._changed:
+                self._ready = [one for one in self._ready if one is not helper]
+            return None
+        except ValueError:  # which one it is, the model will say
             return None
         finally:
             with self._changed:
-                if is_alive:
-                    self._idle.append(helper)
-                else:
-                    self._alive -= 1
+                helper.lent -= 1
                 self._changed.notify_all()
-        return rows
+
+    def _borrowed(self) -> _Helper | None:
+        """The helper with the least to do, waiting for one that takes another call; None where there is none."""
+        with self._changed:
+            while self._ready:
+                helper = min(self._ready, key=lambda one: one.lent)
+                if helper.lent < HELPED_CALLS:
+                    helper.lent += 1
+                    return helper
+                self._changed.wait()
+        return None
 
 
 def beside(model: Embedder, calls: int) -> BesideEmbedder | None:
     """The model helped by processes; None where that helps nothing: another model, one CPU, or no way to start them.
 
-    One for each two CPUs: the other is busy with what is done to a text before and after.
+    One for each two CPUs, and for all but one of their threads: the other is busy with a text before and after.
     """
     if model.fingerprint.provider != BUILTIN or not (hasattr(os, "sched_getaffinity") and sys.executable):
         return None
@@ -170,4 +195,4 @@ def beside(model: Embedder, calls: int) -> BesideEmbedder | None:
 
     cpus = len(os.sched_getaffinity(0))
     helpers = min(calls, cpus // 2)
-    return BesideEmbedder(model, helpers, cpus // helpers) if helpers and model is builtin() else None
+    return BesideEmbedder(model, helpers, max(1, cpus // helpers - 1)) if helpers and model is builtin() else None

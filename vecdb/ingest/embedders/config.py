@@ -67,3 +67,6 @@ HELPED_AFTER_TEXTS: Final = 2_048
 
 HELPED_TEXTS_MIN: Final = 64
 """A call of fewer texts is not worth the way to another process."""
+
+HELPED_CALLS: Final = 2
+"""Calls that a process has at once: the next lies ready when one is done, whenever its caller gets its turn."""

@@ -51,6 +51,16 @@ def test_an_error_is_that_of_the_model_and_the_helper_goes_on(embedder: BesideEm
         assert embedder.helpers_idle() == 1
 
 
+def test_all_callers_of_a_helper_that_dies_have_their_texts_embedded_here(embedder: BesideEmbedder) -> None:
+    (pid,) = embedder.helper_pids()
+    expected = builtin().embed(TEXTS)
+    os.kill(pid, signal.SIGSTOP)  # so that both wait for it
+    with ThreadPoolExecutor(2) as callers:
+        asked = [callers.submit(embedder.embed, TEXTS) for _ in range(2)]
+        os.kill(pid, signal.SIGKILL)
+        assert all(np.array_equal(one.result(), expected) for one in asked)
+
+
 def test_what_a_dead_helper_does_not_embed_is_embedded_here(embedder: BesideEmbedder) -> None:
     (pid,) = embedder.helper_pids()
     os.kill(pid, signal.SIGKILL)
@@ -58,11 +68,11 @@ def test_what_a_dead_helper_does_not_embed_is_embedded_here(embedder: BesideEmbe
     assert embedder.helpers_idle() == 0
 
 
-def test_two_callers_share_a_helper(embedder: BesideEmbedder) -> None:
-    expected = builtin().embed(TEXTS)
-    with ThreadPoolExecutor(2) as callers:
-        found = list(callers.map(embedder.embed, [TEXTS] * 20))
-    assert all(np.array_equal(rows, expected) for rows in found)
+def test_several_callers_share_a_helper_and_each_gets_its_own_rows(embedder: BesideEmbedder) -> None:
+    given = [TEXTS[start : start + 100] for start in range(100)]
+    with ThreadPoolExecutor(4) as callers:
+        found = list(callers.map(embedder.embed, given))
+    assert all(np.array_equal(rows, builtin().embed(texts)) for texts, rows in zip(given, found, strict=True))
     assert embedder.helpers_idle() == 1
 
 
