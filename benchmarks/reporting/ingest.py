@@ -112,7 +112,7 @@ def _speed(speed: Mapping[str, Any]) -> list[str]:
         "",
         *table(["", "texts/s", "range", "end to end / this"], speeds),
         *table(columns, runs),
-        f"Most memory of the ingestor: {number(most[0])} MB with the files that it maps, {number(most[1])} MB its own.",
+        f"Most memory, helping processes included: {number(most[0])} MB with mapped files, {number(most[1])} MB else.",
         "",
     ]
 

@@ -56,7 +56,7 @@ class Pipeline:
 class Ingestor:
     """A process that ingests: its result goes to `output`, lines of progress and whatever else it says to `errors`.
 
-    `memory` has (seconds since its start, MB resident, MB of its own) in order.
+    `memory` has (seconds since its start, MB resident, MB of its own) in order, of it and the processes that help it.
     """
 
     process: subprocess.Popen[bytes]
@@ -113,7 +113,9 @@ class Ingestor:
         if now > WITHIN_S:
             raise self._failure(f"took more than {WITHIN_S:.0f} s")
         if not self.memory or now - self.memory[-1][0] >= MEMORY_EVERY_S:
-            self.memory.append((round(now, 2), *_memory_mb(self.process.pid)))
+            found = [_memory_mb(pid) for pid in (self.process.pid, *_children(self.process.pid))]
+            resident, own = (round(sum(column), 1) for column in zip(*found, strict=True))
+            self.memory.append((round(now, 2), resident, own))
         return False
 
     def _failure(self, what: str) -> IngestorError:
@@ -141,6 +143,17 @@ def ingestor(pipeline: Pipeline, *flags: str) -> Iterator[Ingestor]:
             process.wait()
 
 
+def _children(pid: int) -> list[int]:
+    """The processes that a process has started, by any of its threads, and that still run."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text(encoding="ascii").split())
+    except OSError:
+        pass  # it, or that thread, has just ended
+    return found
+
+
 def _memory_mb(pid: int) -> tuple[float, float]:
     """What is resident, and what of it is the process's own and no file's, in MB (10^6 bytes)."""
     try:
@@ -149,4 +162,4 @@ def _memory_mb(pid: int) -> tuple[float, float]:
         return 0.0, 0.0
     found = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
     resident, own = (int(found[name][0]) * 1024 / 1e6 if name in found else 0.0 for name in ("VmRSS", "RssAnon"))
-    return round(resident, 1), round(own, 1)
+    return resident, own

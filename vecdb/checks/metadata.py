@@ -25,10 +25,14 @@ EMPTY_METADATA = msgspec.Raw(b"\x80")
 INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
 
 _encode = msgspec.msgpack.Encoder().encode
+_encode_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
 
-def encode_metadata(metadata: object, position: int) -> Packed:
-    """Return metadata as msgpack. `position` is that of its record in the batch, for the message of an error."""
+def encode_metadata(metadata: object, position: int, *, by_key: bool = False) -> Packed:
+    """Return metadata as msgpack. `position` is that of its record in the batch, for the message of an error.
+
+    `by_key` puts the entries of each dict in the order of their keys, so that equal metadata has equal bytes.
+    """
     if metadata is None:
         return EMPTY_METADATA
     if not isinstance(metadata, Mapping):
@@ -41,7 +45,7 @@ def encode_metadata(metadata: object, position: int) -> Packed:
     if size < 0:
         metadata = _Normaliser(position).map(metadata, 1)
     try:
-        packed = _encode(metadata)
+        packed = _encode_sorted(metadata) if by_key else _encode(metadata)
     except UnicodeEncodeError as error:
         raise InvalidMetadataError(f"metadata of record {position} holds text that is not valid Unicode") from error
     if len(packed) > METADATA_BYTES_MAX:
@@ -102,10 +106,16 @@ def _sound_items(value: Any, depth: int) -> int:
                 return -1
         value = value.values()
     for item in value:
-        # texts, as most values are, without the cost of a call
-        size = len(item) if type(item) is str else _sound_size(item, depth + 1)
-        if size < 0:
-            return -1
+        # what most values are without the cost of a call
+        kind = type(item)
+        if kind is str:
+            size = len(item)
+        elif kind is int and INT64_MIN <= item <= UINT64_MAX:
+            size = 1
+        else:
+            size = _sound_items(item, depth + 1) if kind is list else _sound_size(item, depth + 1)
+            if size < 0:
+                return -1
         total += size
         if total > METADATA_BYTES_MAX:
             return total

@@ -25,6 +25,8 @@ LITTLE_INT: Final = np.dtype("<u8")
 
 def plain_id(record_id: object) -> RecordId:
     """An id as one of the three plain types; InvalidIdError when it is none. Its length is the server's business."""
+    if type(record_id) is str and record_id.isascii():
+        return record_id  # most are, and need no closer look
     if isinstance(record_id, uuid.UUID):
         return record_id
     if isinstance(record_id, str):

@@ -47,7 +47,7 @@ def _utf8_bytes(text: str, index: int) -> int:
 
 def estimated_tokens(texts: Sequence[str]) -> list[int]:
     """Tokens that texts will cost about, from their bytes."""
-    sizes = (len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
+    sizes = [len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts]
     return [-(-size // BYTES_PER_TOKEN) for size in sizes]
 
 

@@ -61,3 +61,12 @@ BYTES_PER_TOKEN: Final = 4
 
 UNIT_LENGTH_MIN: Final = 1e-12
 """A shorter vector has no direction worth scaling to unit length."""
+
+HELPED_AFTER_TEXTS: Final = 2_048
+"""Texts that the built-in model embeds in the process that ingests until others help: an eighth of a second of work."""
+
+HELPED_TEXTS_MIN: Final = 64
+"""A call of fewer texts is not worth the way to another process."""
+
+HELPED_CALLS: Final = 2
+"""Calls that a process has at once: the next lies ready when one is done, whenever its caller gets its turn."""

@@ -35,11 +35,6 @@ def place_key(model: int, key: bytes) -> bytes:
     return _U32.pack(model) + key
 
 
-def encode_place(bundle: int, row: int) -> bytes:
-    """Value of places."""
-    return _PLACE.pack(bundle, row)
-
-
 def decode_place(value: bytes | memoryview) -> tuple[int, int] | None:
     """Bundle and row; None for a value that is none."""
     return _PLACE.unpack(value) if len(value) == _PLACE.size else None
@@ -57,9 +52,19 @@ def rows_per_bundle(dim: int) -> int:
 
 def encode_bundle(model: int, keys: Sequence[bytes], rows: NDArray[np.float32]) -> bytes:
     """Value of rows."""
-    vectors = [row.tobytes() for row in rows]
-    checksums = b"".join([_checksum(model, key, vector) for key, vector in zip(keys, vectors, strict=True)])
-    return b"".join((_BUNDLE.pack(model, rows.shape[1], len(keys)), *keys, checksums, *vectors))
+    raw, size, crc32 = memoryview(rows.tobytes()), 4 * rows.shape[1], zlib.crc32
+    checksums = [
+        crc32(raw[start : start + size], crc32(key, model))
+        for key, start in zip(keys, range(0, len(raw), size), strict=True)
+    ]
+    head = _BUNDLE.pack(model, rows.shape[1], len(keys))
+    return b"".join((head, *keys, np.array(checksums, dtype="<u4").tobytes(), raw))
+
+
+def encode_places(model: int, keys: Sequence[bytes], bundle: int) -> list[tuple[bytes, bytes]]:
+    """Keys and values of places for the vectors of a bundle, in their order."""
+    prefix, pack = _U32.pack(model), _PLACE.pack
+    return [(prefix + key, pack(bundle, row)) for row, key in enumerate(keys)]
 
 
 def vector_at(bundle: memoryview, row: int, model: int, key: bytes, dim: int) -> NDArray[np.float32] | None:

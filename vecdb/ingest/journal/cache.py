@@ -47,13 +47,17 @@ Touched: TypeAlias = dict[tuple[ModelFingerprint, bytes], NDArray[np.float32]]
 """Vectors that were used while they were among the oldest."""
 
 _IMAGE: Final = b"image"
+_ROLES: Final[tuple[Role, ...]] = ("document", "query")
+_BEGUN: Final = {role: blake2b(digest_size=bundles.KEY_BYTES, person=role.encode()) for role in _ROLES}
+"""Hashes that nothing was put into: a copy is made in half the time of a new one."""
 _NO_BUNDLE: Final = memoryview(b"")
 
 
 def text_key(text: str, role: Role = "document") -> bytes:
     """The key of a text: 16 bytes."""
-    raw = text.encode("utf-8", "surrogatepass")
-    return blake2b(raw, digest_size=bundles.KEY_BYTES, person=role.encode()).digest()
+    key = _BEGUN[role].copy()
+    key.update(text.encode("utf-8", "surrogatepass"))
+    return key.digest()
 
 
 def image_key(content_hash: bytes) -> bytes:
@@ -274,7 +278,7 @@ def _store(transaction: WriteTransaction, model: int, keys: Sequence[bytes], row
         some = keys[start : start + step]
         value = bundles.encode_bundle(model, some, rows[start : start + step])
         transaction.put(CacheTable.ROWS, bundles.bundle_key(number), value)
-        places += [(bundles.place_key(model, key), bundles.encode_place(number, row)) for row, key in enumerate(some)]
+        places += bundles.encode_places(model, some, number)
         number += 1
     places.sort()
     transaction.put_many(CacheTable.PLACES, places)

@@ -23,7 +23,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
+
+import msgspec
 
 from vecdb.errors import InvalidIdError
 from vecdb.ingest.journal import records
@@ -43,7 +45,7 @@ the part). `quarantined`: the content that failed before, see `Verdict.failure`;
 `duplicate`: its id belongs to an item of a part that was skipped as unchanged, and so came first."""
 
 
-class Verdict(NamedTuple):
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What an item is to the journal. `known` is what was stored of it: None for new and for unchanged ones."""
 
     kind: Kind
@@ -95,7 +97,7 @@ class Comparison:
         """A verdict for each item, in order. About 4 µs for one that is unchanged."""
         if self._journal is None or self._was_empty:
             return [Verdict("new", item) for item in items]
-        keys = [records.item_key(item.id) for item in items]
+        keys = records.item_keys([item.id for item in items])
         with self._journal.reading() as transaction, self._lock:
             reader = StateReader(transaction)
             values = get_sealed_many(transaction, JournalTable.ITEMS, keys)
@@ -135,7 +137,7 @@ class Comparison:
         failure = records.decode_failure(payload)[1]
         if failure.content_hash != verdict.item.content_hash:
             return verdict
-        return verdict._replace(kind="quarantined", failure=failure)
+        return Verdict("quarantined", verdict.item, verdict.known, failure)
 
     def problem(self, problem: Problem) -> Problem:
         """What could not be read has not vanished, as far as it is known by its id.

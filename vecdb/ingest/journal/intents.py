@@ -6,7 +6,8 @@ Concurrency: one thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from vecdb.ingest.journal.states import ItemWrite
 
@@ -33,15 +34,14 @@ class Intents:
         self._left[number] = len(items)
         return number
 
-    def take(self, key: bytes) -> tuple[ItemWrite | None, int | None]:
-        """Take an item out; the item, if it was there, and the number of its intent, if that is gone with it."""
-        found = self._items.pop(key, None)
-        if found is None:
-            return None, None
-        number, item = found
-        left = self._left[number] - 1
-        if left:
-            self._left[number] = left
-            return item, None
-        del self._left[number]
-        return item, number
+    def take(self, keys: Iterable[bytes]) -> tuple[list[ItemWrite | None], list[int]]:
+        """Take items out; each item that was there, and the numbers of the intents that are gone with them."""
+        pop = self._items.pop
+        found = [pop(key, None) for key in keys]
+        gone = []
+        for number, count in Counter([one[0] for one in found if one is not None]).items():
+            self._left[number] -= count
+            if not self._left[number]:
+                del self._left[number]
+                gone.append(number)
+        return [None if one is None else one[1] for one in found], gone

@@ -66,7 +66,7 @@ class ItemState:
     version: int = 0
 
 
-class ItemWrite(msgspec.Struct, frozen=True):
+class ItemWrite(msgspec.Struct, frozen=True, gc=False):
     """An item as it is now stored, or (in `JournalChanges.intended`) as it is about to be."""
 
     id: RecordId

@@ -42,7 +42,7 @@ class ChangeWriter:
         self._store(changes.stored)
         self._remove(changes.removed)
         self._fail(changes.failed)
-        self._clear([records.item_key(item_id) for item_id in changes.cleared])
+        self._clear(records.item_keys(changes.cleared))
         for part in changes.parts:
             self._end_part(part)
         for key in changes.removed_parts:
@@ -63,61 +63,51 @@ class ChangeWriter:
         if not given:
             return
         items: dict[bytes, ItemWrite] = {}
-        for item in given:
-            key = records.item_key(item.id)
-            before = items.get(key) or self._take_intent(key)
+        keys = records.item_keys([item.id for item in given])
+        for key, item, taken in zip(keys, given, self._take_intents(keys), strict=True):
+            before = items.get(key) or taken
             items[key] = item if before is None else _with_chunks(item, _union(before.chunks, item.chunks))
-        number = self.intents.add(items)
-        rows = [
-            (key, self._encoded(item, self._part_number(item.part), 0, b"", item.chunks)) for key, item in items.items()
-        ]
-        put_sealed(
-            self._transaction, JournalTable.INTENDED, [(records.intent_key(number), records.encode_intent(rows))]
-        )
+        number, epoch = self.intents.add(items), self.counters.epoch
+        parts = {name: self._part_number(name) for name in dict.fromkeys(item.part for item in given)}
+        value = records.encode_intent(items, parts, epoch)
+        put_sealed(self._transaction, JournalTable.INTENDED, [(records.intent_key(number), value)])
 
-    def _take_intent(self, key: bytes) -> ItemWrite | None:
-        """What was intended of an item, which is not any more."""
-        item, over = self.intents.take(key)
-        if over is not None:
-            self._transaction.delete(JournalTable.INTENDED, records.intent_key(over))
-        return item
+    def _take_intents(self, keys: Iterable[bytes]) -> list[ItemWrite | None]:
+        """What was intended of some items, which is not any more."""
+        items, over = self.intents.take(keys)
+        self._transaction.delete_many(JournalTable.INTENDED, map(records.intent_key, over))
+        return items
 
     def _store(self, given: Sequence[ItemWrite]) -> None:
-        items = {records.item_key(item.id): item for item in given}
+        items = dict(zip(records.item_keys([item.id for item in given]), given, strict=True))
         self._put_items(items)
-        for key in items:
-            self._take_intent(key)
+        self._take_intents(items)
         self._clear(items)
 
     def _put_items(self, items: dict[bytes, ItemWrite]) -> None:
         rows, members = [], []
+        counters, epoch = self.counters, self.counters.epoch
         for (key, item), old in zip(items.items(), self._read(JournalTable.ITEMS, list(items)), strict=True):
             part = self._part_number(item.part)
-            head = None if old is None else records.item_head(old)
-            number = self._next_item() if head is None else head.number
-            if head is None or head.part != part:
-                members.append((records.member_key(part, number), key))
-                self._parts[part].items += 1
-                if head is not None:
+            if old is None:
+                number = counters.next_item
+                counters.next_item += 1
+                is_member = False
+            else:
+                head = records.item_head(old)
+                number, is_member = head.number, head.part == part
+                counters.stored -= records.has_chunks(old, head)
+                if not is_member:
                     self._leave(head)
                     # if it still has the item, which came elsewhere first, that must be known when it goes there
                     self._parts[head.part].fingerprint = None
-            self.counters.stored += bool(item.chunks)
-            if head is not None and old is not None:
-                self.counters.stored -= records.has_chunks(old, head)
-            rows.append((key, self._encoded(item, part, number, item.content_hash, item.chunks)))
+            if not is_member:
+                members.append((records.member_key(part, number), key))
+                self._parts[part].items += 1
+            counters.stored += bool(item.chunks)
+            rows.append((key, records.encode_item(item, part, epoch, number, item.content_hash)))
         put_sealed(self._transaction, JournalTable.ITEMS, rows)
         put_sealed(self._transaction, JournalTable.MEMBERS, members)
-
-    def _next_item(self) -> int:
-        self.counters.next_item += 1
-        return self.counters.next_item - 1
-
-    def _encoded(
-        self, item: ItemWrite, part: int, number: int, content_hash: bytes, chunks: tuple[RecordId, ...]
-    ) -> bytes:
-        head = (records.id_type(item.id), part, self.counters.epoch, number, item.version, len(content_hash))
-        return records.encode_item(item.id, head, content_hash, chunks)
 
     def _remove(self, ids: Iterable[RecordId]) -> None:
         for item_id in ids:
@@ -128,7 +118,7 @@ class ChangeWriter:
                 self._leave(head)
                 self.counters.stored -= records.has_chunks(old, head)
                 self._transaction.delete(JournalTable.ITEMS, key)
-            self._take_intent(key)
+            self._take_intents([key])
             self._clear([key])
 
     def _leave(self, head: Head) -> None:
@@ -159,7 +149,7 @@ class ChangeWriter:
     def forget(self, ids: Sequence[RecordId]) -> None:
         """Let these items count as changed, and their parts be read."""
         items: dict[bytes, ItemWrite] = {}
-        keys = [records.item_key(item_id) for item_id in ids]
+        keys = records.item_keys(ids)
         for key, old in zip(keys, self._read(JournalTable.ITEMS, keys), strict=True):
             if old is not None:
                 state = _state(key, old)
@@ -192,7 +182,7 @@ class ChangeWriter:
         if failure.id is None:
             raise AssertionError("only a failure with an id has an item")
         write = ItemWrite(failure.id, failure.part, b"", ())
-        intended = self._take_intent(key)
+        (intended,) = self._take_intents([key])
         if intended is not None:
             write = ItemWrite(failure.id, failure.part, b"", intended.chunks, intended.version)
         old = get_sealed(self._transaction, JournalTable.ITEMS, key)

@@ -109,14 +109,15 @@ class Assembly:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def _items(self, items: Sequence[Item]) -> None:
-        taken = [item for item in items if self._cutter.takes(item)]
+        taken = self._cutter.taken(items)
         verdicts = self._comparison.items(taken) if taken else []
-        counts = Counter(verdict.kind for verdict in verdicts)
+        counts = Counter([verdict.kind for verdict in verdicts])
         cuts: list[tuple[Verdict, Cut]] = []
+        choice, cut_item = self._choice, self._cutter.cut
         for verdict in verdicts:
-            if self._choice(verdict):
+            if choice(verdict):
                 try:
-                    cut = self._cutter.cut(verdict.item)
+                    cut = cut_item(verdict.item)
                     self._check_chunk_ids(cut)
                     cuts.append((verdict, cut))
                 except VecDBError as error:
@@ -131,14 +132,16 @@ class Assembly:
             new=counts["new"],
             changed=counts["changed"],
             unchanged=counts["unchanged"] + counts["moved"],
-            failed=sum(verdict.kind == "quarantined" and not self._choice(verdict) for verdict in verdicts),
+            failed=counts["quarantined"] and sum(one.kind == "quarantined" and not choice(one) for one in verdicts),
         )
         if cuts:
             self._add(cuts)
 
     def _check_chunk_ids(self, cut: Cut) -> None:
         """DuplicateIdError where a record has the id of another item's: `a#0` may be a row, and a chunk of `a`."""
-        if len(cut.ids) == 1 and cut.ids[0] == cut.item.id and CHUNK_ID.search(str(cut.item.id)) is None:
+        item_id = cut.item.id
+        is_plain = (type(item_id) is str and "#" not in item_id) or CHUNK_ID.search(str(item_id)) is None
+        if is_plain and len(cut.ids) == 1 and cut.ids[0] == item_id:
             return
         for record_id in cut.ids:
             if not self._chunk_ids.add(record_id):
@@ -171,12 +174,11 @@ class Assembly:
         self._tally.add(cached=len(keys) - self._calls.asked + before)
         place = 0
         for verdict, cut in cuts:
-            own: list[Row] = [cut.vector] if cut.vector is not None else []
-            own += rows[place : place + len(cut.keys)]
-            place += len(cut.keys)
+            stop = place + len(cut.keys)
+            own: Sequence[Row] = rows[place:stop] if cut.vector is None else [cut.vector]
+            place = stop
             old = () if verdict.known is None else verdict.known.chunks
-            self._group.add(cut.item, cut.ids, own, cut.metadata, old=old, attempts=attempts_of(verdict))
-            self._group.size += cut.size
+            self._group.add(cut.item, cut.ids, own, cut.metadata, cut.size, old, attempts_of(verdict))
             if self._group.is_full:
                 self._close()
 

@@ -81,9 +81,9 @@ class Calls:
                 missing.append(place)
         if missing:
             texts = [given(place) for place in missing]
-            tokens = tokens_of(texts)
-            for place, text, cost in zip(missing, texts, tokens, strict=True):
-                found[place] = self._place(keys[place], text, cost)
+            places = self._placed([keys[place] for place in missing], texts, tokens_of(texts))
+            for place, made in zip(missing, places, strict=True):
+                found[place] = made
         return found  # type: ignore[return-value]  # none is None any more
 
     @property
@@ -110,28 +110,29 @@ class Calls:
         self._room.release()
         call.done.set()
 
-    def _place(self, key: bytes, given: Given, tokens: int) -> Place:
-        known = self._pending.get(key)  # twice among the keys of one `find`, or in two of them
-        if known is not None:
-            return known
-        cost = min(tokens, self._limits.text_tokens)
-        call = self._open
-        if call.given and (
-            call.cost + cost > self._limits.batch_tokens or isinstance(call.given[0], str) is not isinstance(given, str)
-        ):
-            self.flush()
-            call = self._open
-        place = (call, len(call.given))
-        self.asked += 1
-        call.given.append(given)
-        call.keys.append(key)
-        call.tokens.append(tokens)
-        call.cost += cost
-        self._pending[key] = place
-        size = len(call.given)
-        if size >= self._limits.batch_texts or (size % IDLE_TEXTS == 0 and self.is_idle):
-            self.flush()
-        return place
+    def _placed(self, keys: Sequence[bytes], given: Sequence[Given], tokens: Sequence[int]) -> list[Place]:
+        """Put what is to be embedded into calls."""
+        pending, limits, places = self._pending, self._limits, []
+        for key, one, count in zip(keys, given, tokens, strict=True):
+            place = pending.get(key)  # twice among the keys of one `find`, or in two of them
+            if place is None:
+                cost = min(count, limits.text_tokens)
+                call = self._open
+                if call.given and (call.cost + cost > limits.batch_tokens or type(call.given[0]) is not type(one)):
+                    self.flush()
+                    call = self._open
+                size = len(call.given)
+                place = pending[key] = (call, size)
+                call.given.append(one)
+                call.keys.append(key)
+                call.tokens.append(count)
+                call.cost += cost
+                self.asked += 1
+                size += 1
+                if size >= limits.batch_texts or (size % IDLE_TEXTS == 0 and self.is_idle):
+                    self.flush()
+            places.append(place)
+        return places
 
 
 def tokens_of(given: Sequence[Given]) -> list[int]:

@@ -6,9 +6,10 @@ Concurrency: any thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +29,7 @@ FILLING: Final = frozenset({AUTO, "tokens", "sentences", "recursive"})
 """Chunkers that fill chunks with as many tokens as fit."""
 
 
-@dataclass(slots=True)
-class Cut:
+class Cut(msgspec.Struct, eq=False, gc=False):
     """The records of an item. Either `vector` is its only one's, or `keys` and `given` say what is embedded for each.
 
     `size` is what all of it takes in memory, about.
@@ -38,8 +38,8 @@ class Cut:
     item: Item
     ids: list[RecordId]
     metadata: list[Metadata]
-    keys: list[bytes] = field(default_factory=list)
-    given: list[Given] = field(default_factory=list)
+    keys: list[bytes] = msgspec.field(default_factory=list)
+    given: list[Given] = msgspec.field(default_factory=list)
     vector: NDArray[np.float32] | None = None
     size: int = 0
 
@@ -52,10 +52,12 @@ class Cutter:
         self._model: ModelFingerprint = embedder.fingerprint
         self._takes_images = isinstance(embedder, ImageEmbedder)
         self._row_bytes = 4 * self._model.dim
+        # no token is shorter than a character
+        self._short_chars = chunker.size.tokens if chunker.chunker in FILLING else -1
 
-    def takes(self, item: Item) -> bool:
-        """False for an image where the model embeds none."""
-        return item.image is None or self._takes_images
+    def taken(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Those that can be embedded: no images where the model embeds none."""
+        return items if self._takes_images else [item for item in items if item.image is None]
 
     def cut(self, item: Item) -> Cut:
         """The records of an item."""
@@ -67,11 +69,8 @@ class Cutter:
             key = image_key(item.image.content_hash)
             return self._whole(Cut(item, [item.id], [metadata_of_whole(item, None)], [key], [item.image]))
         text = item.text or ""
-        whole = self._short_row(item, text)
-        if whole:
-            return self._whole(
-                Cut(item, [item.id], [with_text(item.metadata, whole, None)], [text_key(whole)], [whole])
-            )
+        if item.kind == "row" and len(text) <= self._short_chars and (trimmed := text.strip()):
+            return self._short(item, trimmed)
         chunks = self._chunker.chunks(item.id, text, item.kind, language_of(item))
         texts: list[Given] = [chunk.text for chunk in chunks]
         cut = Cut(
@@ -87,12 +86,10 @@ class Cutter:
             _check_transaction(len(chunks), stored + len(chunks) * (self._row_bytes + CHUNK_BYTES_EXTRA))
         return cut
 
-    def _short_row(self, item: Item, text: str) -> str:
-        """The text of a row that is one chunk at any rate, which the chunker would find out more slowly; else empty."""
-        if item.kind != "row" or self._chunker.chunker not in FILLING:
-            return ""
-        trimmed = text.strip()
-        return trimmed if len(trimmed) <= self._chunker.size.tokens else ""  # no token is shorter than a character
+    def _short(self, item: Item, text: str) -> Cut:
+        """A row that is one chunk at any rate, which the chunker would find out more slowly."""
+        size = self._row_bytes + ITEM_BYTES + len(text)
+        return Cut(item, [item.id], [with_text(item.metadata, text, None)], [text_key(text)], [text], None, size)
 
     def _whole(self, cut: Cut) -> Cut:
         cut.size = self._row_bytes + ITEM_BYTES + len(cut.item.text or "")

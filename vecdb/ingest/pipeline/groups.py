@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +29,7 @@ Row: TypeAlias = NDArray[np.float32] | Place
 """A vector, or the call that it comes from."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
     """An item of a group: its records are those from `start` to before `stop`, `old` the ids that it had before."""
 
     item: Item
@@ -61,16 +62,17 @@ class Group:
         ids: Sequence[RecordId],
         rows: Sequence[Row],
         metadata: Sequence[Metadata],
-        *,
+        size: int = 0,
         old: tuple[RecordId, ...] = (),
         attempts: int = 0,
     ) -> None:
-        """Add the records that an item becomes."""
+        """Add the records that an item becomes; `size` is what they take in memory."""
         start = len(self.ids)
         self.ids += ids
         self.rows += rows
         self.metadata += metadata
         self.entries.append(Entry(item, start, len(self.ids), old, attempts))
+        self.size += size
 
     @property
     def is_full(self) -> bool:
@@ -171,12 +173,13 @@ class Settled:
 
     def writes(self, version: int) -> list[ItemWrite]:
         """The items as the journal knows them, stored with this version (0: about to be stored)."""
+        ids = self.ids
         return [
             ItemWrite(
                 entry.item.id,
                 entry.item.part,
                 entry.item.content_hash,
-                tuple(self.ids[entry.start : entry.stop]),
+                (ids[entry.start],) if entry.stop - entry.start == 1 else tuple(ids[entry.start : entry.stop]),
                 version,
             )
             for entry in self.entries

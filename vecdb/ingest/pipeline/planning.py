@@ -143,7 +143,7 @@ class _Planning:
         return complete
 
     def _items(self, items: Sequence[Item]) -> None:
-        taken = [item for item in items if self._cutter.takes(item)]
+        taken = self._cutter.taken(items)
         cuts = []
         for verdict in self._comparison.items(taken) if taken else ():
             word = {"moved": "unchanged", "quarantined": "failed", "duplicate": "failed"}.get(

@@ -10,6 +10,7 @@ Concurrency: runs of different pipelines may go on at once, and share a cache.
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from vecdb.errors import VecDBError
+from vecdb.ingest.embedders.beside import beside
 from vecdb.ingest.journal.cache import EmbeddingCache
 from vecdb.ingest.journal.comparing import Comparison
 from vecdb.ingest.journal.journal import Journal
@@ -25,7 +27,7 @@ from vecdb.ingest.pipeline.asking import Asking
 from vecdb.ingest.pipeline.assembly import Assembly, Choice, is_due, selected
 from vecdb.ingest.pipeline.breaker import Breaker
 from vecdb.ingest.pipeline.calls import Calls
-from vecdb.ingest.pipeline.config import CALLS_WAITING, COLLECT_AFTER, READERS_SHARE
+from vecdb.ingest.pipeline.config import CALLS_WAITING, COLLECT_AFTER, READERS_SHARE, SWITCH_S
 from vecdb.ingest.pipeline.control import Budget, Control, Halted
 from vecdb.ingest.pipeline.cutting import Cutter
 from vecdb.ingest.pipeline.delivery import Delivery
@@ -120,7 +122,8 @@ class _Run:
         tally.queued = lambda: budget.used
         self._calls = Calls(model, limits, cache, control, most=workers * (1 + CALLS_WAITING))
         breaker = Breaker(work.retry_for_s, control, tally)
-        self._asking = Asking(job.embedder, cache, breaker, control, tally)
+        self._beside = beside(job.embedder, workers)
+        self._asking = Asking(self._beside or job.embedder, cache, breaker, control, tally)
         self._workers = workers
         self._assembly = Assembly(
             Cutter(job.chunker, job.embedder),
@@ -151,7 +154,11 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(gc.set_threshold, *gc.get_threshold())
             gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_S)
             stack.callback(self._control.abort)
+            if self._beside is not None:
+                stack.callback(self._beside.close)
             embedding = Embedding(self._asking, self._calls, self._control, self._workers)
             stack.callback(embedding.close)
             self._delivery.start()

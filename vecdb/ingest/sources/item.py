@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -27,8 +27,10 @@ Scope: TypeAlias = Literal["item", "part", "source"]
 
 State: TypeAlias = Literal["read", "unchanged", "failed"]
 
+_BEGUN: Final = blake2b(digest_size=CONTENT_HASH_BYTES, person=b"vecdb item")
 
-class Position(msgspec.Struct, frozen=True):
+
+class Position(msgspec.Struct, frozen=True, gc=False):
     """Where something was read, for people: a file and, where they exist, line, row (from 1) and page."""
 
     file: str
@@ -52,7 +54,7 @@ class Image:
     content_hash: bytes
 
 
-class Item(msgspec.Struct, frozen=True, eq=False):
+class Item(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One document: exactly one of `text`, `image` and `vector` is what its vector comes from.
 
     An item with a vector may have a text too, which is then stored and not embedded. `part` is the key of the part
@@ -122,7 +124,7 @@ Event: TypeAlias = Item | Problem | PartEnd | SourceEnd
 def _content_hash(item: Item) -> bytes:
     """Length-prefixed parts, so that no two items run together; keys sorted, since tables reorder their columns."""
     text = None if item.text is None else item.text.encode("utf-8", "surrogatepass")
-    metadata = bytes(encode_metadata(dict(sorted(item.metadata.items())), item.ordinal))
+    metadata = bytes(encode_metadata(item.metadata, item.ordinal, by_key=True))
     if item.image is None and item.vector is None and text is not None:  # most are: the same, put together faster
         spelled = b"%d:%b--%d:%b" % (len(text), text, len(metadata), metadata)
     else:
@@ -130,4 +132,6 @@ def _content_hash(item: Item) -> bytes:
         vector = None if item.vector is None else item.vector.tobytes()
         pieces = (text, image, vector, metadata)
         spelled = b"".join([b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in pieces])
-    return blake2b(spelled, digest_size=CONTENT_HASH_BYTES, person=b"vecdb item").digest()
+    made = _BEGUN.copy()
+    made.update(spelled)
+    return made.digest()

@@ -16,7 +16,7 @@ from vecdb.errors import InvalidDocumentError
 from vecdb.ingest.sources.config import LINE_BYTES_MAX, SHOWN_CHARS_MAX
 from vecdb.ingest.sources.decoding import MARK_BYTES, UTF8, mark_of
 from vecdb.ingest.sources.file import SourceFile
-from vecdb.ingest.sources.item import Item, Problem
+from vecdb.ingest.sources.item import Item, Position, Problem
 from vecdb.ingest.sources.options import DETECT
 from vecdb.ingest.sources.rows import Placed, Row, read_rows
 
@@ -32,10 +32,10 @@ def read_jsonl(file: SourceFile) -> Iterator[Item | Problem]:
         length, marked = mark_of(cast(io.BufferedReader, stream).peek(MARK_BYTES)[:MARK_BYTES])
         if marked in {None, UTF8} and file.options.encoding in {None, DETECT, UTF8}:
             stream.read(length)
-            yield from read_rows(_placed(byte_lines(stream), file), file)
+            yield from read_rows(_placed(byte_lines(stream), file), file, are_plain=True)
             return
         with text_stream(stream, file.options.encoding) as text:
-            yield from read_rows(jsonl_rows(text, file), file)
+            yield from read_rows(jsonl_rows(text, file), file, are_plain=True)
 
 
 def byte_lines(stream: BinaryIO) -> Iterator[bytes | None]:
@@ -107,9 +107,10 @@ def jsonl_rows(text: io.TextIOWrapper, file: SourceFile) -> Iterator[Placed]:
 
 
 def _placed(lines: Iterator[str | None] | Iterator[bytes | None], file: SourceFile) -> Iterator[Placed]:
+    name = file.position().file
     for number, line in enumerate(lines, start=1):
         if line is None or (line and not line.isspace()):
-            yield file.position(line=number), too_long() if line is None else _parsed(line)
+            yield Position(name, number), too_long() if line is None else _parsed(line)
 
 
 def _parsed(line: str | bytes) -> Row | InvalidDocumentError:

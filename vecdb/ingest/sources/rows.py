@@ -19,7 +19,7 @@ from vecdb.errors import InvalidDocumentError, VecDBError
 from vecdb.ingest.sources.config import ITEM_TEXT_CHARS_MAX, SHOWN_CHARS_MAX, VECTOR_DIM_MAX
 from vecdb.ingest.sources.decoding import is_sound
 from vecdb.ingest.sources.file import SourceFile
-from vecdb.ingest.sources.item import Item, Position, Problem
+from vecdb.ingest.sources.item import Item, Kind, Position, Problem
 from vecdb.ingest.sources.options import ROW_ID, ReadOptions
 from vecdb.types import FloatArray, Metadata, RecordId
 
@@ -33,15 +33,15 @@ PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 LISTED_COLUMNS: Final = 12
 
 
-def read_rows(rows: Iterable[Placed], file: SourceFile) -> Iterator[Item | Problem]:
-    """The items of rows; bad ones are problems."""
+def read_rows(rows: Iterable[Placed], file: SourceFile, *, are_plain: bool = False) -> Iterator[Item | Problem]:
+    """The items of rows; bad ones are problems. `are_plain`: they hold nothing but what metadata may, as JSON does."""
     ordinal = 0
     for number, (position, row) in enumerate(rows, start=1):
         if isinstance(row, VecDBError):
             yield Problem(file.part, position, row.message, "item", None, row.reason)
             continue
         try:
-            item = row_item(row, position, file, number, ordinal)
+            item = row_item(row, position, file, number, ordinal, is_plain=are_plain)
         except VecDBError as error:
             yield Problem(file.part, position, _without_position(error), "item", _id_or_none(row, file), error.reason)
             continue
@@ -49,34 +49,38 @@ def read_rows(rows: Iterable[Placed], file: SourceFile) -> Iterator[Item | Probl
         yield item
 
 
-def row_item(row: Row, position: Position, file: SourceFile, number: int, ordinal: int) -> Item:
+def row_item(
+    row: Row, position: Position, file: SourceFile, number: int, ordinal: int, *, is_plain: bool = False
+) -> Item:
     """The item that a row is. `number` is that of the row, from 1."""
     options = file.options
-    taken = {options.id_field, options.text_field, options.vector_field}
+    taken = (options.id_field, options.text_field, options.vector_field)
     vector = None if options.vector_field is None else checked_vector(_needed(row, options.vector_field, "vector"))
     text = row.get(options.text_field)
-    if vector is None or text is not None:
+    if not _is_short_ascii(text, ITEM_TEXT_CHARS_MAX) and (vector is None or text is not None):
         text = checked_text(_needed(row, options.text_field, "text"), repr(options.text_field))
-    return Item(
-        id=_row_id(row, file, number),
-        part=file.part,
-        ordinal=ordinal,
-        kind="row" if vector is None else "vector",
-        position=position,
-        text=text,
-        vector=vector,
-        metadata={
+    record_id: Any = row.get(options.id_field)
+    if options.id_field == ROW_ID or not _is_short_ascii(record_id, ID_BYTES_MAX):
+        record_id = _row_id(row, file, number)
+    if is_plain:
+        metadata = {key: value for key, value in row.items() if key not in taken}
+    else:
+        metadata = {
             key: value if type(value) in PLAIN else plain_value(value, key)
             for key, value in row.items()
             if key not in taken
-        },
-    )
+        }
+    kind: Kind = "row" if vector is None else "vector"
+    return Item(record_id, file.part, ordinal, kind, position, text, None, vector, metadata)
+
+
+def _is_short_ascii(value: object, most: int) -> bool:
+    """Whether it is what most texts and ids are, which need no closer look."""
+    return type(value) is str and value.isascii() and 0 < len(value) <= most and not value.isspace()
 
 
 def checked_id(value: object, what: str = "its id") -> RecordId:
     """An id as vecdb takes it."""
-    if type(value) is str and 0 < len(value) <= ID_BYTES_MAX and value.isascii():
-        return value  # most are, and need no closer look
     if isinstance(value, (np.integer, np.str_)):
         value = value.item()
     if isinstance(value, uuid.UUID):
@@ -95,8 +99,6 @@ def checked_id(value: object, what: str = "its id") -> RecordId:
 
 def checked_text(value: object, what: str = "the text") -> str:
     """A text that can be embedded: some, valid, not too much."""
-    if type(value) is str and len(value) <= ITEM_TEXT_CHARS_MAX and value.isascii() and value and not value.isspace():
-        return value  # most are, and need no closer look
     if not isinstance(value, str):
         raise InvalidDocumentError(f"{what} is {_type_name(value)}, not text")
     if not value.strip():

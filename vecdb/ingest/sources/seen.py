@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from vecdb.ingest.sources.item import Item, Problem
 from vecdb.types import RecordId
 
 HASH_TYPE = np.dtype(f"S{ID_HASH_BYTES}")
+_BEGUN: Final = blake2b(digest_size=ID_HASH_BYTES - 1)
 
 
 class SeenIds:
@@ -41,7 +42,7 @@ class SeenIds:
 
     def add_many(self, record_ids: Sequence[RecordId]) -> list[bool]:
         """Remember ids; for each False when it was known, from before or from its place in the list."""
-        keys = [_hash(record_id) for record_id in record_ids]
+        keys = _hashes(record_ids)
         known = self._settled(keys) if self._runs else frozenset()
         fresh = []
         for key in keys:
@@ -79,6 +80,11 @@ def repeated(item: Item) -> Problem:
     return Problem(item.part, item.position, message, "item", None, "DUPLICATE_ID")
 
 
-def _hash(record_id: RecordId) -> bytes:
-    # numpy strips NULs at the end of what it compares: the last byte is never one
-    return blake2b(str(record_id).encode("utf-8", "surrogatepass"), digest_size=ID_HASH_BYTES - 1).digest() + b"."
+def _hashes(record_ids: Sequence[RecordId]) -> list[bytes]:
+    copy, found = _BEGUN.copy, []
+    for record_id in record_ids:
+        one = copy()
+        one.update((record_id if type(record_id) is str else str(record_id)).encode("utf-8", "surrogatepass"))
+        # numpy strips NULs at the end of what it compares: the last byte is never one
+        found.append(one.digest() + b".")
+    return found

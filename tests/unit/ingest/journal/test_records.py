@@ -14,7 +14,7 @@ from vecdb.errors import CorruptionError
 from vecdb.ingest.journal import records
 from vecdb.ingest.journal.config import MESSAGE_CHARS_MAX
 from vecdb.ingest.journal.records import Counters, Head, PartRecord
-from vecdb.ingest.journal.states import Failure, ItemState
+from vecdb.ingest.journal.states import Failure, ItemState, ItemWrite
 from vecdb.storage.keys import id_key
 from vecdb.types import RecordId
 
@@ -34,7 +34,8 @@ def test_items_come_back(
     version: int,
 ) -> None:
     head = Head(records.id_type(item_id), part, epoch, number, version, len(content_hash))
-    payload = records.encode_item(item_id, head, content_hash, chunks)
+    item = ItemWrite(item_id, "part", content_hash, chunks, version)
+    payload = records.encode_item(item, part, epoch, number, content_hash)
     assert records.item_head(payload) == head
     state = records.decode_item(records.item_key(item_id), memoryview(payload), "part", epoch)
     assert state == ItemState(item_id, "part", content_hash, chunks, version)
@@ -44,8 +45,7 @@ def test_items_come_back(
 @given(ids, st.integers(0, 300))
 def test_numbered_chunks_take_a_few_bytes_however_many_there_are(item_id: RecordId, count: int) -> None:
     chunks = tuple(f"{item_id}#{ordinal}" for ordinal in range(count))
-    head = Head(records.id_type(item_id), 1, 2, 3, 4, 0)
-    payload = records.encode_item(item_id, head, b"", chunks)
+    payload = records.encode_item(ItemWrite(item_id, "part", b"", chunks), 1, 2, 3, b"")
     assert len(payload) < 40
     assert records.decode_item(records.item_key(item_id), payload, "", 2).chunks == chunks
 
