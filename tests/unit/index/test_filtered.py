@@ -164,7 +164,7 @@ def are_whole(fences: list[npt.NDArray[np.uint8]]) -> bool:
 def test_a_walk_among_kept_rows_writes_nowhere_but_into_its_buffers(
     rows: int, rng: np.random.Generator, fences: list[npt.NDArray[np.uint8]]
 ) -> None:
-    vectors, query = random_rows(rng, rows), 3 * random_rows(rng, 1)
+    vectors, query = random_rows(rng, rows), 6 * random_rows(rng, 1)
     segment, kept = make_segment(vectors, "l2"), Kept(as_bits(far_half(vectors, query[0])))
     _, stats = search_kept(segment, query, 10, Reach(20, 20, 20_000, 32, share=0.5, far=111), kept)
     assert stats[0, 2] == 111, "it walked among kept rows"

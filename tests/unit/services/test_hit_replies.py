@@ -12,6 +12,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import oracle
 from tests.strategies_wire import COLUMNS, METADATA
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb.checks.metadata import encode_metadata
@@ -66,6 +67,8 @@ def test_a_reply_is_what_protobuf_makes_of_the_same_hits(
     put_columns(expected.hits, (count,), hits, packed=True)
     is_of_one_type = len({type(one) for one in ids}) == 1
     assert reply_of(hits) == (expected.SerializeToString() if is_of_one_type else None)
+    if is_of_one_type:
+        assert reply_of(hits) == oracle.write_hits(ids, distances, column, is_cosine=metric == "cosine")
 
 
 @given(st.lists(METADATA, min_size=1, max_size=4), st.data())
