@@ -68,7 +68,9 @@ def test_a_reply_is_what_protobuf_makes_of_the_same_hits(
     is_of_one_type = len({type(one) for one in ids}) == 1
     assert reply_of(hits) == (expected.SerializeToString() if is_of_one_type else None)
     if is_of_one_type:
-        assert reply_of(hits) == oracle.write_hits(ids, distances, column, is_cosine=metric == "cosine")
+        assert reply_of(hits) == oracle.write_hits(
+            ids, distances, list(map(bytes, column)), is_cosine=metric == "cosine"
+        )
 
 
 @given(st.lists(METADATA, min_size=1, max_size=4), st.data())
