@@ -97,51 +97,12 @@ def _splat(kind: Any, value: int, count: int) -> Any:
     return ir.Constant(ir.VectorType(kind, count), [value] * count)
 
 
-def _sums(builder: Any, codes: Any, tables: Any, size: Any) -> list[Any]:
+def _sums(builder: Any, codes: Any, tables: Any, size: Any, at_once: int) -> list[Any]:
     """Two <16 x i32>: what the tables hold for the signs of each of 32 neighbours, summed over all groups.
 
-    Low halves of the bytes are of neighbours 0..15, high ones of 16..31. Sums are kept in 16 bits, twice: as they come,
-    odd bytes disturbing even ones, and of the odd bytes alone.
+    Low halves of the bytes are of neighbours 0..15, high ones of 16..31. Bytes hold the sum of so many entries at once.
+    These sums are kept in 16 bits, twice: as they come, odd bytes disturbing even ones, and of the odd bytes alone.
     """
-    shuffled = shuffle_bytes()
-    width = shuffled or GROUP_BYTES
-    wide, narrow = ir.VectorType(I8, width), ir.VectorType(I16, width // 2)
-    totals = [cgutils.alloca_once_value(builder, _splat(I16, 0, width // 2)) for _ in range(4)]
-    with cgutils.for_range(builder, builder.udiv(size, I64(width))) as loop:
-        at = builder.mul(loop.index, I64(width))
-        code = load_as(builder, builder.add(codes, at), wide)
-        table = load_as(builder, builder.add(tables, at), wide)
-        high = builder.bitcast(builder.lshr(builder.bitcast(code, narrow), _splat(I16, 4, width // 2)), wide)
-        for part, index in enumerate((code, high)):
-            found = _look_up(builder, table, builder.and_(index, _splat(I8, 15, width)), shuffled)
-            both = builder.bitcast(found, narrow)
-            odd = builder.lshr(both, _splat(I16, 8, width // 2))
-            for total, value in zip(totals[2 * part :], (both, odd), strict=False):
-                builder.store(builder.add(builder.load(total), value), total)
-    return [_in_order(builder, *(builder.load(total) for total in totals[part : part + 2])) for part in (0, 2)]
-
-
-def _in_order(builder: Any, both: Any, odd: Any) -> Any:
-    """<16 x i32> of the sums of 16 neighbours."""
-    both, odd = _fold(builder, both), _fold(builder, odd)
-    even = builder.sub(both, builder.shl(odd, _splat(I16, 8, 8)))
-    order = ir.Constant(ir.VectorType(I32, LANES), [place // 2 + 8 * (place % 2) for place in range(LANES)])
-    return builder.zext(builder.shuffle_vector(even, odd, order), ir.VectorType(I32, LANES))
-
-
-def _fold(builder: Any, vector: Any) -> Any:
-    """Sum of the groups of 8 lanes."""
-    count = vector.type.count
-    while count > 8:
-        count //= 2
-        low = ir.Constant(ir.VectorType(I32, count), list(range(count)))
-        high = ir.Constant(ir.VectorType(I32, count), list(range(count, 2 * count)))
-        vector = builder.add(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
-    return vector
-
-
-def _few_sums(builder: Any, codes: Any, tables: Any, size: Any) -> list[Any]:
-    """`_sums` for entries of at most FEW_STEPS: bytes hold the sum of AT_ONCE of them, which are then widened."""
     shuffled = shuffle_bytes()
     width = shuffled or GROUP_BYTES
     wide, narrow = ir.VectorType(I8, width), ir.VectorType(I16, width // 2)
@@ -164,19 +125,38 @@ def _few_sums(builder: Any, codes: Any, tables: Any, size: Any) -> list[Any]:
                 builder.store(builder.add(builder.load(place), value), place)
             builder.store(_splat(I8, 0, width), total)
 
-    with cgutils.for_range(builder, builder.udiv(size, I64(AT_ONCE * width))) as loop:
-        for number in range(AT_ONCE):
-            add_up(builder.add(builder.mul(loop.index, I64(AT_ONCE * width)), I64(number * width)))
+    with cgutils.for_range(builder, builder.udiv(size, I64(at_once * width))) as loop:
+        for number in range(at_once):
+            add_up(builder.add(builder.mul(loop.index, I64(at_once * width)), I64(number * width)))
         widen()
-    rest = builder.and_(size, I64(-AT_ONCE * width))
+    rest = builder.and_(size, I64(-at_once * width))
     with cgutils.for_range(builder, builder.udiv(builder.sub(size, rest), I64(width))) as loop:
         add_up(builder.add(rest, builder.mul(loop.index, I64(width))))
     widen()
     return [_in_order(builder, *(builder.load(total) for total in totals[part : part + 2])) for part in (0, 2)]
 
 
-def _estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., int]:
-    """An `estimate_neighbours` that has a way of its own to sum up."""
+def _in_order(builder: Any, both: Any, odd: Any) -> Any:
+    """<16 x i32> of the sums of 16 neighbours."""
+    both, odd = _fold(builder, both), _fold(builder, odd)
+    even = builder.sub(both, builder.shl(odd, _splat(I16, 8, 8)))
+    order = ir.Constant(ir.VectorType(I32, LANES), [place // 2 + 8 * (place % 2) for place in range(LANES)])
+    return builder.zext(builder.shuffle_vector(even, odd, order), ir.VectorType(I32, LANES))
+
+
+def _fold(builder: Any, vector: Any) -> Any:
+    """Sum of the groups of 8 lanes."""
+    count = vector.type.count
+    while count > 8:
+        count //= 2
+        low = ir.Constant(ir.VectorType(I32, count), list(range(count)))
+        high = ir.Constant(ir.VectorType(I32, count), list(range(count, 2 * count)))
+        vector = builder.add(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
+    return vector
+
+
+def _estimator(at_once: int) -> Callable[..., int]:
+    """An `estimate_neighbours` of tables of which so many entries fit a byte together."""
 
     def estimate(
         typingctx: Any, codes: Any, tables: Any, size: Any, added: Any, weights: Any, bound: Any, out: Any,
@@ -188,7 +168,7 @@ def _estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[...,
             zero, top = ir.Constant(floats, [0.0] * LANES), ir.Constant(floats, [GREATEST_ESTIMATE] * LANES)
             limit = spread(builder, builder.trunc(bound, I32), ints)
             near = I64(0)
-            for part, total in enumerate(sums(builder, codes, tables, size)):
+            for part, total in enumerate(_sums(builder, codes, tables, size, at_once)):
                 at = I64(4 * LANES * part)
                 scaled = builder.fmul(builder.uitofp(total, floats), spread(builder, step, floats))
                 scaled = builder.fadd(scaled, spread(builder, offset, floats))
@@ -208,14 +188,14 @@ def _estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[...,
     return intrinsic(estimate)
 
 
-estimate_neighbours: Callable[..., int] = _estimator(_sums)
+estimate_neighbours: Callable[..., int] = _estimator(1)
 """Write the estimates of 32 neighbours, int32 in 0 to 2^31, to `out`; returns a bit for each that is at most `bound`.
 
 `codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A and W; `base` is |v - q|^2, and `step` and
 `offset` turn sums of the tables into sums of the query (see `make_tables`). What a damaged file makes NaN counts as 0.
 """
 
-estimate_coarsely: Callable[..., int] = _estimator(_few_sums)
+estimate_coarsely: Callable[..., int] = _estimator(AT_ONCE)
 """`estimate_neighbours` where no entry of the tables is more than FEW_STEPS, which takes fewer instructions."""
 
 

@@ -60,6 +60,17 @@ def spare_of(squared: int, margin: int) -> float:
     return float(margin) / MARGIN_UNIT * ERROR * GAIN * math.sqrt(float(squared))
 
 
+@device
+def offer_near(near: int, first: int, given: int, estimates: int, pool: int, depth: int) -> None:
+    """Put those of the given rows from `first` on whose bits are set into the pool, as far as they belong there."""
+    while near:
+        place = first + lowest_bit(near)
+        near &= near - 1
+        key = load_i32(estimates + 4 * place) << 32 | load_i32(given + 4 * place) << 1
+        if key < load_i64(pool + 8 * (depth - 1)):
+            insert_sorted(pool, depth, key)
+
+
 @kernel
 def gather_sketches(plan: int, given: int, count: int, target: int) -> int:
     """Copy the sketches of `count` given rows (int32) to blocks at `target`; about 50 ns a row of 384 components."""
@@ -111,10 +122,4 @@ def estimate_blocks(
             np.float32(offset),
         )
         blocks += HEAD + signs
-        near &= (1 << min(count - first, SIGN_BLOCK)) - 1
-        while near:
-            place = first + lowest_bit(near)
-            near &= near - 1
-            key = load_i32(out + 4 * place) << 32 | load_i32(given + 4 * place) << 1
-            if key < load_i64(pool + 8 * (depth - 1)):
-                insert_sorted(pool, depth, key)
+        offer_near(near & (1 << min(count - first, SIGN_BLOCK)) - 1, first, given, out, pool, depth)

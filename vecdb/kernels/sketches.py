@@ -45,7 +45,7 @@ from vecdb.kernels.intrinsics import (
     store_u8,
 )
 from vecdb.kernels.jit import device, intrinsic, kernel
-from vecdb.kernels.keys import clear_keys, insert_sorted
+from vecdb.kernels.keys import clear_keys
 from vecdb.kernels.layout import (
     AHEAD_SKETCHES,
     AT_A_TIME,
@@ -67,7 +67,7 @@ from vecdb.kernels.layout import (
 from vecdb.kernels.packed import compare, compare_rest, offer_result
 from vecdb.kernels.rotation import rotate
 from vecdb.kernels.signs import GREATEST_ESTIMATE
-from vecdb.kernels.sketch_blocks import estimate_blocks, spare_of
+from vecdb.kernels.sketch_blocks import estimate_blocks, offer_near, spare_of
 from vecdb.kernels.traverse import column_row, fetch_row, row_address
 
 PLANES = 4
@@ -290,13 +290,7 @@ def estimate_all(plan: int, scratch: int, margin: int, given: int, count: int, o
             step,
             offset,
         )
-        near &= (1 << min(count - first, ROWS_AT_ONCE)) - 1
-        while near:
-            place = first + lowest_bit(near)
-            near &= near - 1
-            key = load_i32(out + 4 * place) << 32 | load_i32(given + 4 * place) << 1
-            if key < load_i64(pool + 8 * (depth - 1)):
-                insert_sorted(pool, depth, key)
+        offer_near(near & (1 << min(count - first, ROWS_AT_ONCE)) - 1, first, given, out, pool, depth)
 
 
 @device

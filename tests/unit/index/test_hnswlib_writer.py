@@ -231,7 +231,7 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda graph: replace(graph, links=np.where(graph.links == 3, 50, graph.links)),
+        lambda graph: replace(graph, links=np.where(graph.links == graph.links.max(), 50, graph.links)),
         lambda graph: replace(graph, upper_links=graph.upper_links + np.int32(50)),
         lambda graph: replace(graph, upper_rows=graph.upper_rows + np.int32(50)),
         lambda graph: replace(graph, entry=-1),

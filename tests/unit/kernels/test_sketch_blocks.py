@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +11,11 @@ import pytest
 from tests import oracle
 from tests.unit.kernels.test_graph_kernels import query_codes
 from tests.unit.kernels.test_packed_kernels import ROWS, WIDTHS, packed_segment
-from vecdb.index.filtered import copies_bytes, gather_sketches, scan_rows
+from vecdb.index.filtered import copies_bytes, gather_sketches
 from vecdb.index.hashing import rotation_masks
 from vecdb.index.scratch import Scratch
-from vecdb.index.segment import Segment
 from vecdb.kernels import layout, signs, sketch_blocks
-from vecdb.kernels.column import Column, aligned_empty, aligned_zeros
+from vecdb.kernels.column import aligned_empty, aligned_zeros
 from vecdb.kernels.jit import device
 from vecdb.kernels.native import SHUFFLE_VARIABLE
 from vecdb.types import Metric
@@ -112,38 +109,3 @@ def test_coarse_estimates_are_the_same_on_every_processor(
         out = aligned_zeros((32,), np.int32)
         coarse_estimator()(block.ctypes.data, tables.ctypes.data, 4 * padded, out.ctypes.data)
         assert (out == want).all()
-
-
-def scanned(segment: Segment, queries: Any, limit: int, rows: npt.NDArray[np.int32], margin: int) -> Any:
-    """A scan by copies."""
-    padded = segment.quantizer.padded
-    copies = gather_sketches(segment.plan, padded, rows)
-    return scan_rows(segment.plan, padded, queries, limit, rows, exact=False, margin=margin, blocks=copies, threads=2)
-
-
-@pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
-def test_a_scan_with_a_large_margin_finds_what_a_scan_by_codes_does(metric: Metric, rng: np.random.Generator) -> None:
-    segment, _, _ = packed_segment(rng, metric, 100)
-    queries, rows = rng.standard_normal((8, 100)).astype(np.float32), some_rows(rng, 237)
-    by_codes = scan_rows(segment.plan, segment.quantizer.padded, queries, 10, rows, exact=False)
-    wide = scanned(segment, queries, 10, rows, 640)
-    assert (wide.slots == by_codes.slots).all()
-    assert (wide.distances == by_codes.distances).all()
-
-
-@pytest.mark.parametrize("limit", [1, 10, 100, ROWS])
-@pytest.mark.parametrize("count", [1, 3, 24, 60, ROWS])
-def test_a_scan_with_a_small_margin_still_fills_the_limit(limit: int, count: int, rng: np.random.Generator) -> None:
-    segment, _, _ = packed_segment(rng, "l2", 64)
-    hits = scanned(segment, rng.standard_normal((5, 64)).astype(np.float32), limit, some_rows(rng, count), 1)
-    assert (hits.counts == min(limit, count)).all()
-
-
-def test_a_damaged_sketch_harms_nothing_but_its_estimate(rng: np.random.Generator) -> None:
-    segment, _, _ = packed_segment(rng, "l2", 64)
-    assert segment.sketches is not None
-    held = np.array([segment.sketches.read_row(row, np.uint8) for row in range(ROWS)])
-    held[:, 8:16] = np.array([np.nan, np.inf], dtype=np.float32).view(np.uint8)
-    damaged = replace(segment, sketches=Column.from_array(held))
-    hits = scanned(damaged, rng.standard_normal((1, 64)).astype(np.float32), 10, some_rows(rng, ROWS), 96)
-    assert hits.counts[0] == 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 from tests import oracle
 from tests.unit.kernels.test_graph_kernels import query_codes
 from tests.unit.kernels.test_packed_kernels import ROWS, packed_segment
-from vecdb.index.filtered import scan_rows
+from vecdb.index.filtered import gather_sketches, scan_rows
 from vecdb.index.hashing import rotation_masks
 from vecdb.index.scratch import Scratch
+from vecdb.index.search import BatchHits
 from vecdb.index.segment import Segment
 from vecdb.index.sketching import sketch_rows
 from vecdb.kernels import layout, sketches
@@ -105,36 +107,51 @@ def test_few_rows_are_nearer_than_estimates_with_a_margin_of_two_deviations_say(
     assert 0.4 < wide < 0.6, "without a margin half of them are"
 
 
+@pytest.fixture(params=[False, True], ids=["apart", "copied"])
+def scan(request: pytest.FixtureRequest) -> Callable[..., BatchHits]:
+    """Scans by sketches where they lie, and by copies of them."""
+
+    def scanned(segment: Segment, queries: Any, limit: int, rows: npt.NDArray[np.int32], margin: int) -> BatchHits:
+        plan, padded = segment.plan, segment.quantizer.padded
+        blocks = gather_sketches(plan, padded, rows) if request.param else None
+        return scan_rows(plan, padded, queries, limit, rows, exact=False, margin=margin, blocks=blocks, threads=2)
+
+    return scanned
+
+
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
-def test_a_scan_with_a_large_margin_finds_what_a_scan_by_codes_does(metric: Metric, rng: np.random.Generator) -> None:
+def test_a_scan_with_a_large_margin_finds_what_a_scan_by_codes_does(
+    metric: Metric, rng: np.random.Generator, scan: Callable[..., BatchHits]
+) -> None:
     segment, _, _ = packed_segment(rng, metric, 100)
     queries = rng.standard_normal((8, 100)).astype(np.float32)
     rows = np.sort(rng.permutation(ROWS)[:237]).astype(np.int32)
     by_codes = scan_rows(segment.plan, segment.quantizer.padded, queries, 10, rows, exact=False)
-    wide = scan_rows(segment.plan, segment.quantizer.padded, queries, 10, rows, exact=False, margin=640, threads=2)
+    wide = scan(segment, queries, 10, rows, 640)
     assert (wide.slots == by_codes.slots).all()
     assert (wide.distances == by_codes.distances).all()
 
 
 @pytest.mark.parametrize("limit", [1, 10, 100, ROWS])
 @pytest.mark.parametrize("count", [1, 3, 24, 60, ROWS])
-def test_a_scan_with_a_small_margin_still_fills_the_limit(limit: int, count: int, rng: np.random.Generator) -> None:
+def test_a_scan_with_a_small_margin_still_fills_the_limit(
+    limit: int, count: int, rng: np.random.Generator, scan: Callable[..., BatchHits]
+) -> None:
     segment, _, _ = packed_segment(rng, "l2", 64)
-    rows = np.arange(count, dtype=np.int32)
-    queries = rng.standard_normal((5, 64)).astype(np.float32)
-    hits = scan_rows(segment.plan, segment.quantizer.padded, queries, limit, rows, exact=False, margin=1)
+    rows = np.sort(rng.permutation(ROWS)[:count]).astype(np.int32)
+    hits = scan(segment, rng.standard_normal((5, 64)).astype(np.float32), limit, rows, 1)
     assert (hits.counts == min(limit, count)).all()
 
 
-def test_a_damaged_sketch_harms_nothing_but_its_estimate(rng: np.random.Generator) -> None:
+def test_a_damaged_sketch_harms_nothing_but_its_estimate(
+    rng: np.random.Generator, scan: Callable[..., BatchHits]
+) -> None:
     segment, _, _ = packed_segment(rng, "l2", 64)
     assert segment.sketches is not None
     held = segment.sketches.owner
     assert isinstance(held, np.ndarray)
     held[:, 8:16] = np.array([np.nan, np.inf], dtype=np.float32).view(np.uint8)
-    rows = np.arange(ROWS, dtype=np.int32)
-    query = rng.standard_normal((1, 64)).astype(np.float32)
-    hits = scan_rows(segment.plan, segment.quantizer.padded, query, 10, rows, exact=False, margin=96)
+    hits = scan(segment, rng.standard_normal((1, 64)).astype(np.float32), 10, np.arange(ROWS, dtype=np.int32), 96)
     assert hits.counts[0] == 10
 
 
