@@ -31,11 +31,11 @@ REMEMBERED_BYTES: Final = 4_096
 """What a remembered filter takes beside its bitmap, about: the rows it matches, and a search that is prepared."""
 
 GATHER_AFTER: Final = 16
-"""Scans after which their rows' sketches are copied: so many pay for it. To copy a row takes 25 to 45 ns, and 2.5 are
-saved in each scan."""
+"""Scans after which their rows' sketches are copied: so many pay for it. To copy a row takes 25 to 60 ns, and 2.5 to
+3.5 are saved in each scan."""
 
 COPIES_BYTES: Final = 64 * 1024 * 1024
-"""Copies for all remembered filters of a collection: a million rows of 384 components, 56 bytes each."""
+"""Copies for all remembered filters of a collection: at most 900,000 rows of 384 components, 72 bytes each."""
 
 VAIN_WALKS: Final = 8
 """Walks that end far from all matches, one after the other, before only every eighth search is walked and the others

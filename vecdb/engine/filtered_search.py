@@ -164,8 +164,8 @@ class MatchingRows(NamedTuple):
         """Copy the sketches of the matches, or take the copies that there are; None where they may not take so much."""
         if self.known.blocks is None:
             segment, rows = self.view.segment, self.given().rows
-            if self.room is None or self.room.take(copies_bytes(len(rows), segment.quantizer.padded)):
-                self.known.blocks = gather_sketches(segment.plan, segment.quantizer.padded, rows)
+            if self.room is None or self.room.take(copies_bytes(segment.plan, len(rows))):
+                self.known.blocks = gather_sketches(segment.plan, rows)
         return self.known.blocks
 
     def prepare_scan(self, room: HitRoom) -> PreparedSearch:

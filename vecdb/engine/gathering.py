@@ -1,7 +1,7 @@
 """Counts the room that copies of sketches take.
 
 The sketches of the rows that a filter matches are copied side by side when it is asked for again and again (see
-`kernels.sketch_blocks`): a scan of copies takes less than half the time. They live with what a View remembers of the
+`kernels.copied`): a scan of copies takes less than half the time. They live with what a View remembers of the
 filter.
 Concurrency: threads that copy at once may together take a copy's size more than there is.
 """

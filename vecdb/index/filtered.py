@@ -14,19 +14,19 @@ from typing import Final, NamedTuple, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.config import EF_MAX, SIGN_BLOCK
+from vecdb.config import EF_MAX
 from vecdb.index.prepared import HitRoom, PreparedSearch
 from vecdb.index.scratch import ranked_rows, thread_scratch
 from vecdb.index.search import BATCH_QUERIES, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
 from vecdb.kernels.column import aligned_empty
-from vecdb.kernels.layout import AT_A_TIME, SHARE_UNIT, SPARE_ESTIMATES, STATS, sketch_block_bytes
+from vecdb.kernels.layout import AT_A_TIME, SHARE_UNIT, SPARE_ESTIMATES, STATS
 from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
 
 SketchBlocks: TypeAlias = npt.NDArray[np.uint8]
-"""See `kernels.sketch_blocks`."""
+"""See `kernels.copied`."""
 
 POOL_MAX: Final = 4 * EF_MAX
 """Most candidates of a filtered search: a pool of 640 kB still fits the L2 cache."""
@@ -171,14 +171,14 @@ def scan_rows(
     return answers.taken().hits
 
 
-def copies_bytes(rows: int, padded: int) -> int:
+def copies_bytes(plan: Plan, rows: int) -> int:
     """Bytes of `gather_sketches`."""
-    return -(-rows // SIGN_BLOCK) * sketch_block_bytes(padded)
+    return kernels.gather_sketches(plan.address, 0, rows, 0)
 
 
-def gather_sketches(plan: Plan, padded: int, rows: npt.NDArray[np.int32]) -> SketchBlocks:
+def gather_sketches(plan: Plan, rows: npt.NDArray[np.int32]) -> SketchBlocks:
     """Copies of the sketches of rows of a segment that has them, for scans of these; about 50 ns a row."""
-    blocks: SketchBlocks = aligned_empty((copies_bytes(len(rows), padded),), np.uint8)
+    blocks: SketchBlocks = aligned_empty((copies_bytes(plan, len(rows)),), np.uint8)
     kernels.gather_sketches(plan.address, rows.ctypes.data, len(rows), blocks.ctypes.data)
     return blocks
 

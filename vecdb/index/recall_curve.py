@@ -28,7 +28,7 @@ class RecallCurve:
     """Measured (ef, recall) points, ef ascending: `at_10` for recall@10, `at_100` for recall@100.
 
     `key_ns` is the time a search takes for each candidate of its pool, `row_ns` what comparing one given row by its
-    codes takes, `sketch_ns` the same by its sketch and `copied_ns` by a copy of it (see `kernels.sketch_blocks`), in
+    codes takes, `sketch_ns` the same by its sketch and `copied_ns` by a copy of it (see `kernels.copied`), in
     nanoseconds on the machine that built the segment; 0 where they were not measured. `ahead_rows` and `ahead_sketches`
     are how many rows or sketches a scan best asks for there before it compares them.
     """

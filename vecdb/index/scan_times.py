@@ -73,7 +73,7 @@ def _scan_of(segment: Segment, curve: RecallCurve, queries: FloatArray, margin: 
     plan, padded = replace(segment, curve=curve).plan, segment.quantizer.padded
 
     def scan(rows: npt.NDArray[np.int32]) -> Callable[[], BatchHits]:
-        blocks = gather_sketches(plan, padded, rows) if copied else None
+        blocks = gather_sketches(plan, rows) if copied else None
         return partial(scan_rows, plan, padded, queries, 10, rows, exact=False, margin=margin, blocks=blocks)
 
     return scan

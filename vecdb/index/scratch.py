@@ -82,9 +82,9 @@ class Scratch:
         if dim > self._sizes[2]:
             self._put(layout.QUERY_CODES, aligned_empty((dim,), np.int16))
             self._put(layout.QUERY, aligned_empty((dim,), np.float32))
-            self._put(layout.ROTATED, aligned_empty((dim,), np.int32))
+            self._put(layout.ROTATED, aligned_empty((layout.SEXTET * layout.sextets(dim),), np.int32))
             self._put(layout.ROTATION_ROOM, aligned_empty((dim,), np.int32))
-            self._put(layout.TABLES, aligned_empty((dim,), np.int32))
+            self._put(layout.TABLES, aligned_empty((layout.tables_bytes(dim),), np.uint8))
             self.query = aligned_empty((dim,), np.float32)
             self.query_address = int(self.query.ctypes.data)
         if limit > self._sizes[3]:

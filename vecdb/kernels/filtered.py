@@ -317,7 +317,7 @@ def scan_rows(
 
     With `rerank` > 0 rows are compared by their codes, and that many of the best exactly; with 0 all are so. With
     `margin` > 0 only those that may be among the best by their sketches are compared by their codes: see `sketches`;
-    `blocks`, 0 or an address, are copies of these (see `sketch_blocks`).
+    `blocks`, 0 or an address, are copies of these (see `copied`).
     """
     dim, width = load_i64(plan + DIM), load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
     query, codes = load_i64(scratch + QUERY), load_i64(scratch + QUERY_CODES)

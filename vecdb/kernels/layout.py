@@ -70,7 +70,7 @@ CHOSEN: Final = 72  # int32 rows chosen by pruning
 BEST_ROWS: Final = 80  # int32 row of each result key
 ROTATED: Final = 88  # int32 (padded,): a rotated query or residual
 ROTATION_ROOM: Final = 96  # int32 (padded,)
-TABLES: Final = 104  # 16 bytes for each 4 components: look-up tables of the query; while packing int32 (padded,)
+TABLES: Final = 104  # look-up tables of the query (see `tables_bytes`); while packing int32 (padded,)
 ESTIMATES: Final = 112  # int32 (32,): estimated distances of the neighbours of one row
 RESULTS: Final = 120  # int64 keys of the best rows by their codes, as in the pool
 SCRATCH_WORDS: Final = 16
@@ -84,6 +84,20 @@ GROUP: Final = 4  # components whose signs are looked up together
 GROUP_BYTES: Final = 16  # signs of a block of neighbours in a group, and the table of a group
 
 
+SEXTET: Final = 6  # components whose signs are looked up together in copies of sketches,
+SEXTET_BYTES: Final = 64  # signs of a block of 64 rows in such a group, and its table (see `sextets`)
+
+
+def sextets(padded: int) -> int:
+    """How many groups of 6 components there are; the last may be less than full."""
+    return -(-padded // SEXTET)
+
+
+def tables_bytes(padded: int) -> int:
+    """Bytes of the look-up tables of a query: the larger of 16 for 4 components and 64 for 6."""
+    return SEXTET_BYTES * sextets(padded)
+
+
 def packed_stride(padded: int, degree: int) -> int:
     """Bytes of a packed row: codes, links, two float32 for each neighbour, and the signs of the neighbours."""
     return padded + 12 * degree + degree // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
@@ -93,7 +107,7 @@ NARROW: Final = 32  # bytes of a sketch that is so short
 WIDE: Final = 64  # others come in cache lines
 
 
-SPARE_ESTIMATES: Final = SIGN_BLOCK  # room behind estimates, which are made so many at once
+SPARE_ESTIMATES: Final = 64  # room behind estimates, which are made so many at once
 AT_A_TIME: Final = 64  # rows of a scan by sketches that are fetched together before they are compared
 
 
@@ -106,6 +120,11 @@ def sketch_stride(padded: int) -> int:
 def sketch_block_bytes(padded: int) -> int:
     """Bytes of the sketches of SIGN_BLOCK rows side by side: two float32 and a bit for each component."""
     return SIGN_BLOCK * (8 + padded // 8)
+
+
+def sextet_block_bytes(padded: int) -> int:
+    """Bytes of the sketches of 64 rows side by side: two float32 and a byte for 6 components."""
+    return SEXTET_BYTES * (8 + sextets(padded))
 
 
 # --- filters: what both sides of their kernels count on -------------------------------------------------------------

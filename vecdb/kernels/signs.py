@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -93,7 +94,8 @@ def _look_up_singly(builder: Any, table: Any, index: Any) -> Any:
     return found
 
 
-def _splat(kind: Any, value: int, count: int) -> Any:
+def splat(kind: Any, value: int, count: int) -> Any:
+    """A vector constant."""
     return ir.Constant(ir.VectorType(kind, count), [value] * count)
 
 
@@ -106,24 +108,24 @@ def _sums(builder: Any, codes: Any, tables: Any, size: Any, at_once: int) -> lis
     shuffled = shuffle_bytes()
     width = shuffled or GROUP_BYTES
     wide, narrow = ir.VectorType(I8, width), ir.VectorType(I16, width // 2)
-    totals = [cgutils.alloca_once_value(builder, _splat(I16, 0, width // 2)) for _ in range(4)]
-    bytewise = [cgutils.alloca_once_value(builder, _splat(I8, 0, width)) for _ in range(2)]
+    totals = [cgutils.alloca_once_value(builder, splat(I16, 0, width // 2)) for _ in range(4)]
+    bytewise = [cgutils.alloca_once_value(builder, splat(I8, 0, width)) for _ in range(2)]
 
     def add_up(at: Any) -> None:
         code = load_as(builder, builder.add(codes, at), wide)
         table = load_as(builder, builder.add(tables, at), wide)
-        high = builder.bitcast(builder.lshr(builder.bitcast(code, narrow), _splat(I16, 4, width // 2)), wide)
+        high = builder.bitcast(builder.lshr(builder.bitcast(code, narrow), splat(I16, 4, width // 2)), wide)
         for total, index in zip(bytewise, (code, high), strict=True):
-            found = _look_up(builder, table, builder.and_(index, _splat(I8, 15, width)), shuffled)
+            found = _look_up(builder, table, builder.and_(index, splat(I8, 15, width)), shuffled)
             builder.store(builder.add(builder.load(total), found), total)
 
     def widen() -> None:
         for part, total in enumerate(bytewise):
             both = builder.bitcast(builder.load(total), narrow)
-            odd = builder.lshr(both, _splat(I16, 8, width // 2))
+            odd = builder.lshr(both, splat(I16, 8, width // 2))
             for place, value in zip(totals[2 * part :], (both, odd), strict=False):
                 builder.store(builder.add(builder.load(place), value), place)
-            builder.store(_splat(I8, 0, width), total)
+            builder.store(splat(I8, 0, width), total)
 
     with cgutils.for_range(builder, builder.udiv(size, I64(at_once * width))) as loop:
         for number in range(at_once):
@@ -139,7 +141,7 @@ def _sums(builder: Any, codes: Any, tables: Any, size: Any, at_once: int) -> lis
 def _in_order(builder: Any, both: Any, odd: Any) -> Any:
     """<16 x i32> of the sums of 16 neighbours."""
     both, odd = _fold(builder, both), _fold(builder, odd)
-    even = builder.sub(both, builder.shl(odd, _splat(I16, 8, 8)))
+    even = builder.sub(both, builder.shl(odd, splat(I16, 8, 8)))
     order = ir.Constant(ir.VectorType(I32, LANES), [place // 2 + 8 * (place % 2) for place in range(LANES)])
     return builder.zext(builder.shuffle_vector(even, odd, order), ir.VectorType(I32, LANES))
 
@@ -155,8 +157,8 @@ def _fold(builder: Any, vector: Any) -> Any:
     return vector
 
 
-def _estimator(at_once: int) -> Callable[..., int]:
-    """An `estimate_neighbours` of tables of which so many entries fit a byte together."""
+def estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., int]:
+    """An `estimate_neighbours` of the sums that are made, 16 together, of signs, tables and the size of the former."""
 
     def estimate(
         typingctx: Any, codes: Any, tables: Any, size: Any, added: Any, weights: Any, bound: Any, out: Any,
@@ -168,7 +170,7 @@ def _estimator(at_once: int) -> Callable[..., int]:
             zero, top = ir.Constant(floats, [0.0] * LANES), ir.Constant(floats, [GREATEST_ESTIMATE] * LANES)
             limit = spread(builder, builder.trunc(bound, I32), ints)
             near = I64(0)
-            for part, total in enumerate(_sums(builder, codes, tables, size, at_once)):
+            for part, total in enumerate(sums(builder, codes, tables, size)):
                 at = I64(4 * LANES * part)
                 scaled = builder.fmul(builder.uitofp(total, floats), spread(builder, step, floats))
                 scaled = builder.fadd(scaled, spread(builder, offset, floats))
@@ -188,21 +190,21 @@ def _estimator(at_once: int) -> Callable[..., int]:
     return intrinsic(estimate)
 
 
-estimate_neighbours: Callable[..., int] = _estimator(1)
+estimate_neighbours: Callable[..., int] = estimator(partial(_sums, at_once=1))
 """Write the estimates of 32 neighbours, int32 in 0 to 2^31, to `out`; returns a bit for each that is at most `bound`.
 
 `codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A and W; `base` is |v - q|^2, and `step` and
 `offset` turn sums of the tables into sums of the query (see `make_tables`). What a damaged file makes NaN counts as 0.
 """
 
-estimate_coarsely: Callable[..., int] = _estimator(AT_ONCE)
+estimate_coarsely: Callable[..., int] = estimator(partial(_sums, at_once=AT_ONCE))
 """`estimate_neighbours` where no entry of the tables is more than FEW_STEPS, which takes fewer instructions."""
 
 
 def _fill_table(typingctx: Any, values: Any, target: Any, factor: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         ints, floats = ir.VectorType(I32, LANES), ir.VectorType(F32, LANES)
-        total = _splat(I32, 0, LANES)
+        total = splat(I32, 0, LANES)
         for place in range(GROUP):
             value = load_as(builder, builder.add(args[0], I64(4 * place)), I32)
             chosen = ir.Constant(ints, [-(entry >> place & 1) for entry in range(LANES)])
@@ -226,7 +228,7 @@ negative ones, times a factor."""
 def _span(typingctx: Any, values: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         value = load_as(builder, args[0], ir.VectorType(I32, GROUP))
-        negative = builder.ashr(value, _splat(I32, 31, GROUP))
+        negative = builder.ashr(value, splat(I32, 31, GROUP))
         value = builder.sub(builder.xor(value, negative), negative)
         total = I32(0)
         for place in range(GROUP):

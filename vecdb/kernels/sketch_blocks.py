@@ -26,7 +26,7 @@ from vecdb.kernels.intrinsics import (
     move_bytes,
     store_i16,
 )
-from vecdb.kernels.jit import device, kernel
+from vecdb.kernels.jit import device
 from vecdb.kernels.keys import clear_keys, insert_sorted
 from vecdb.kernels.layout import (
     GROUP,
@@ -71,12 +71,18 @@ def offer_near(near: int, first: int, given: int, estimates: int, pool: int, dep
             insert_sorted(pool, depth, key)
 
 
-@kernel
-def gather_sketches(plan: int, given: int, count: int, target: int) -> int:
+@device
+def copies_bytes(padded: int, count: int) -> int:
+    """Bytes of the blocks of `count` rows."""
+    return (count + SIGN_BLOCK - 1) // SIGN_BLOCK * (HEAD + padded // GROUP * GROUP_BYTES)
+
+
+@device
+def gather(plan: int, given: int, count: int, target: int) -> None:
     """Copy the sketches of `count` given rows (int32) to blocks at `target`; about 50 ns a row of 384 components."""
     table, shift, stride = load_i64(plan + SKETCHES), load_i64(plan + SKETCHES + 8), load_i64(plan + SKETCHES + 16)
     padded = load_i64(plan + PADDED)
-    size = HEAD + padded // GROUP * GROUP_BYTES
+    size = copies_bytes(padded, 1)
     for first in range(0, count, SIGN_BLOCK):
         number = min(count - first, SIGN_BLOCK)
         for place in range(number):
@@ -91,11 +97,10 @@ def gather_sketches(plan: int, given: int, count: int, target: int) -> int:
         for part in range(padded // 16):
             order_signs(target + HEAD + 2 * SIGN_BLOCK * part)
         target += size
-    return count
 
 
 @device
-def estimate_blocks(
+def estimate_copies(
     plan: int, scratch: int, margin: int, given: int, count: int, blocks: int, out: int, depth: int
 ) -> None:
     """Write the estimates of `count` given rows, int32, to `out` from their blocks; the best `depth` go to the pool."""

@@ -25,6 +25,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from vecdb.kernels.copied import estimate_copies
 from vecdb.kernels.intrinsics import (
     F32,
     I16,
@@ -67,7 +68,7 @@ from vecdb.kernels.layout import (
 from vecdb.kernels.packed import compare, compare_rest, offer_result
 from vecdb.kernels.rotation import rotate
 from vecdb.kernels.signs import GREATEST_ESTIMATE
-from vecdb.kernels.sketch_blocks import estimate_blocks, offer_near, spare_of
+from vecdb.kernels.sketch_blocks import offer_near, spare_of
 from vecdb.kernels.traverse import column_row, fetch_row, row_address
 
 PLANES = 4
@@ -335,12 +336,12 @@ def scan_sketches(
 
     The best few, and all that are estimated to be no farther than the limit-th of these, are compared by their codes.
     Estimates lie behind the candidates in the list of rows that a walk has seen. `blocks`, if there are any, are the
-    sketches of the given rows (see `sketch_blocks`).
+    sketches of the given rows (see `copied`).
     """
     depth = compared_first(limit)
     estimates = load_i64(scratch + SEEN) + 4 * max(AT_A_TIME, depth)
     if blocks:
-        estimate_blocks(plan, scratch, margin, given, count, blocks, estimates, depth)
+        estimate_copies(plan, scratch, margin, given, count, blocks, estimates, depth)
     else:
         estimate_all(plan, scratch, margin, given, count, estimates, depth)
     clear_keys(load_i64(scratch + RESULTS) + GUARD, keep)

@@ -113,7 +113,7 @@ def scan(request: pytest.FixtureRequest) -> Callable[..., BatchHits]:
 
     def scanned(segment: Segment, queries: Any, limit: int, rows: npt.NDArray[np.int32], margin: int) -> BatchHits:
         plan, padded = segment.plan, segment.quantizer.padded
-        blocks = gather_sketches(plan, padded, rows) if request.param else None
+        blocks = gather_sketches(plan, rows) if request.param else None
         return scan_rows(plan, padded, queries, limit, rows, exact=False, margin=margin, blocks=blocks, threads=2)
 
     return scanned
