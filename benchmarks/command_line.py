@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -97,6 +98,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--install", action="store_true", help="make the separate environments that engines need")
     run.add_argument("--sizes", default="10000,100000,1000000", help="rows of the scale suite")
     run.add_argument("--checks", type=int, default=CHECKS_DEFAULT, help="random filters compared with numpy")
+    run.add_argument("--databases", type=Path, help="where the filtered suite leaves databases, and finds them again")
     run.add_argument("--parts", default="", help="parts of the serve and ingest suites; default all")
     run.add_argument("--modes", default=",".join(ann.MODES))
 
@@ -211,7 +213,8 @@ def _contest_plan(options: argparse.Namespace, known: Mapping[str, DatabaseSpec]
 
 
 def _run_filtered(options: argparse.Namespace, target: Path) -> None:
-    run_filtered(_contest_plan(options, DATABASES, target), options.checks)
+    plan = replace(_contest_plan(options, DATABASES, target), databases=options.databases)
+    run_filtered(plan, options.checks)
 
 
 def _run_db(options: argparse.Namespace, target: Path) -> None:

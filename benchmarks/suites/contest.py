@@ -189,7 +189,10 @@ def ingest(contest: Contest[Any], progress: Progress) -> None:
     run, task, cpus = contest.run, contest.task, sorted(available_cpus())
     if contest.stored is not None:
         run |= {part: contest.stored[part] for part in STORED}
-        progress(f"    searches what {contest.stored['engine']} wrote")
+        when = contest.stored.get("written")
+        if when is not None:
+            run |= {"written": when, "tuning": f"{run['tuning']} Written by the run that began at {when}."}
+        progress(f"    searches what {contest.stored['engine']} wrote" + (f" at {when}" if when else ""))
         return
     with contest.start(cpus) as worker:
         opened = contest.open(worker, cpus, create=True)
@@ -214,7 +217,8 @@ class Plan:
     """What is measured, and where the report goes: begun with `head`, then written to `out` after each database.
 
     `records` are in the order of the base rows, each with its id and the metadata of `COLUMNS`; bucket and region are
-    added. `cap_s` is what a database may take in all, `cache` where exact answers are kept between runs.
+    added. `cap_s` is what a database may take in all, `cache` where exact answers are kept between runs, `databases`
+    where databases are left for later runs, and searched as they are: some take an hour to write a million rows.
     """
 
     dataset: Dataset
@@ -226,6 +230,7 @@ class Plan:
     repeats: int = 3
     cap_s: float = CAP_DEFAULT_S
     cache: Path | None = None
+    databases: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,20 +255,38 @@ def scratch_beside(out: Path) -> Iterator[Path]:
 
 def measure_all(plan: Plan, task: AnyTask, course: Course[AnyTask], report: dict[str, Any]) -> dict[str, Any]:
     """Measure the databases one after another; adds their runs to the report, which is also at the plan's `out`."""
-    stored: dict[str, Mapping[str, Any]] = {}
     owners = [DATABASES[name].stored_by or name for name in plan.engines]
+    stored = _left_by_earlier_runs(plan, owners)
     for place, (name, owner) in enumerate(zip(plan.engines, owners, strict=True)):
         plan.progress(f"[{place + 1}/{len(plan.engines)}] {name}")
-        path = task.directory / owner
-        path.mkdir(exist_ok=True)
+        path = (plan.databases or task.directory) / owner
+        path.mkdir(parents=True, exist_ok=True)
         run = _measure(Contest(DATABASES[name], task, path, plan.cap_s, stored.get(owner)), course, plan.progress)
         report["runs"].append(run)
         if run["disk_mb"] is not None:
             stored.setdefault(owner, run)
-        if owner not in owners[place + 1 :] or owner not in stored:
+        if owner not in stored or (plan.databases is None and owner not in owners[place + 1 :]):
             shutil.rmtree(path)
+        elif plan.databases is not None:
+            _leave(plan, plan.databases, owner, stored[owner])
         write_report_file(report, plan.out)
     return report
+
+
+def _left_by_earlier_runs(plan: Plan, owners: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """What there is to know of the databases that earlier runs have left, if they hold the same data."""
+    files = {} if plan.databases is None else {owner: _facts_file(plan.databases, owner) for owner in owners}
+    left = {owner: json.loads(file.read_text(encoding="utf-8")) for owner, file in files.items() if file.exists()}
+    return {owner: facts for owner, facts in left.items() if facts["digest"] == plan.dataset.digest}
+
+
+def _leave(plan: Plan, databases: Path, owner: str, run: Mapping[str, Any]) -> None:
+    facts = {"engine": owner, "digest": plan.dataset.digest, "written": run.get("written", plan.head.get("started"))}
+    write_report_file(facts | {part: run[part] for part in STORED}, _facts_file(databases, owner))
+
+
+def _facts_file(databases: Path, owner: str) -> Path:
+    return databases / f"{owner}.json"
 
 
 def _measure(contest: Contest[AnyTask], course: Course[AnyTask], progress: Progress) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def _run(dataset: Dataset, out: Path, *engines: str, **options: Any) -> dict[str
         synthetic_records(ROWS),
         engines,
         out / "filtered.json",
-        {"format": 1},
+        {"format": 1, "started": "now"},
         lambda _: None,
         cache=out / "cache",
         **({"repeats": 2} | options),
@@ -111,6 +112,22 @@ def test_a_database_whose_files_are_not_there_writes_its_own(dataset: Dataset, t
 def test_files_are_gone_after_the_run(dataset: Dataset, tmp_path: Path) -> None:
     _run(dataset, tmp_path, "remembering", "hasty", "another-way")
     assert {path.name for path in tmp_path.iterdir()} == {"filtered.json", "cache", "data"}
+
+
+def test_databases_that_a_run_leaves_are_searched_as_they_are(dataset: Dataset, tmp_path: Path) -> None:
+    options = {"databases": tmp_path / "databases", "checks": 0}
+    first = _run(dataset, tmp_path, "remembering", **options)["remembering"]
+    second = _run(dataset, tmp_path, "remembering", **options)["remembering"]
+    assert second["ingest"] == first["ingest"], "another one would have taken another time"
+    assert second["points"]
+    assert "Written by the run" in second["tuning"]
+
+
+def test_databases_of_other_data_are_not_taken_for_those_of_a_run(dataset: Dataset, tmp_path: Path) -> None:
+    options = {"databases": tmp_path / "databases", "checks": 0}
+    first = _run(dataset, tmp_path, "remembering", **options)["remembering"]
+    second = _run(replace(dataset, digest="other"), tmp_path, "remembering", **options)["remembering"]
+    assert second["ingest"] != first["ingest"]
 
 
 def test_a_database_without_filters_is_listed_with_its_reason(
