@@ -27,6 +27,7 @@ from vecdb.kernels.jit import device
 from vecdb.kernels.kept import is_kept
 from vecdb.kernels.keys import NO_KEY, clear_keys, even_keys, insert_sorted, take_even
 from vecdb.kernels.layout import (
+    CHECKED_PADDED,
     DEGREE,
     ESTIMATES,
     GROUP,
@@ -56,11 +57,6 @@ from vecdb.kernels.traverse import (
     set_bit,
     test_bit,
 )
-
-CHECKED_PADDED = 128
-"""Codes of at most so many bytes are compared before a row enters the pool. Microseconds at recall .95, .98, .99 and
-.995, estimated and checked: 128 components (sift-like, 200,000 rows) 15, 23, 32, 48 and 15, 20, 25, 32; 384 (wordnet-
-minilm) 16, 25, 34, 50 and 20, 27, 35, 43."""
 
 WIDEN_UNIT = 64
 """`widen` counts rows per 64 expanded rows that are no answers."""
@@ -276,7 +272,7 @@ def walk_estimated(
 def collect_neighbours(
     plan: int, scratch: int, row: int, distance: int, among: int, count: int, step: float, offset: float
 ) -> int:
-    """Append the neighbours estimated to be among the best `among` of the pool to the rows seen, and ask for their codes.
+    """Append neighbours estimated to be among the best `among` of the pool to the rows seen, and ask for their codes.
 
     Returns the new count of rows seen. What is estimated too far is not marked: another row may tell better.
     """
@@ -430,6 +426,7 @@ def results_to_pool(scratch: int, keep: int) -> int:
 @device
 def find_packed(plan: int, scratch: int, entry: int, ef: int, rerank: int, dead: int, skip_row: int) -> tuple[int, int]:
     """Put the best `rerank` rows, a multiple of 8, into the pool; returns (how many there are, rows compared)."""
+    fetch_row(column_row(plan + PACKED, entry), load_i64(plan + PACKED + 16))
     step, offset = make_tables(plan, scratch)
     widest = load_i64(scratch + POOL_MAX)
     compared, _, _, _, _ = walk_packed(
