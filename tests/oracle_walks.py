@@ -93,10 +93,9 @@ def search_checked(
         row = waiting.pop(0)
         hops.append(row)
         wanted = min(ef + sum(other in gone for other in hops), widest)
-        size = -(-wanted // 8) * 8
         while gone and room < min(most + len(asked), widest):
             room += 8
-        bound = pool[size - 1][0] if len(pool) >= size else 1 << 62
+        bound = pool[wanted - 1][0] if len(pool) >= wanted else 1 << 62
         near = [other for other, guess in zip(links[row], estimates(row), strict=True) if guess <= bound]
         fresh = [other for other in near if other not in seen]
         most += check(asked)

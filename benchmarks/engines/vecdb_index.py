@@ -55,6 +55,6 @@ SPEC = EngineSpec(
     make=VecdbIndex,
     distributions=("vecdb", "numba"),
     settings={"m16-ef200": {"m": 16, "ef_construction": 200}, "m32-ef200": {"m": 32, "ef_construction": 200}},
-    efforts=(10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 384, 512),
+    efforts=(6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 100, 128, 160, 200, 256, 384, 512),
     tuning="m 16 and ef_construction 200 are its defaults.",
 )

@@ -24,7 +24,7 @@ from vecdb.engine.loading import load_counters
 from vecdb.engine.state import COUNTERS_KEY, FieldState, SegmentEntry
 from vecdb.errors import CorruptionError
 from vecdb.storage import codec, keys
-from vecdb.storage.config import RELEASE_BYTES_MIN, RELEASE_SHARE, RELEASE_STEP_BYTES
+from vecdb.storage.config import HOLE_BYTES_MIN, RELEASE_BYTES_MIN, RELEASE_SHARE, RELEASE_STEP_BYTES
 from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Sweeper:
     def release(self, *, sparing: bool) -> int:
         """Give the disk's room of free pages back to the file system; returns the bytes.
 
-        `sparing`: only where it is much beside what is in use.
+        `sparing`: only where it is much beside what is in use, and not of short runs of pages.
         """
         free, used = self._environment.room()
         if sparing and free < max(RELEASE_BYTES_MIN, RELEASE_SHARE * used):
@@ -136,8 +136,13 @@ class Sweeper:
         self._add_commit()
         self.wait_for_readers()
         total = 0
-        while part := self._environment.release_free_pages(RELEASE_STEP_BYTES):
+        shortest = HOLE_BYTES_MIN if sparing else 0
+        while part := self._environment.release_free_pages(RELEASE_STEP_BYTES, shortest):
             total += part
+            left, _ = self._environment.room()
+            if left >= free:  # a file system whose blocks are larger than pages keeps what it says it gave
+                break
+            free = left
         return total
 
     def _add_commit(self) -> None:

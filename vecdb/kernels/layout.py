@@ -83,6 +83,11 @@ ROW_BITS: Final = 0xFFFFFFFF
 GROUP: Final = 4  # components whose signs are looked up together
 GROUP_BYTES: Final = 16  # signs of a block of neighbours in a group, and the table of a group
 
+CHECKED_PADDED: Final = 128
+"""Codes of at most so many bytes are compared before a row enters the pool. Microseconds at recall .95, .98, .99 and
+.995, estimated and checked: 128 components (sift-like, 200,000 rows) 15, 23, 32, 48 and 15, 20, 25, 32; 384 (wordnet-
+minilm) 16, 25, 34, 50 and 20, 27, 35, 43."""
+
 
 SEXTET: Final = 6  # components whose signs are looked up together in copies of sketches,
 SEXTET_BYTES: Final = 64  # signs of a block of 64 rows in such a group, and its table (see `sextets`)

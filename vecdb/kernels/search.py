@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from vecdb.kernels.intrinsics import load_i32, load_i64, store_i32, store_i64
+from vecdb.kernels.intrinsics import load_i32, load_i64, prefetch_l2, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.layout import (
     BEST,
@@ -16,6 +16,9 @@ from vecdb.kernels.layout import (
     DIM,
     ENTRY,
     HALF,
+    METRIC,
+    METRIC_DOT,
+    NORMS,
     PACKED,
     POOL,
     POOL_MAX,
@@ -24,6 +27,7 @@ from vecdb.kernels.layout import (
     ROW_BITS,
     SEEN,
     SEEN_COUNT,
+    SLOTS,
     VECTORS,
 )
 from vecdb.kernels.packed import find_packed
@@ -33,17 +37,21 @@ from vecdb.kernels.traverse import beam_search, clear_visited, column_row, desce
 AHEAD_RANKED = 8
 """Rows asked for ahead of the one being ranked."""
 
-CODE_NOISE = 8.0
+CODE_NOISE = 4.0
 """A candidate whose code distance exceeds that of the limit-th by this many roots of it is not worth ranking: rounding
 to codes moves the difference of two squared distances D by about 1.2 * sqrt(D) (each component by up to half a unit,
-evenly), so one that far behind is among the best once in 10^10 cases. Components beyond the codes' range can move it
-further, which is why some candidates are ranked in any case."""
+evenly), so one that far behind is among the best once in 2,000 cases, and few are. With 8, recall was the same to
+.0001 in three kinds of data, and ranking took a fifth to a quarter longer. Components beyond the codes' range can move
+it further, which is why some candidates are ranked in any case."""
+
+DOT_NOISE = 8.0
+"""The same for dot, whose augmentation is one value in many components, rounded alike in all of them."""
 
 
 @device
-def worth_ranking(limit: int) -> int:
+def worth_ranking(limit: int, is_dot: int) -> int:
     """Candidates that are ranked whatever their code distance."""
-    return limit + (limit >> 2) + 4
+    return limit + (limit >> 2) + 4 if is_dot else limit + (limit >> 3) + 1
 
 
 @device
@@ -51,19 +59,24 @@ def choose_candidates(plan: int, scratch: int, size: int, limit: int, rerank: in
     """Write the candidates worth ranking, at most `rerank`, to SEEN and ask for the first ones; returns how many."""
     pool, rows = load_i64(scratch + POOL), load_i64(scratch + SEEN)
     width = load_i64(plan + DIM) * (2 if load_i64(plan + HALF) else 4)
+    norms, is_dot = load_i64(plan + NORMS), load_i64(plan + METRIC) == METRIC_DOT
+    least, noise = worth_ranking(limit, is_dot), DOT_NOISE if is_dot else CODE_NOISE
     count, cutoff = 0, 0.0
     for position in range(size):
         key = load_i64(pool + 8 * position)
-        if count == rerank or (count >= worth_ranking(limit) and float(key >> 32) > cutoff):
+        if count == rerank or (count >= least and float(key >> 32) > cutoff):
             break
         row = (key & ROW_BITS) >> 1
         if not is_excluded(row, dead, skip_row):
             store_i32(rows + 4 * count, row)
             count += 1
+            prefetch_l2(column_row(plan + SLOTS, row))
+            if norms:
+                prefetch_l2(column_row(plan + NORMS, row))
             if count <= AHEAD_RANKED:
                 fetch_row(column_row(plan + VECTORS, row), width)
             if count == limit:
-                cutoff = float(key >> 32) + CODE_NOISE * math.sqrt(float(key >> 32))
+                cutoff = float(key >> 32) + noise * math.sqrt(float(key >> 32))
     return count
 
 

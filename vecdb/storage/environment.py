@@ -28,6 +28,7 @@ import lmdb
 from vecdb.config import ASYNC_SYNC_INTERVAL_S, MAP_BYTES_DEFAULT, MEMORY_DISK_BYTES_MIN
 from vecdb.errors import AlreadyExistsError, DatabaseNotFoundError, ReadOnlyError, StorageError, VecDBError
 from vecdb.storage.backup import write_backup
+from vecdb.storage.config import HOLE_BYTES_MIN
 from vecdb.storage.creation import create_directory
 from vecdb.storage.faults import closed_error, storage_error
 from vecdb.storage.holes import punch_free_pages, taken_bytes
@@ -251,17 +252,17 @@ class Environment:
             used = (transaction.meta().last_page + 1 - free) * self.page_size
         return max(taken_bytes(self._open_shared().fd) - used, 0), used
 
-    def release_free_pages(self, limit_bytes: int) -> int:
+    def release_free_pages(self, limit_bytes: int, shortest: int = HOLE_BYTES_MIN) -> int:
         """Give the disk's room of about `limit_bytes` of free pages back; return how many, 0 when none is left to give.
 
-        Writers wait meanwhile, readers do not. Pages that a reader may still see, and short runs, keep their room.
+        Writers wait meanwhile, readers do not. Pages a reader may still see, and runs below `shortest`, keep theirs.
         About 0.3 ms per MiB.
         """
         with self.write():
             # What is on the disk must be the newest state: a power cut would else bring back one that uses the pages.
             self._sync()
             with self.begin_read() as newest:
-                return punch_free_pages(self._shared.fd, newest.meta(), self.oldest_read_txn(), limit_bytes)
+                return punch_free_pages(self._shared.fd, newest.meta(), self.oldest_read_txn(), limit_bytes, shortest)
 
     def check_structure(self, transaction: ReadTransaction) -> int:
         """Check every B-tree page by file reads; return the number of pages in use. CorruptionError for damage.

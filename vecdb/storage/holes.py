@@ -41,8 +41,10 @@ def taken_bytes(fd: int) -> int:
     return os.fstat(fd).st_blocks * _BLOCK_BYTES
 
 
-def punch_free_pages(fd: int, meta: Meta, oldest: int, limit_bytes: int) -> int:
-    """Make holes of about `limit_bytes` of pages freed before transaction `oldest`; return how many bytes.
+def punch_free_pages(fd: int, meta: Meta, oldest: int, limit_bytes: int, shortest: int = HOLE_BYTES_MIN) -> int:
+    """Make holes, of `shortest` bytes at least, of about `limit_bytes` of pages freed before transaction `oldest`.
+
+    Returns how many bytes.
 
     `oldest` is at most the transaction of `meta`, the newest state. 0 means that nothing is left to do, or that the
     file system has no holes. CorruptionError for a damaged list of free pages.
@@ -52,7 +54,7 @@ def punch_free_pages(fd: int, meta: Meta, oldest: int, limit_bytes: int) -> int:
     done = 0
     writable = -1
     try:
-        for start, stop in _runs(_reusable(fd, meta, min(oldest, meta.txn_id)), meta.page_size):
+        for start, stop in _runs(_reusable(fd, meta, min(oldest, meta.txn_id)), meta.page_size, shortest):
             first = _first_data(fd, start, stop)
             if first is None:
                 continue
@@ -75,13 +77,13 @@ def _reusable(fd: int, meta: Meta, oldest: int) -> npt.NDArray[np.int64]:
     return np.sort(np.concatenate(lists)) if lists else np.zeros(0, dtype=np.int64)
 
 
-def _runs(pages: npt.NDArray[np.int64], page_size: int) -> list[tuple[int, int]]:
-    """Byte ranges of at least HOLE_BYTES_MIN that consecutive pages take."""
+def _runs(pages: npt.NDArray[np.int64], page_size: int, shortest: int) -> list[tuple[int, int]]:
+    """Byte ranges of at least `shortest` that consecutive pages take."""
     if not len(pages):
         return []
     breaks = np.flatnonzero(np.diff(pages) != 1) + 1
     starts, stops = pages[np.r_[0, breaks]], pages[np.r_[breaks - 1, len(pages) - 1]] + 1
-    long = (stops - starts) * page_size >= HOLE_BYTES_MIN
+    long = (stops - starts) * page_size >= shortest
     return list(zip((starts[long] * page_size).tolist(), (stops[long] * page_size).tolist(), strict=True))
 
 

@@ -13,7 +13,7 @@ import vecdb
 from tests.conformance.small import SMALL
 from vecdb import F
 from vecdb.errors import InvalidRequestError
-from vecdb.kernels.packed import CHECKED_PADDED
+from vecdb.kernels.layout import CHECKED_PADDED
 from vecdb.types import Layout, Metric
 
 DIM = 64

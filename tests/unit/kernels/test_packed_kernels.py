@@ -19,13 +19,13 @@ from vecdb.index.hashing import rotation_masks
 from vecdb.index.packing import pack_rows, packed_blocks, with_packed_rows
 from vecdb.index.quantize import encode_rows, fit_quantizer
 from vecdb.index.scratch import ranked_rows, thread_scratch
-from vecdb.index.search import WIDEST_FACTOR, search_segment
+from vecdb.index.search import WIDEST_FACTOR, scan_segment_batch, search_segment, search_segment_batch
 from vecdb.index.segment import Segment, segment_from_arrays
 from vecdb.kernels import layout, signs
 from vecdb.kernels.column import Column, aligned_zeros
 from vecdb.kernels.jit import device
+from vecdb.kernels.layout import CHECKED_PADDED
 from vecdb.kernels.native import SHUFFLE_VARIABLE
-from vecdb.kernels.packed import CHECKED_PADDED
 from vecdb.types import Metric
 
 M = 16
@@ -241,6 +241,19 @@ def test_a_packed_search_equals_its_twin_hit_for_hit(
             got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             assert got_slots.tolist() == [slot for _, slot in want]
             assert np.allclose(got, [distance for distance, _ in want], rtol=1e-5, atol=1e-5)
+
+
+def test_a_checked_search_may_expand_half_as_many_rows_as_it_returns(rng: np.random.Generator) -> None:
+    segment, _, _ = packed_segment(rng, "l2", 40)
+    queries = rng.standard_normal((50, 40)).astype(np.float32)
+    exact = scan_segment_batch(segment, queries, 20)
+
+    def recall(ef: int) -> float:
+        found = search_segment_batch(segment, queries, 20, ef)
+        assert (found.counts == 20).all()
+        return float(np.mean([len({*a} & {*b}) for a, b in zip(found.rows, exact.rows, strict=True)])) / 20
+
+    assert recall(1) == recall(10) < recall(20)
 
 
 @pytest.mark.parametrize("metric", METRICS)

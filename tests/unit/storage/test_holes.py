@@ -101,6 +101,20 @@ def test_a_step_is_about_as_large_as_asked(environment: Environment) -> None:
     assert SLACK <= environment.release_free_pages(SLACK) <= 2 * SLACK
 
 
+def test_single_pages_give_their_room_back_only_when_asked_for(environment: Environment) -> None:
+    page = environment.page_size
+    for number in range(40):
+        put(environment, b"gone %d" % number, page - 16)
+        put(environment, b"kept %d" % number, page - 16)
+    for number in range(40):
+        delete(environment, b"gone %d" % number)
+    release(environment)
+    assert environment.release_free_pages(EVERYTHING, 0) >= 30 * page
+    assert environment.release_free_pages(EVERYTHING, 0) == 0
+    with environment.begin_read() as transaction:
+        assert all(transaction.get(Table.CHUNKS, b"kept %d" % number) for number in range(40))
+
+
 def test_a_readers_state_keeps_its_pages(environment: Environment) -> None:
     put(environment, b"gone", fill_byte=5)
     with environment.begin_read() as old:
