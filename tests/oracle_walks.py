@@ -113,3 +113,45 @@ def search_checked(
 def _next(pool: list[Scored], taken: set[int], expand: int) -> int | None:
     """The first row of the pool that is not taken, among the first `expand`."""
     return next((row for _, row in pool[:expand] if row not in taken), None)
+
+
+def draw_seeds(rows: int, kept: set[int], share: float) -> list[int]:
+    """The kept rows that a walk among them begins at: at most 64, of twice as many draws as that should take."""
+    state, seeds = 0, list[int]()
+    for _ in range(int(2 * 64 / share)):
+        state = (state * 1_103_515_245 + 12_345) % 2**31
+        row = state * rows // 2**31
+        if len(seeds) < 64 and row in kept and row not in seeds:
+            seeds.append(row)
+    return seeds
+
+
+def walk_among_packed(
+    links: Links,
+    estimates: Callable[[int], list[int]],
+    kept: set[int],
+    seeds: list[int],
+    code_distance_to: list[int],
+    ef: int,
+    keep: int,
+) -> list[Scored]:
+    """The best `keep` of the kept rows that a walk from kept row to kept row meets."""
+    size = -(-max(ef, keep) // 8) * 8
+    pool = sorted((code_distance_to[row], row) for row in seeds)[:size]
+    seen, taken, asked, waiting = set(seeds), set[int](), list[int](), list[int]()
+    first = _next(pool, taken, 1)
+    while first is not None:
+        waiting, taken = [first], taken | {first}
+        while waiting:
+            while len(waiting) < 3 and (row := _next(pool, taken, ef)) is not None:
+                waiting.append(row)
+                taken.add(row)
+            row = waiting.pop(0)
+            bound = pool[ef - 1][0] if len(pool) >= ef else 1 << 62
+            near = [other for other, guess in zip(links[row], estimates(row), strict=True) if guess <= bound]
+            fresh = [other for other in near if other in kept and other not in seen]
+            pool = sorted(pool + [(code_distance_to[other], other) for other in asked])[:size]
+            asked, seen = fresh, seen | set(fresh)
+        pool, asked = sorted(pool + [(code_distance_to[other], other) for other in asked])[:size], []
+        first = _next(pool, taken, ef)
+    return pool[:keep]

@@ -36,6 +36,10 @@ SHARE_MOST: Final = 4
 """A share beyond 1 makes a walk end sooner: see `kernels.packed`."""
 
 
+FAR_SIGNS: Final = 4
+"""Times the pool of a walk among kept rows where it goes by signs: see `kernels.kept_signs`."""
+
+
 class Kept(NamedTuple):
     """What a filter keeps: bits over slots, dead ones clear. `first_slot`: of a segment without gaps, else -1.
 
@@ -62,11 +66,12 @@ class Reach:
     share: float = 0.0
     far: int = 0
 
-    def bounded(self, limit: int) -> tuple[int, int, int, int]:
+    def bounded(self, limit: int, segment: Segment) -> tuple[int, int, int, int]:
         """Pool, widest pool, share in SHARE_UNIT-ths and pool of kept rows, as the kernel takes them for `limit`."""
         effort = min(max(self.ef, limit), EF_MAX)
         share = min(max(int(self.share * SHARE_UNIT), 0), SHARE_MOST * SHARE_UNIT)
-        return effort, min(max(self.widest, effort), POOL_MAX), share, min(self.far, POOL_MAX)
+        far = self.far * (FAR_SIGNS if segment.is_checked else 1)
+        return effort, min(max(self.widest, effort), POOL_MAX), share, min(far, POOL_MAX)
 
 
 class KeptHits(NamedTuple):
@@ -84,7 +89,7 @@ def search_kept(
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
         return KeptHits(empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32))
     answers = _Answers(len(queries), limit)
-    effort, widest, share, far = reach.bounded(limit)
+    effort, widest, share, far = reach.bounded(limit, segment)
     source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
     words, bits = kept.address or kept.words.ctypes.data, 64 * len(kept.words)
 
@@ -211,7 +216,7 @@ class _Answers:
 def prepare_kept(segment: Segment, limit: int, reach: Reach, kept: Kept, room: HitRoom) -> PreparedSearch:
     """`search_kept` for the query in a room."""
     scratch = thread_scratch()
-    effort, widest, share, far = reach.bounded(limit)
+    effort, widest, share, far = reach.bounded(limit, segment)
     rerank = ranked_rows(limit)
     call = bound(
         "search_kept",

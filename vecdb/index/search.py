@@ -18,7 +18,6 @@ from vecdb.index.prepared import HitRoom, PreparedSearch
 from vecdb.index.scratch import Needs, Scratch, ranked_rows, thread_scratch
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
-from vecdb.kernels.layout import CHECKED_PADDED
 from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
 
@@ -158,8 +157,7 @@ def _least_effort(segment: Segment, limit: int) -> int:
     There what is ranked is not only what was expanded: of 200,000 rows in hard clusters 10 hits have a recall of .85
     with 7 expanded.
     """
-    is_checked = segment.packed is not None and not segment.by_codes and segment.quantizer.padded <= CHECKED_PADDED
-    return (limit + 1) // 2 if is_checked else limit
+    return (limit + 1) // 2 if segment.is_checked else limit
 
 
 def _needs(segment: Segment, limit: int, ef: int) -> tuple[int, Needs]:

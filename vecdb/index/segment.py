@@ -113,6 +113,11 @@ class Segment:
     def __post_init__(self) -> None:
         object.__setattr__(self, "plan", _search_plan(self))
 
+    @property
+    def is_checked(self) -> bool:
+        """Whether walks compare rows by their codes before they enter the pool: see `kernels.packed`."""
+        return self.packed is not None and not self.by_codes and self.quantizer.padded <= layout.CHECKED_PADDED
+
 
 def _search_plan(segment: Segment) -> Plan:
     plan = scan_plan(

@@ -17,11 +17,13 @@ from vecdb.kernels.distance import code_distance
 from vecdb.kernels.intrinsics import load_i32, load_i64, prefetch, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
 from vecdb.kernels.kept import is_kept, walk_among_kept
+from vecdb.kernels.kept_signs import walk_among_packed
 from vecdb.kernels.layout import (
     AHEAD_ROWS,
     AMONG_KEPT,
     BEST,
     BEST_ROWS,
+    CHECKED_PADDED,
     CODES,
     DIM,
     ENOUGH,
@@ -225,6 +227,10 @@ def find_kept(
         short = is_short(limit, ef, size, found, growth)
         if not short or wider == WIDEN_UNIT or capacity >= widest:
             break
+    if is_far and far > 0 and packed and load_i64(plan + PADDED) <= CHECKED_PADDED:
+        hops, seen = walk_among_packed(plan, scratch, far, rerank, share, kept, slots, first_slot, scale, offset)
+        found = results_to_pool(scratch, rerank)
+        return found, followed + hops, total + seen, TOO_LITTLE if found < limit else AMONG_KEPT
     if is_far and far > 0:
         found, seen = walk_among_kept(plan, scratch, entry, far, share, kept, slots, first_slot)
         return found, followed + found, total + seen, TOO_LITTLE if found < limit else AMONG_KEPT

@@ -270,11 +270,13 @@ def walk_estimated(
 
 @device
 def collect_neighbours(
-    plan: int, scratch: int, row: int, distance: int, among: int, count: int, step: float, offset: float
-) -> int:
+    plan: int, scratch: int, row: int, distance: int, among: int, count: int, only: int, slots: int, first_slot: int,
+    step: float, offset: float,
+) -> int:  # fmt: skip
     """Append neighbours estimated to be among the best `among` of the pool to the rows seen, and ask for their codes.
 
-    Returns the new count of rows seen. What is estimated too far is not marked: another row may tell better.
+    With the bitmap of a filter at `only`, those alone that it keeps. Returns the new count of rows seen. What is
+    estimated too far is not marked: another row may tell better.
     """
     padded, degree, rows = load_i64(plan + PADDED), load_i64(plan + DEGREE), load_i64(plan + ROWS)
     visited, seen = load_i64(scratch + VISITED), load_i64(scratch + SEEN)
@@ -299,6 +301,8 @@ def collect_neighbours(
             neighbour = load_i32(links + 4 * lowest_bit(near))
             near &= near - 1
             if 0 <= neighbour < rows and not test_bit(visited, neighbour):
+                if only and not is_kept(plan, neighbour, only, slots, first_slot):
+                    continue
                 set_bit(visited, neighbour)
                 store_i32(seen + 4 * count, neighbour)
                 count += 1
@@ -375,7 +379,8 @@ def walk_checked(
             found += 1
         if dead or kept:
             room = widen_pool(scratch, room, min(most + last - first, widest))
-        count = collect_neighbours(plan, scratch, row, compare(plan, scratch, row), wanted, count, step, offset)
+        distance = compare(plan, scratch, row)
+        count = collect_neighbours(plan, scratch, row, distance, wanted, count, 0, 0, -1, step, offset)
         most += check_rows(plan, scratch, first, last, room, dead, skip_row, kept, slots, first_slot)
         first, last = last, count
         if is_far_off(hops, found, share):
