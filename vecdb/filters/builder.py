@@ -98,6 +98,14 @@ class F:
             value = values.check_ordered(value, self._where(sign))
         return nodes.Compare(self._path, op, value)
 
+    def _joined(self, _other: object) -> Filter:
+        raise InvalidFilterError(
+            f"& or | stands next to {self!r} alone: they bind closer than comparisons, so put each condition in "
+            f"parentheses: ({self!r} == 1) & (F('other') > 2)"
+        )
+
+    __and__ = __rand__ = __or__ = __ror__ = _joined
+
     def __lt__(self, value: Any) -> Filter:
         return self._ordered("lt", "<", value)
 
