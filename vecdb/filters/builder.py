@@ -7,7 +7,7 @@ Concurrency: immutable values.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from vecdb.errors import InvalidFilterError
 from vecdb.filters import nodes, values
@@ -98,7 +98,7 @@ class F:
             value = values.check_ordered(value, self._where(sign))
         return nodes.Compare(self._path, op, value)
 
-    def _joined(self, _other: object) -> Filter:
+    def _joined(self, _other: object) -> NoReturn:
         raise InvalidFilterError(
             f"& or | stands next to {self!r} alone: they bind closer than comparisons, so put each condition in "
             f"parentheses: ({self!r} == 1) & (F('other') > 2)"
