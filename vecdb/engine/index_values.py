@@ -20,6 +20,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from vecdb.config import TERM_BYTES_MAX
 from vecdb.engine.clock import micros
 from vecdb.filters.geo import place_of
@@ -153,6 +156,11 @@ def float_of_key(key: int) -> float:
     """Inverse of `float_key`."""
     value: float = _F64.unpack(_I64.pack(key if key >= 0 else key ^ GREATEST_KEY))[0]
     return value
+
+
+def floats_of_keys(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """`float_of_key` of many."""
+    return np.where(keys >= 0, keys, keys ^ GREATEST_KEY).view(np.float64)
 
 
 def bool_key(value: Any) -> int | None:

@@ -71,8 +71,10 @@ def _differences(name: str, slots: Slots, expected: Sequence[Entry], tables: tup
         keys_found, states_found = table.gather(slots)
         scalars = [entry.keys[part] if entry.state == SCALAR else 0 for entry in expected]
         wrong |= (states_found != states) | (keys_found != np.array(scalars, dtype=np.int64))
-        for position in np.flatnonzero(states == LIST).tolist():
-            wrong[position] |= table.list_keys(int(slots[position])).tolist() != list(expected[position].keys)
+        lists = np.flatnonzero(states == LIST)
+        elements, starts = table.lists(slots[lists])
+        for position, first, stop in zip(lists.tolist(), starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            wrong[position] |= elements[first:stop].tolist() != list(expected[position].keys)
     if not wrong.any():
         return []
     return [f"the {name} does not hold what the record at slot {slots[wrong][0]} says ({int(wrong.sum())} such)"]
