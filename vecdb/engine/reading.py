@@ -101,7 +101,7 @@ class RecordReads(ABC):
 
         Id order: ints, then strs by code point, then UUIDs. In the order of a path, equal values are in id order, and
         records whose value there the index does not hold come last. Pass `page.cursor` to continue, with the same
-        filter and order (a cursor of another order is an InvalidRequestError). Records that exist, unchanged, during the whole scroll appear exactly once, whatever is
+        filter and order. Records that exist, unchanged, during the whole scroll appear exactly once, whatever is
         written meanwhile.
         """
         limit = check_count("limit", limit)
