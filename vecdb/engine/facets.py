@@ -1,7 +1,8 @@
 """Counts and sums up what matching records hold at a path: facets, and the least, greatest, sum and mean of numbers.
 
 Values come from an index of the path where there is one, and from the records where there is none or where the index
-cannot hold a value. A list counts for each of its elements; null, dicts and missing paths do not count.
+cannot hold a value. A list counts for each of its elements; null, dicts and missing paths do not count. A facet is a
+dict, to which True and 1 are one key: a path that holds both has them counted together.
 Promises: exact, at the View's seq. Concurrency: as `filtering`.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.engine.clock import datetime_at
-from vecdb.engine.index_values import float_of_key
+from vecdb.engine.index_values import float_of_key, floats_of_keys
 from vecdb.engine.records import read_stored
 from vecdb.engine.terms import TermReader
 from vecdb.filters.paths import resolver
@@ -40,25 +41,23 @@ NUMBERS: Final = ("int", "float")
 def facet(view: View, collection: CollectionView, matches: Matches, path: str, limit: int) -> dict[FacetValue, int]:
     """How many matching records hold each value, the commonest `limit` of them; equal counts in the order of values."""
     index = _index(collection, path, COUNTED)
-    counts: Counter[tuple[type, FacetValue]] = Counter()
+    counts: Counter[FacetValue] = Counter()
     slots = matches.slots()
     if index is not None:
         slots = _count_keys(view, collection, index, slots, counts)
     for values in _values(view, collection, slots, path):
-        counts.update({(_kind(value), value): 1 for value in values})
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0][0].__name__, item[0][1]))
-    return {value: count for (_, value), count in ordered[:limit]}
+        counts.update(dict.fromkeys(values).keys())
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], _kind(item[0]), item[0]))[:limit])
 
 
 def aggregate(view: View, collection: CollectionView, matches: Matches, path: str) -> Aggregate:
     """Count, least, greatest, sum and mean of the numbers that matching records hold at a path; lists by element."""
     index = _index(collection, path, NUMBERS)
-    slots, parts = matches.slots(), []
+    slots, numbers = matches.slots(), list[int | float]()
     if index is not None:
         found, slots = _keys_of(index, slots)
-        parts = [float_of_key(key) if index.state.kind == "float" else key for key in found.tolist()]
-    numbers: list[int | float] = list(parts)
-    for values in _values(view, collection, slots, path, distinct=False):
+        numbers = (floats_of_keys(found) if index.state.kind == "float" else found).tolist()
+    for values in _values(view, collection, slots, path):
         numbers += [value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if not numbers:
         return Aggregate(count=0, min=None, max=None, sum=0, mean=None)
@@ -71,17 +70,17 @@ def _index(collection: CollectionView, path: str, kinds: Sequence[str]) -> Index
     return next(found, None)
 
 
-def _kind(value: Any) -> type:
-    """Values that compare are one value: 1 and 1.0, but not 1 and True."""
-    return float if isinstance(value, int) and not isinstance(value, bool) else type(value)
+def _kind(value: FacetValue) -> str:
+    """Values are in the order of their kinds; those of one kind compare, as do a bool and a number in a dict."""
+    return "number" if isinstance(value, (int, float)) else type(value).__name__
 
 
 def _keys_of(index: IndexView, slots: Slots) -> tuple[npt.NDArray[np.int64], Slots]:
     """Keys of the scalars and of all elements of lists, and the slots whose records must be looked at."""
     table = index.tables[0]
     found, states = table.gather(slots)
-    in_lists = [table.list_keys(slot) for slot in slots[states == LIST].tolist()]
-    return np.concatenate([found[states == SCALAR], *in_lists]), slots[states == EXCEPTION]
+    in_lists, _ = table.lists(slots[states == LIST])
+    return np.concatenate([found[states == SCALAR], in_lists]), slots[states == EXCEPTION]
 
 
 def _count_keys(
@@ -89,7 +88,7 @@ def _count_keys(
     collection: CollectionView,
     index: IndexView,
     slots: Slots,
-    counts: Counter[tuple[type, FacetValue]],
+    counts: Counter[FacetValue],
 ) -> Slots:
     """Count what the index holds; returns the slots whose records must be looked at."""
     table = index.tables[0]
@@ -100,13 +99,22 @@ def _count_keys(
     else:
         looked_at = slots[:0]
     found, states = table.gather(slots)
-    in_lists = [np.unique(table.list_keys(slot)) for slot in slots[states == LIST].tolist()]
-    distinct, times = np.unique(np.concatenate([found[states == SCALAR], *in_lists]), return_counts=True)
+    in_lists = _once_a_list(*table.lists(slots[states == LIST]))
+    distinct, times = np.unique(np.concatenate([found[states == SCALAR], in_lists]), return_counts=True)
     name = _namer(view, collection, index)
     for key, count in zip(distinct.tolist(), times.tolist(), strict=True):
-        value = name(key)
-        counts[_kind(value), value] += count
+        counts[name(key)] += count
     return np.concatenate([looked_at, slots[states == EXCEPTION]])
+
+
+def _once_a_list(elements: npt.NDArray[np.int64], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The elements of lists, those that a list has several times once."""
+    owners = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    order = np.lexsort((elements, owners))
+    elements, owners = elements[order], owners[order]
+    is_first = np.ones(len(elements), dtype=np.bool_)
+    is_first[1:] = (elements[1:] != elements[:-1]) | (owners[1:] != owners[:-1])
+    return elements[is_first]
 
 
 def _namer(view: View, collection: CollectionView, index: IndexView) -> Any:
@@ -118,14 +126,11 @@ def _namer(view: View, collection: CollectionView, index: IndexView) -> Any:
     return names.get(kind, int)
 
 
-def _values(
-    view: View, collection: CollectionView, slots: Slots, path: str, *, distinct: bool = True
-) -> Iterator[list[FacetValue]]:
-    """Scalars at the path in each record, each once when `distinct`."""
+def _values(view: View, collection: CollectionView, slots: Slots, path: str) -> Iterator[list[FacetValue]]:
+    """Scalars at the path in each record."""
     resolve = resolver(path)
     for _, metadata in read_stored(view, collection, slots, _decode_all):
-        scalars = list(_scalars(resolve(metadata)))
-        yield list({(_kind(value), value): value for value in scalars}.values()) if distinct else scalars
+        yield list(_scalars(resolve(metadata)))
 
 
 def _decode_all(record_keys: Sequence[bytes], values: Sequence[memoryview]) -> list[tuple[RecordId, Metadata]]:

@@ -7,7 +7,6 @@ Promises: pages are of the View's seq. Concurrency: as `filtering`; ids and reco
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from vecdb.engine import bitmap
 from vecdb.engine.records import Decode, fetch_records, ids_after, read_stored, with_vectors_of
-from vecdb.engine.terms import TermReader
+from vecdb.engine.terms import TermOrder, TermReader, term_order
 from vecdb.errors import InvalidRequestError
 from vecdb.storage import codec, keys
 from vecdb.storage.blocks import LIST, SCALAR
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
     from vecdb.types import Record
 
 ORDERED: Final = ("keyword", "int", "float", "bool", "datetime")
-SPARSE: Final = 16
-"""A filter that keeps fewer than one record in so many is paged by sorting its ids, others by walking over all ids."""
+SORTING: Final = 2
+"""Ids are sorted where that takes less than so many times what a walk over all ids to the end of the page is expected
+to take: to read the id of a match takes 2 µs, to walk past an id 1 µs, and a walk may have to pass many first."""
 
 Keys = npt.NDArray[np.int64]
 
@@ -75,10 +75,10 @@ def filtered_page(
 ) -> tuple[list[Record], Place | None]:
     """Up to `limit` matching records after a place in id order, and the place to continue from (None at the end)."""
     start = None if after is None else after.id_key
-    if matches.count * SPARSE < collection.state.live:
-        taken = _sorted_ids(view, collection, matches.slots(), start, limit + 1)
-    else:
+    if _is_walked(collection, matches.count, limit + 1):
         taken = _walked_ids(view, collection, matches.words, start, limit + 1)
+    else:
+        taken = _sorted_ids(view, collection, matches.slots(), start, limit + 1)
     last = Place(taken[limit - 1][0]) if len(taken) > limit else None
     return _records(view, collection, [slot for _, slot in taken[:limit]], decode, with_vectors=with_vectors), last
 
@@ -90,6 +90,21 @@ def _records(
     with view.lock:
         found = fetch_records(view, collection.schema.number, wanted, decode)
     return with_vectors_of(collection, wanted, found) if with_vectors else found
+
+
+def _is_walked(collection: CollectionView, count: int, limit: int) -> bool:
+    """Whether the first `limit` of so many records are found by a walk over all ids, rather than by sorting theirs."""
+    return count * count > SORTING * limit * collection.state.live
+
+
+def _first_ids(
+    view: View, collection: CollectionView, slots: Slots, after: bytes | None, limit: int
+) -> list[tuple[bytes, int]]:
+    """Smallest id keys beyond `after` among some slots, with their slots."""
+    if not _is_walked(collection, len(slots), limit):
+        return _sorted_ids(view, collection, slots, after, limit)
+    nowhere = np.zeros(bitmap.words_for(collection.state.next_slot), dtype=np.uint64)
+    return _walked_ids(view, collection, bitmap.with_bits(nowhere, slots), after, limit)
 
 
 def _sorted_ids(
@@ -134,86 +149,109 @@ def ordered_page(
 ) -> tuple[list[Record], Place | None]:
     """As `filtered_page`, in the order of an index. Cost: a key for each match, and a sort of those that remain."""
     ranked = _ranked(view, collection, order, matches.slots())
-    taken: list[tuple[Place, int]] = []
+    taken: list[tuple[int | None, bytes, int]] = []
     if after is None or after.key is not None:
-        taken = _valued_after(view, collection, ranked, after, limit + 1)
+        taken += _valued_after(view, collection, ranked, after, limit + 1)
     if len(taken) <= limit:
         start = after.id_key if after is not None and after.key is None else None
-        rest = _sorted_ids(view, collection, ranked.others, start, limit + 1 - len(taken))
-        taken += [(Place(id_key), slot) for id_key, slot in rest]
-    last = taken[limit - 1][0] if len(taken) > limit else None
-    return _records(view, collection, [slot for _, slot in taken[:limit]], decode, with_vectors=with_vectors), last
+        rest = _first_ids(view, collection, ranked.others, start, limit + 1 - len(taken))
+        taken += [(None, *pair) for pair in rest]
+    last = None
+    if len(taken) > limit:
+        rank, id_key, _ = taken[limit - 1]
+        last = Place(id_key, None if rank is None else ranked.key(rank))
+    return _records(view, collection, [slot for _, _, slot in taken[:limit]], decode, with_vectors=with_vectors), last
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
     """Matches that have a value, with a number that ascends in the wanted order, and those that have none.
 
-    `terms` are the strs that the numbers of a keyword index count, in the wanted order.
+    `words` when the numbers count the strs of a keyword index.
     """
 
     slots: Slots
     ranks: Keys
     others: Slots
-    terms: list[str] | None
+    words: Words | None
     descending: bool
 
-    def rank(self, key: int | str) -> int:
-        """Number of the value at which a cursor stands."""
-        if self.terms is not None:
-            count = bisect_left(self.terms, str(key))
-            return ~count if self.descending else count
-        return ~int(key) if self.descending else int(key)
+    def border(self, key: int | str, id_key: bytes) -> tuple[int, bytes | None]:
+        """The rank of a cursor's value, and the id key that records of this rank beyond it are greater than."""
+        if isinstance(key, str) is (self.words is None):
+            raise InvalidRequestError(
+                "the cursor is of a page in another order; continue with the order_by that it came from, or begin anew"
+            )
+        if self.words is None:
+            count = int(key)
+        else:
+            count = self.words.order.before(self.words.terms, str(key))
+            if count == len(self.words.order.codes) or self.words.text(count) != key:
+                # An index made anew since then may lack the str: then all that come after it are beyond the cursor.
+                return (-count if self.descending else count), None
+        return (~count if self.descending else count), id_key
 
     def key(self, rank: int) -> int | str:
         """The value that a number stands for: a cursor keeps it, for numbers of strs change with the strs there are."""
         count = ~rank if self.descending else rank
-        return count if self.terms is None else self.terms[count]
+        return count if self.words is None else self.words.text(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The strs of a keyword index in code point order."""
+
+    terms: TermReader
+    order: TermOrder
+
+    def text(self, place: int) -> str:
+        """The str at a place."""
+        return self.terms.text(int(self.order.codes[place]))
 
 
 def _ranked(view: View, collection: CollectionView, order: Order, slots: Slots) -> Ranked:
     """Look the values of slots up. Of a list, the element that comes first in the order counts."""
-    table = order.index.tables[0]
-    terms, places = None, None
-    if order.index.state.kind == "keyword":
-        terms, places = _places_of_codes(view, collection, order)
-    found, states = table.gather(slots)
-    has = states == SCALAR
-    if places is not None:
-        found = np.where(has, places[np.minimum(found, len(places) - 1)], 0)
-    for position in np.flatnonzero(states == LIST).tolist():
-        elements = table.list_keys(int(slots[position]))
-        if len(elements):
-            values = elements if places is None else places[elements]
-            found[position], has[position] = values.max() if order.descending else values.min(), True
+    index, words = order.index, None
+    if index.state.kind == "keyword":
+        terms = TermReader(view.txn, view.lock, collection.schema.number, index.state.number)
+        words = Words(terms, term_order(terms, index.state.next_code, index.orders))
+    found, states = index.tables[0].gather(slots)
+    has, lists = states == SCALAR, np.flatnonzero(states == LIST)
+    elements, starts = index.tables[0].lists(slots[lists])
+    if words is not None:
+        found[has], elements = words.order.places[found[has]], words.order.places[elements].astype(np.int64)
+    filled = np.diff(starts) > 0
+    if filled.any():
+        first_of = np.maximum if order.descending else np.minimum
+        found[lists[filled]] = first_of.reduceat(elements, starts[:-1][filled])
+        has[lists[filled]] = True
     ranks = ~found if order.descending else found  # unlike a minus, ~ turns every int64 around
-    return Ranked(slots[has], ranks[has], slots[~has], terms, order.descending)
-
-
-def _places_of_codes(view: View, collection: CollectionView, order: Order) -> tuple[list[str], Keys]:
-    """All terms in code point order, and the place of each code among them."""
-    listed = TermReader(view.txn, view.lock, collection.schema.number, order.index.state.number).terms()
-    places = np.zeros(max((code for _, code in listed), default=0) + 1, dtype=np.int64)
-    places[[code for _, code in listed]] = np.arange(len(listed))
-    return [term for term, _ in listed], places
+    return Ranked(slots[has], ranks[has], slots[~has], words, order.descending)
 
 
 def _valued_after(
     view: View, collection: CollectionView, ranked: Ranked, after: Place | None, limit: int
-) -> list[tuple[Place, int]]:
-    """The first places beyond `after`, with their slots; equal values are in id order.
+) -> list[tuple[int, bytes, int]]:
+    """Rank, id key and slot of the first places beyond `after`; equal values are in id order.
 
-    Ids are read of the records that may be on the page: of its own, and of those equal to its first and its last.
+    Those that share the value of the page's first or last may be many: of these no more ids are read than it takes.
     """
     slots, ranks = ranked.slots, ranked.ranks
-    border = None if after is None or after.key is None else ranked.rank(after.key)
-    if border is not None:
-        slots, ranks = slots[ranks >= border], ranks[ranks >= border]
-    wanted = limit + (0 if border is None else int((ranks == border).sum()))
-    if len(ranks) > wanted:
-        near = ranks <= np.partition(ranks, wanted - 1)[wanted - 1]
-        slots, ranks = slots[near], ranks[near]
-    listed = sorted(zip(ranks.tolist(), _id_keys(view, collection, slots), slots.tolist(), strict=True))
-    if border is not None and after is not None:
-        listed = [one for one in listed if one[:2] > (border, after.id_key)]
-    return [(Place(id_key, ranked.key(rank)), slot) for rank, id_key, slot in listed[:limit]]
+    taken: list[tuple[int, bytes, int]] = []
+    if after is not None and after.key is not None:
+        border, start = ranked.border(after.key, after.id_key)
+        same = _first_ids(view, collection, slots[ranks == border], start, limit)
+        taken = [(border, id_key, slot) for id_key, slot in same]
+        slots, ranks = slots[ranks > border], ranks[ranks > border]
+    left, tied = limit - len(taken), slots[:0]
+    if left <= 0:
+        return taken
+    if len(ranks) > left:
+        last = np.partition(ranks, left - 1)[left - 1]
+        tied = slots[ranks == last]
+        slots, ranks = slots[ranks < last], ranks[ranks < last]
+    taken += sorted(zip(ranks.tolist(), _id_keys(view, collection, slots), slots.tolist(), strict=True))
+    if len(tied):
+        of_last = _first_ids(view, collection, tied, None, limit - len(taken))
+        taken += [(int(last), id_key, slot) for id_key, slot in of_last]
+    return taken

@@ -8,10 +8,11 @@ Concurrency: any number of threads; reading records takes the View's lock for SC
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -42,8 +43,14 @@ if TYPE_CHECKING:
     from vecdb.engine.view import CollectionView, View
     from vecdb.index.filtered import GivenRows, SketchBlocks
 
+KEY_LETTERS: Final = 512
+"""A filter printed in no more is remembered by that, others by a digest of it."""
+
+KEY_BYTES: Final = 32
+"""Bytes of a digest: no two filters have the same."""
+
 Words = bitmap.Words
-FilterKey: TypeAlias = str | tuple[object, ...]
+FilterKey: TypeAlias = str | bytes | tuple[object, ...]
 
 
 @dataclass(slots=True)
@@ -93,19 +100,21 @@ def matching(view: View, collection: CollectionView, wanted: Filter, *, strict: 
         words = evaluator.bits(plain(wanted), live_words(collection))
         known = Matches(words, bitmap.count(words), tuple(evaluator.steps))
         if (len(collection.remembered) + 1) * (words.nbytes + REMEMBERED_BYTES) <= FILTER_CACHE_BYTES_MAX:
-            collection.remembered[key] = replace(known, remembered=True, room=collection.room)
+            collection.remembered[key] = replace(known, steps=(), remembered=True, room=collection.room)
     return known
 
 
 def filter_key(wanted: Filter) -> FilterKey:
     """What a filter is remembered by: not itself, for True, 1 and 1.0 are equal to Python, not to a filter.
 
-    That is how it is printed. The commonest kind is spelled out: to print it would take longer than many a search.
+    That is how it is printed, or a digest where that is long: thousands of ids are. The commonest kind is spelled out:
+    to print it would take longer than many a search.
     """
-    if type(wanted) is Compare:
+    if type(wanted) is Compare and not (isinstance(wanted.value, str) and len(wanted.value) > KEY_LETTERS):
         value = wanted.value
         return wanted.path, wanted.op, value, type(value)
-    return str(wanted)
+    text = str(wanted)
+    return text if len(text) <= KEY_LETTERS else hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
 
 def visible(view: View, collection: CollectionView, wanted: Filter | None, *, strict: bool = False) -> Matches | None:
@@ -169,8 +178,10 @@ class Evaluator:
 
     def _ordered(self, parts: Sequence[Filter], join: type[And | Or]) -> Iterator[Filter]:
         """Cheap parts first; those that need records last, and as one."""
-        scanned = [part for part in parts if self._needs_records(part)]
-        yield from sorted((part for part in parts if part not in scanned), key=_cost)
+        scanned, others = list[Filter](), list[Filter]()
+        for part in parts:
+            (scanned if self._needs_records(part) else others).append(part)
+        yield from sorted(others, key=_cost)
         if len(scanned) == 1:
             yield scanned[0]
         elif scanned:

@@ -7,19 +7,23 @@ Concurrency: pure over an immutable view.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from vecdb.engine import bitmap
-from vecdb.engine.index_values import float_key, float_of_key
+from vecdb.engine.index_values import float_key, floats_of_keys
 from vecdb.engine.index_view import Answer, IndexView
 from vecdb.filters.geo import EARTH_RADIUS_M
 from vecdb.filters.nodes import GeoBox, GeoPolygon, GeoRadius
 from vecdb.filters.predicate import metadata_predicate
 from vecdb.index.columns import slots_of_bits
-from vecdb.storage.blocks import EXCEPTION
+from vecdb.storage.blocks import EXCEPTION, SCALAR
+
+if TYPE_CHECKING:
+    from vecdb.engine.tail import Slots
 
 Words = bitmap.Words
 Box = tuple[float, float, float, float]
@@ -35,14 +39,19 @@ def geo_answer(view: IndexView, node: GeoRadius | GeoBox | GeoPolygon, candidate
         near |= view.tables[1].match_range(float_key(west), float_key(east), inside)
     slots = slots_of_bits(near)
     holds = metadata_predicate(replace(node, path="x"))
-    lats, lons = (table.gather(slots)[0].tolist() for table in view.tables)
-    kept = [
-        slot
-        for slot, lat, lon in zip(slots.tolist(), lats, lons, strict=True)
-        if holds({"x": {"lat": float_of_key(lat), "lon": float_of_key(lon)}})
-    ]
-    bits = bitmap.with_bits(np.zeros_like(candidates), np.array(kept, dtype=np.int64))
+    found = [slot for slot, lat, lon in _places(view, slots) if holds({"x": {"lat": lat, "lon": lon}})]
+    bits = bitmap.with_bits(np.zeros_like(candidates), np.array(found, dtype=np.int64))
     return Answer(bits, view.tables[0].state_bits(EXCEPTION) & candidates)
+
+
+def _places(view: IndexView, slots: Slots) -> Iterator[tuple[int, float, float]]:
+    """Slot, latitude and longitude of each place at some slots; of a list there are several."""
+    (lats, states), (lons, _) = (table.gather(slots) for table in view.tables)
+    (more_lats, starts), (more_lons, _) = (table.lists(slots) for table in view.tables)
+    owners = np.concatenate([slots[states == SCALAR], np.repeat(slots, np.diff(starts))])
+    columns = (np.concatenate([lats[states == SCALAR], more_lats]), np.concatenate([lons[states == SCALAR], more_lons]))
+    # Only the blocks of a damaged index differ in their lists.
+    return zip(owners.tolist(), *(floats_of_keys(column).tolist() for column in columns), strict=False)
 
 
 def boxes_of(node: GeoRadius | GeoBox | GeoPolygon) -> list[Box]:

@@ -254,4 +254,8 @@ def _text_answer(view: IndexView, terms: TermReader, node: Match, candidates: Wo
         bits = bits & (_none(candidates) if code is None else view.tables[0].match_range(code, code, bits))
     if node.mode == "phrase":
         return Answer(_none(candidates), doubtful | bits)
+    if len(codes) > 1:
+        # Of several strs, the words may be in different ones.
+        several = view.tables[0].state_bits(TEXT) & bits
+        bits, doubtful = bits & ~several, doubtful | several
     return Answer(bits, doubtful)

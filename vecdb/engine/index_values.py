@@ -6,8 +6,9 @@ exception: a filter then looks at the record itself, so an index never changes a
 
     int       the number                        float     the float64's bits, made to sort as numbers do
     bool      0 or 1                            datetime  microseconds since 1970 UTC; ISO strs are marked as texts
-    keyword   code of the str (see `terms`)     text      codes of the tokens, as a list
-    geo       two columns, latitude and longitude, each as float
+    keyword   code of the str (see `terms`)     text      codes of the tokens of all strs, as a list; of several strs
+    geo       two columns, latitude and             they are marked as texts: which words are together is not told
+              longitude, each as float
 
 Promises: equal numbers have equal keys, whatever type they came in. Concurrency: pure functions.
 """
@@ -16,9 +17,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from vecdb.config import TERM_BYTES_MAX
 from vecdb.engine.clock import micros
@@ -37,7 +41,10 @@ _I64 = struct.Struct("<q")
 
 
 class Entry(NamedTuple):
-    """One slot of a block: `keys` is one key of a scalar, those of all elements of a list, else empty."""
+    """One slot of a block: `keys` is one key of a scalar, those of all elements of a list, else empty.
+
+    Of an index of several columns there is one key for each, element by element.
+    """
 
     state: int
     keys: tuple[int, ...] = ()
@@ -95,27 +102,40 @@ def _list_entry(elements: Iterable[Any], key_of: Callable[[Any], int | None]) ->
 
 
 def _text_entry(leaves: Sequence[Any], codes: Codes, *, many: bool) -> Entry:
-    if not leaves:
-        return _ABSENT
-    if leaves[0] is None and not many:
-        return _NULL
-    if len(leaves) > 1 or not isinstance(leaves[0], str):
-        return _EXCEPTION
-    found = dict.fromkeys(tokens(leaves[0]))
+    """The words of all strs there are; what is none has no words."""
+    special = _special(leaves, many=many)
+    if special is not None:
+        return special
+    texts = [one for one in _elements(leaves) if isinstance(one, str)]
+    found = dict.fromkeys(token for text in texts for token in tokens(text))
     if any(term_of(token) is None for token in found):
         return _EXCEPTION
-    return Entry(LIST, tuple(codes(token) for token in found))
+    return Entry(LIST, tuple(codes(token) for token in found), len(texts) > 1)
 
 
 def _geo_entry(leaves: Sequence[Any], *, many: bool) -> Entry:
-    """A place: its latitude's key, then its longitude's."""
+    """Of each place its latitude's key, then its longitude's; what is no place has none."""
+    special = _special(leaves, many=many)
+    if special is not None:
+        return special
+    places = [place for one in _elements(leaves) if (place := place_of(one)) is not None]
+    found = tuple(float_key(degrees) for place in places for degrees in place)
+    is_one = len(places) == 1 and not many and not isinstance(leaves[0], list)
+    return Entry(SCALAR if is_one else LIST, found)
+
+
+def _special(leaves: Sequence[Any], *, many: bool) -> Entry | None:
+    """The entry where nothing is there, or null; null among several values is for the record to tell."""
     if not leaves:
         return _ABSENT
-    if leaves[0] is None and not many:
-        return _NULL
-    place = leaves[0]
-    found = None if many else place_of(place)
-    return _EXCEPTION if found is None else Entry(SCALAR, (float_key(found[0]), float_key(found[1])))
+    if many:
+        return _EXCEPTION if any(leaf is None for leaf in leaves) else None
+    return _NULL if leaves[0] is None else None
+
+
+def _elements(leaves: Sequence[Any]) -> Iterator[Any]:
+    for leaf in leaves:
+        yield from leaf if isinstance(leaf, list) else (leaf,)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -153,6 +173,11 @@ def float_of_key(key: int) -> float:
     """Inverse of `float_key`."""
     value: float = _F64.unpack(_I64.pack(key if key >= 0 else key ^ GREATEST_KEY))[0]
     return value
+
+
+def floats_of_keys(keys: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """`float_of_key` of many."""
+    return np.where(keys >= 0, keys, keys ^ GREATEST_KEY).view(np.float64)
 
 
 def bool_key(value: Any) -> int | None:

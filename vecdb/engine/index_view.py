@@ -3,13 +3,13 @@
 Promises: opening an index reads one key and one header per block and copies nothing; a commit changes the table of
 addresses by the blocks it wrote. Addresses stay valid as long as the View is alive: its transaction pins the blocks it
 lists, and a block that did not change stays where it is.
-Concurrency: immutable.
+Concurrency: immutable, but for `orders`, which threads may find out twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,15 +23,20 @@ from vecdb.storage.keys import Table
 
 if TYPE_CHECKING:
     from vecdb.engine.state import CollectionState, IndexState
+    from vecdb.engine.terms import TermOrder
     from vecdb.storage.transactions import ReadTransaction
 
 
 @dataclass(frozen=True, slots=True)
 class IndexView:
-    """One metadata index: its state and a table of blocks for each of its columns."""
+    """One metadata index: its state and a table of blocks for each of its columns.
+
+    What grows, and goes on to the next View: `orders`, the order of its terms if it was asked for (see `term_order`).
+    """
 
     state: IndexState
     tables: tuple[ColumnTable, ...]
+    orders: dict[int, TermOrder] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Answer(NamedTuple):
@@ -106,7 +111,7 @@ def _advanced(
         _advanced_table(txn, collection, index.number, part, table, next_slot, touched)
         for part, table in enumerate(view.tables)
     )
-    return IndexView(index, tuple(tables))
+    return IndexView(index, tuple(tables), view.orders)
 
 
 def _advanced_table(

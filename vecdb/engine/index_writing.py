@@ -64,7 +64,7 @@ def write_expiry(commit: Commit, number: int, change: Change) -> None:
         for slot, expires in zip(slots.tolist(), moments.tolist(), strict=True)
     }
     for block, mine in _by_block(sorted(entries.items())):
-        _change_block(commit.txn, keys.column_key(number, EXPIRY_INDEX, 0, block), mine, 0)
+        _change_block(commit.txn, keys.column_key(number, EXPIRY_INDEX, 0, block), mine)
     commit.states[number] = msgspec.structs.replace(commit.states[number], expiring=True)
 
 
@@ -76,8 +76,9 @@ def put_entries(
     encode, resolve = _encoder(index, terms), resolver(index.path)
     entries = [(slot, encode(resolve(metadata))) for slot, metadata in sorted(records.items())]
     for block, mine in _by_block(entries):
-        for part in range(parts_of(index)):
-            _change_block(txn, keys.column_key(collection, index.number, part, block), mine, part)
+        parts = parts_of(index)
+        for part in range(parts):
+            _change_block(txn, keys.column_key(collection, index.number, part, block), mine, part, parts)
     return msgspec.structs.replace(index, next_code=terms.next_code)
 
 
@@ -93,7 +94,10 @@ def _by_block(entries: Sequence[tuple[int, Entry]]) -> Iterator[tuple[int, list[
     yield from found.items()
 
 
-def _change_block(txn: WriteTransaction, key: bytes, entries: Sequence[tuple[int, Entry]], part: int) -> None:
+def _change_block(
+    txn: WriteTransaction, key: bytes, entries: Sequence[tuple[int, Entry]], part: int = 0, parts: int = 1
+) -> None:
+    """Write entries into a block of column `part` of an index of so many."""
     value = txn.get(Table.COLUMNS, key)
     block = blocks.Block() if value is None else blocks.check_block(key, value)
     for slot, entry in entries:
@@ -101,7 +105,7 @@ def _change_block(txn: WriteTransaction, key: bytes, entries: Sequence[tuple[int
         block.lists.pop(slot, None)
         block.keys[slot] = entry.keys[part] if entry.state == blocks.SCALAR else 0
         if entry.state == blocks.LIST:
-            block.lists[slot] = np.array(entry.keys, dtype=np.int64)
+            block.lists[slot] = np.array(entry.keys[part::parts], dtype=np.int64)
     txn.put(Table.COLUMNS, key, blocks.seal_block(key, blocks.encode_block(block)))
 
 

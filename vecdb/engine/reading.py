@@ -163,7 +163,7 @@ class RecordReads(ABC):
         strict: bool = False,
     ) -> dict[facets.FacetValue, int]:
         """Count the records that hold each value at a path, the `limit` commonest first; a list counts for each
-        element.
+        element, once. True and 1 are one key of a dict, and counted together.
 
         Fast with a keyword, int, float, bool or datetime index of the path; without one every match is looked at.
         """

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from vecdb.engine.index_values import term_of
 from vecdb.storage import codec, keys
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from vecdb.storage.transactions import ReadTransaction, WriteTransaction
 
 CODE_BYTES = 4
+NEW_TERMS_SHARE: Final = 16
+"""Up to one new term for so many known is sorted in by itself, 20 to 60 µs each; to read them all takes 1.5 µs each."""
 
 
 @dataclass(slots=True)
@@ -99,6 +104,52 @@ class TermReader:
         end = keys.prefix_stop(prefix) if stop is None else prefix + stop
         with self.lock:
             return list(_terms(self.txn, prefix, start, end))
+
+
+@dataclass(frozen=True, slots=True)
+class TermOrder:
+    """The terms of an index in code point order, as their codes, and the place there of each code: 8 bytes a term."""
+
+    codes: npt.NDArray[np.int32]
+    places: npt.NDArray[np.int32]
+
+    @staticmethod
+    def of(codes: npt.NDArray[np.int32]) -> TermOrder:
+        """The order that lists these codes."""
+        places = np.empty_like(codes)
+        places[codes] = np.arange(len(codes), dtype=np.int32)
+        return TermOrder(codes, places)
+
+    def before(self, terms: TermReader, text: str) -> int:
+        """How many terms come before a str."""
+        first, last = 0, len(self.codes)
+        while first < last:
+            middle = (first + last) >> 1
+            if terms.text(int(self.codes[middle])) < text:
+                first = middle + 1
+            else:
+                last = middle
+        return first
+
+
+def term_order(terms: TermReader, count: int, known: dict[int, TermOrder]) -> TermOrder:
+    """The order of the first `count` codes: from `known`, where the last one asked for stays, as far as possible."""
+    found = known.get(count)
+    if found is None:
+        found = TermOrder.of(_ordered_codes(terms, count, next(iter(known.values()), None)))
+        known.clear()
+        known[count] = found
+    return found
+
+
+def _ordered_codes(terms: TermReader, count: int, other: TermOrder | None) -> npt.NDArray[np.int32]:
+    """All codes below `count` in the order of their terms; `other` orders more or fewer of them."""
+    if other is not None and len(other.codes) > count:
+        return other.codes[other.codes < count]
+    if other is None or (count - len(other.codes)) * NEW_TERMS_SHARE > count:
+        return np.array(terms.codes_between(b"", None), dtype=np.int32)
+    new = sorted((terms.text(code), code) for code in range(len(other.codes), count))
+    return np.insert(other.codes, [other.before(terms, text) for text, _ in new], [code for _, code in new])
 
 
 def _terms(txn: ReadTransaction, prefix: bytes, start: bytes, end: bytes | None) -> Iterator[tuple[bytes, int]]:

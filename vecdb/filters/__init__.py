@@ -16,7 +16,7 @@ but by [].
 - contains, contains_any, contains_all: the value is a list and has such elements.
 - prefix, icontains, match: a str, or a str among the elements of a list. Tokens are casefolded runs of word characters.
 - geo_radius, geo_box, geo_polygon: a dict with lat and lon in degrees, or one among the elements of a list.
-- size: the value is a list of so many elements.
+- size: the value is a list of so many elements; `size() != 2` asks for a list, too, and is no complement.
 - F.id, F.has_vector(field), F.slice(index, count): of the record itself.
 
 Promises: nothing here is ever evaluated as code. What is wrong with a filter is an InvalidFilterError that says where.

@@ -7,7 +7,7 @@ Concurrency: immutable values.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NoReturn
 
 from vecdb.errors import InvalidFilterError
 from vecdb.filters import nodes, values
@@ -97,6 +97,14 @@ class F:
         if type(value) is not int or value.bit_length() > PLAIN_BITS:
             value = values.check_ordered(value, self._where(sign))
         return nodes.Compare(self._path, op, value)
+
+    def _joined(self, _other: object) -> NoReturn:
+        raise InvalidFilterError(
+            f"& or | stands next to {self!r} alone: they bind closer than comparisons, so put each condition in "
+            f"parentheses: ({self!r} == 1) & (F('other') > 2)"
+        )
+
+    __and__ = __rand__ = __or__ = __ror__ = _joined
 
     def __lt__(self, value: Any) -> Filter:
         return self._ordered("lt", "<", value)

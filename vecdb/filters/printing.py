@@ -28,7 +28,8 @@ def printed(wanted: Filter) -> str:
 def _operand(wanted: Filter) -> str:
     """In parentheses where operators would bind otherwise, and where filters of the same kind are nested."""
     text = printed(wanted)
-    bare = isinstance(wanted, nodes.Not) or not isinstance(wanted, (nodes.And, nodes.Or, nodes.Compare, nodes.Size))
+    compared = isinstance(wanted, nodes.HasId) and len(wanted.ids) == 1
+    bare = not compared and not isinstance(wanted, (nodes.And, nodes.Or, nodes.Compare, nodes.Size))
     return text if bare else f"({text})"
 
 
@@ -69,7 +70,7 @@ _LEAVES: Final[dict[type, Callable[[Any], str]]] = {
     nodes.GeoBox: lambda leaf: f"{_path(leaf)}.geo_box({leaf.south!r}, {leaf.west!r}, {leaf.north!r}, {leaf.east!r})",
     nodes.GeoPolygon: lambda leaf: f"{_path(leaf)}.geo_polygon({list(leaf.points)!r})",
     nodes.Size: lambda leaf: f"{_path(leaf)}.size() {SIGNS[leaf.op]} {leaf.count!r}",
-    nodes.HasId: lambda leaf: f"F.id.in_({_list(leaf.ids)})",
+    nodes.HasId: lambda leaf: f"F.id == {leaf.ids[0]!r}" if len(leaf.ids) == 1 else f"F.id.in_({_list(leaf.ids)})",
     nodes.HasVector: lambda leaf: f"F.has_vector({leaf.field!r})",
     nodes.Slice: lambda leaf: f"F.slice({leaf.index}, {leaf.count})",
 }

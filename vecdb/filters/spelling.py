@@ -23,6 +23,7 @@ from vecdb.errors import InvalidFilterError
 from vecdb.filters import nodes
 from vecdb.filters.builder import F
 from vecdb.filters.nodes import And, Filter, Not, Or
+from vecdb.filters.printing import SIGNS
 from vecdb.filters.values import check_count, check_ids, check_slice, check_text
 
 COMPARISONS: Final[dict[str, nodes.Comparison]] = {
@@ -35,6 +36,21 @@ COMPARISONS: Final[dict[str, nodes.Comparison]] = {
 }
 MATCHES: Final = {"all": "$match", "any": "$match_any", "phrase": "$phrase"}
 SPELLED: Final = {op: spelling for spelling, op in COMPARISONS.items()}
+ELSEWHERE: Final = {
+    "$all": "$contains_all",
+    "$any": "$contains_any",
+    "$elemMatch": "a path through the elements, 'a[].b',",
+    "$regex": "$prefix, $icontains or $match",
+    "$like": "$prefix or $icontains",
+    "$startsWith": "$prefix",
+    "$text": "$match",
+    "$search": "$match",
+    "$near": "$geo_radius",
+    "$geoWithin": "$geo_box or $geo_polygon",
+    **{SIGNS[op]: spelling for spelling, op in COMPARISONS.items()},
+}
+"""What other databases call operators that are called otherwise."""
+
 TOP: Final = ("$and", "$or", "$nor", "$not", "$id", "$has_vector", "$slice")
 
 
@@ -99,29 +115,40 @@ def _id_values(value: Any, where: str) -> Any:
 
 def _conditions(path: str, value: Any, where: str, left: int) -> Filter:
     """What is asked of one path: a value, or a dict of operators."""
-    target = F(path)
     if not isinstance(value, Mapping):
         if isinstance(value, (list, tuple, set)):
             raise InvalidFilterError(
                 f"{where} is a {type(value).__name__}; for one of several values use $in: "
                 f"{{{path!r:.40}: {{'$in': [...]}}}}"
             )
-        return _equal(target, value)
+        return _equal(_Spelled(path, where), value)
     _check_mapping(value, where, left)
     if not value:
         raise InvalidFilterError(f"{where} is an empty dict; give a value or operators such as $gte")
-    parts = [_condition(target, op, operand, f"{where}.{op}", left) for op, operand in value.items()]
+    parts = [_condition(_Spelled(path, f"{where}.{op}"), op, operand, left) for op, operand in value.items()]
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
-def _condition(target: F, op: str, operand: Any, where: str, left: int) -> Filter:
+class _Spelled(F):
+    """A path in a dict: what is wrong with an operand is said with its place there."""
+
+    def __init__(self, path: str, place: str) -> None:
+        super().__init__(path)
+        self.path, self.place = path, place
+
+    def _where(self, _operation: str) -> str:
+        return self.place
+
+
+def _condition(target: _Spelled, op: str, operand: Any, left: int) -> Filter:
+    where = target.place
     if op == "$not":
-        return Not(_conditions(target._path, operand, where, left - 1))  # noqa: SLF001 - its own module's class
+        return Not(_conditions(target.path, operand, where, left - 1))
     if op == "$size":
-        return _size(target, operand, where, left)
+        return _size(target, operand, left)
     reader = _READERS.get(op)
     if reader is None:
-        raise _unknown(op, where, [*_READERS, "$not", "$size"])
+        raise _unknown(op, where, [*_READERS, "$not", "$size"], inside=target.path)
     try:
         return reader(target, operand)
     except (TypeError, KeyError, ValueError) as error:
@@ -137,14 +164,14 @@ def _equal(target: F, value: Any) -> Filter:
     return found
 
 
-def _size(target: F, operand: Any, where: str, left: int) -> Filter:
+def _size(target: _Spelled, operand: Any, left: int) -> Filter:
+    path, where = target.path, target.place
     if not isinstance(operand, Mapping):
-        return nodes.Size(target._path, "eq", check_count(operand, where))  # noqa: SLF001 - as above
+        return nodes.Size(path, "eq", check_count(operand, where))
     _check_mapping(operand, where, left)
     wrong = [op for op in operand if op not in COMPARISONS]
     if wrong or not operand:
         raise _unknown(wrong[0] if wrong else "", where, list(COMPARISONS))
-    path = target._path  # noqa: SLF001 - as above
     parts: list[Filter] = [
         nodes.Size(path, COMPARISONS[op], check_count(count, where)) for op, count in operand.items()
     ]
@@ -157,14 +184,19 @@ def _flag(name: str, value: Any, yes: Filter) -> Filter:
     return yes if value else Not(yes)
 
 
-def _unknown(op: str, where: str, known: Iterable[str]) -> InvalidFilterError:
+def _unknown(op: str, where: str, known: Iterable[str], inside: str | None = None) -> InvalidFilterError:
+    """`inside`: the path at whose value the operator stands; what begins without a $ may be one of its keys."""
     options = list(known)
     near = difflib.get_close_matches(op, options, 1, 0.5)
     advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(options)}"
+    if op in ELSEWHERE:
+        advice = f"it is {ELSEWHERE[op]} here"
+    elif inside is not None and not near and not op.startswith("$"):
+        advice = f"for the value at its key {op!r:.40} write {f'{inside}.{op}'!r:.80} as the path; {advice}"
     return InvalidFilterError(f"{where}: no operator {op!r:.40}; {advice}", operator=op[:40])
 
 
-_READERS: Final[dict[str, Callable[[F, Any], Filter]]] = {
+_READERS: Final[dict[str, Callable[[_Spelled, Any], Filter]]] = {
     "$eq": lambda target, value: target == value,
     "$ne": lambda target, value: target != value,
     "$gt": lambda target, value: target > value,
@@ -173,8 +205,8 @@ _READERS: Final[dict[str, Callable[[F, Any], Filter]]] = {
     "$lte": lambda target, value: target <= value,
     "$in": lambda target, values: target.in_(values),
     "$nin": lambda target, values: target.not_in(values),
-    "$exists": lambda target, value: _flag("$exists", value, target.exists()),
-    "$null": lambda target, value: _flag("$null", value, target.is_null()),
+    "$exists": lambda target, value: _flag(target.place, value, target.exists()),
+    "$null": lambda target, value: _flag(target.place, value, target.is_null()),
     "$contains": lambda target, value: target.contains(value),
     "$contains_any": lambda target, values: target.contains_any(values),
     "$contains_all": lambda target, values: target.contains_all(values),

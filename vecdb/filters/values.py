@@ -10,7 +10,7 @@ import math
 import operator
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from vecdb.config import (
@@ -31,7 +31,7 @@ from vecdb.types import RecordId
 def check_scalar(value: Any, where: str) -> Scalar:
     """A value to compare with: bool, number, str or datetime."""
     kind = type(value)
-    if kind is bool:
+    if kind is bool or kind.__name__ in {"bool_", "bool"}:  # numpy's is a float, too, to those who ask
         return bool(value)
     if isinstance(value, str):
         return check_text(value, where)
@@ -39,15 +39,14 @@ def check_scalar(value: Any, where: str) -> Scalar:
         return _instant(value, where)
     if isinstance(value, float) or (hasattr(value, "__float__") and not hasattr(value, "__index__")):
         return _finite(value, where)
-    if type(value).__name__ in {"bool_", "bool"}:
-        return bool(value)
     try:
         number = operator.index(value)
     except TypeError:
         raise InvalidFilterError(
             f"{where} is {kind.__name__}; compare with a bool, int, float, str or datetime"
             + ("; for one of several values use in_ ($in)" if isinstance(value, (list, tuple, set)) else "")
-            + ("; for null use is_null() ($null)" if value is None else ""),
+            + ("; for null use is_null() ($null)" if value is None else "")
+            + ("; for a day compare with the datetime it begins at" if isinstance(value, date) else ""),
         ) from None
     if number.bit_length() > FILTER_INT_BITS_MAX:
         raise InvalidFilterError(
@@ -113,20 +112,20 @@ def check_words(value: Any, where: str) -> str:
     return text
 
 
-def check_count(value: Any, where: str) -> int:
-    """A number of elements."""
+def check_count(value: Any, where: str, what: str = "a size") -> int:
+    """A number of elements, or `what` else is counted."""
     try:
         count = operator.index(value)
     except TypeError:
         count = -1
     if isinstance(value, bool) or not 0 <= count < 1 << 63:
-        raise InvalidFilterError(f"{where} is {value!r:.40}; a size is an int from 0 on")
+        raise InvalidFilterError(f"{where} is {value!r:.40}; {what} is an int from 0 on")
     return count
 
 
 def check_slice(index: Any, count: Any, where: str) -> tuple[int, int]:
     """Part `index` of `count`."""
-    part, parts = check_count(index, f"{where} index"), check_count(count, f"{where} count")
+    part, parts = check_count(index, f"{where} index", "an index"), check_count(count, f"{where} count", "a count")
     if part >= parts:
         raise InvalidFilterError(f"{where} is ({part}, {parts}); parts are numbered from 0 to count - 1")
     return part, parts

@@ -76,15 +76,26 @@ class ColumnTable:
         )
         return keys, states
 
-    def list_keys(self, slot: int) -> Keys:
-        """Elements of a list slot, none for another."""
-        room = LIST_ROOM
+    def lists(self, slots: npt.NDArray[np.uint32]) -> tuple[Keys, Keys]:
+        """Elements of the lists at slots, one list after the other, and where each begins (and the last ends).
+
+        Slots that are no lists have none. About 20 ns a list.
+        """
+        slots = np.ascontiguousarray(slots, dtype=np.uint32)
+        starts, elements = np.empty(len(slots) + 1, dtype=np.int64), np.empty(LIST_ROOM, dtype=np.int64)
         while True:
-            out = np.empty(room, dtype=np.int64)
-            count = kernels.copy_list(self.addresses.ctypes.data, len(self.addresses), slot, out.ctypes.data, room)
-            if count <= room:
-                return out[:count]
-            room = count
+            count = kernels.copy_lists(
+                self.addresses.ctypes.data,
+                len(self.addresses),
+                slots.ctypes.data,
+                len(slots),
+                starts.ctypes.data,
+                elements.ctypes.data,
+                len(elements),
+            )
+            if count <= len(elements):
+                return elements[:count], starts
+            elements = np.empty(count, dtype=np.int64)
 
 
 def slots_of_bits(words: Words) -> npt.NDArray[np.uint32]:

@@ -313,25 +313,43 @@ def gather_keys(table: int, blocks: int, slots: int, count: int, keys: int, stat
     return count
 
 
-@kernel
-def copy_list(table: int, blocks: int, slot: int, out: int, room: int) -> int:
-    """Copy the elements of a list slot, at most `room`, to `out`; returns how many it has, 0 when it is no list."""
-    block = load_i64(table + 8 * (slot // SLOTS)) if slot // SLOTS < blocks else 0
-    if block == 0 or is_sound(block) == 0:
-        return 0
+@device
+def list_row(block: int, within: int) -> int:
+    """Row of the list at a slot of a block, -1 when it is none."""
     slots, first, last = block + load_u32(block + 40), 0, load_u32(block + 4)
     lists = last
     while first < last:
         middle = (first + last) >> 1
-        if load_u16(slots + 2 * middle) < slot % SLOTS:
+        if load_u16(slots + 2 * middle) < within:
             first = middle + 1
         else:
             last = middle
-    if first == lists or load_u16(slots + 2 * first) != slot % SLOTS:
-        return 0
-    begin, end = list_span(block, first)
-    move_bytes(out, block + load_u32(block + 48) + 8 * begin, 8 * min(end - begin, room))
-    return end - begin
+    return first if first < lists and load_u16(slots + 2 * first) == within else -1
+
+
+@kernel
+def copy_lists(table: int, blocks: int, slots: int, count: int, starts: int, out: int, room: int) -> int:
+    """Copy the elements of `count` slots (uint32), one list after the other, to `out`, lists beyond `room` left out.
+
+    Writes where each begins, and one more (int64), to `starts`; slots that are no lists have no elements. Returns how
+    many elements there are.
+    """
+    total = 0
+    for position in range(count):
+        store_i64(starts + 8 * position, total)
+        slot = load_u32(slots + 4 * position)
+        block = load_i64(table + 8 * (slot // SLOTS)) if slot // SLOTS < blocks else 0
+        if block == 0 or is_sound(block) == 0:
+            continue
+        row = list_row(block, slot % SLOTS)
+        if row >= 0:
+            first, last = list_span(block, row)
+            if total + last - first <= room:
+                elements = block + load_u32(block + 48)
+                move_bytes(out + 8 * total, elements + 8 * first, 8 * (last - first))
+            total += last - first
+    store_i64(starts + 8 * count, total)
+    return total
 
 
 @kernel

@@ -36,7 +36,7 @@ class Kernels:
     """The kernels as functions of int64 arguments; see the module of each. The first use of any readies all."""
 
     attach_unreached: Kernel
-    copy_list: Kernel
+    copy_lists: Kernel
     copy_states: Kernel
     even_links: Kernel
     fill_links: Kernel

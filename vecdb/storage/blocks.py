@@ -15,7 +15,8 @@ Payload, little-endian, of B = BLOCK_SLOTS slots:
     list slots u16 (ascending) | starts u32 (lists + 1) | elements i64
 
 A slot is a scalar, a list, null, an exception (its record must be looked at) or none of them: missing. A text is a
-value that came from a str. Least and greatest are over scalars and elements; least > greatest when there are none.
+value that came from a str (in a text index: from several). Least and greatest are over scalars and elements; least >
+greatest when there are none.
 Promises: `decode_block` and the kernels read nothing outside the payload, whatever it holds.
 Invariants: a block is never changed in place. Concurrency: pure functions.
 """

@@ -109,10 +109,10 @@ def test_a_str_that_is_no_date_is_no_instant(text: str) -> None:
         ("datetime", "2020-01-01T00:00:00Z", SCALAR),
         ("datetime", "soon", EXCEPTION),
         ("geo", {"lat": 1, "lon": 2.5}, SCALAR),
-        ("geo", {"lat": 91, "lon": 0}, EXCEPTION),
-        ("geo", {"lat": True, "lon": 0}, EXCEPTION),
-        ("geo", [{"lat": 1, "lon": 2}], EXCEPTION),
-        ("geo", "here", EXCEPTION),
+        ("geo", {"lat": 91, "lon": 0}, LIST),
+        ("geo", {"lat": True, "lon": 0}, LIST),
+        ("geo", [{"lat": 1, "lon": 2}], LIST),
+        ("geo", "here", LIST),
     ],
 )
 def test_a_value_that_a_kind_cannot_hold_makes_its_record_an_exception(kind: Any, value: Any, state: int) -> None:
@@ -149,3 +149,11 @@ def test_no_finite_float_is_beyond_the_bounds() -> None:
     low, high = values.float_bounds("lt", 10**400)
     assert low <= values.float_key(-math.inf)
     assert high >= values.float_key(1.7e308)
+
+
+def test_places_of_a_list_have_a_key_for_each_column_one_after_the_other() -> None:
+    places = [{"lat": 1, "lon": 2.5}, "x", {"lat": -3, "lon": 4}]
+    wanted = tuple(map(values.float_key, (1.0, 2.5, -3.0, 4.0)))
+    assert values.encoder("geo", many=False, codes=never_coded)([places]) == values.Entry(LIST, wanted)
+    assert values.encoder("geo", many=True, codes=never_coded)(places) == values.Entry(LIST, wanted)
+    assert values.encoder("geo", many=True, codes=never_coded)([*places, None]).state == EXCEPTION

@@ -16,8 +16,10 @@ from vecdb import F
 from vecdb.config import BLOCK_SLOTS
 from vecdb.engine.filtering import matching
 from vecdb.engine.index_operations import CreateIndex
+from vecdb.engine.index_values import Entry
 from vecdb.engine.index_writing import BuildBlocks
 from vecdb.errors import CorruptionError, LimitExceededError
+from vecdb.storage.blocks import EXCEPTION
 from vecdb.storage.keys import Table
 
 MANY = 3 * BLOCK_SLOTS
@@ -225,3 +227,73 @@ def test_a_commit_of_many_records_keeps_every_block(docs: vecdb.Collection) -> N
     )
     for value in range(7):
         assert docs.count(F("n") == value, strict=True) == len(range(value, MANY, 7))
+
+
+TEXTS: list[Any] = [["red fox", "blue cat"], ["red cat"], "red cat", ["red cat", 5, None], [["red cat"]], [5], [], None]
+PLACES: list[Any] = [
+    {"lat": 1, "lon": 1},
+    [{"lat": 1, "lon": 50}, {"lat": 50, "lon": 1}],
+    [{"lat": 50, "lon": 50}, {"lat": 1, "lon": 1}, "x"],
+    [],
+    None,
+    "x",
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (F("a").match("red cat"), [1, 2, 3]),
+        (F("a").match("red cat", "phrase"), [1, 2, 3]),
+        (F("a").match("red"), [0, 1, 2, 3]),
+        (F("a").match("fox 5", "any"), [0]),
+        (F("a").is_null(), [7]),
+        (F("a").exists(), [0, 1, 2, 3, 4, 5, 6, 7]),
+    ],
+    ids=str,
+)
+def test_a_text_index_holds_the_words_of_all_elements(docs: vecdb.Collection, wanted: Any, ids: list[int]) -> None:
+    """Only which words are together in one str is for the records to tell."""
+    docs.create_index("a", "text")
+    docs.upsert(list(range(len(TEXTS))), rows(len(TEXTS)), [{"a": value} for value in TEXTS])
+    assert [record.id for record in docs.iterate(filter=wanted)] == ids
+    [step] = steps_of(docs, wanted)
+    assert step.how.startswith("text index")
+    assert ("cannot decide" in step.how) == ("red cat" in str(wanted))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (F("a").geo_radius(1, 1, 1_000), [0, 2]),
+        (F("a").geo_box(0, 0, 2, 2), [0, 2]),
+        (F("a").geo_polygon([(0, 0), (0, 60), (2, 60), (2, 0)]), [0, 1, 2]),
+        (F("a").is_null(), [4]),
+    ],
+    ids=str,
+)
+def test_a_geo_index_holds_all_places_of_a_list(docs: vecdb.Collection, wanted: Any, ids: list[int]) -> None:
+    docs.create_index("a", "geo")
+    docs.upsert(list(range(len(PLACES))), rows(len(PLACES)), [{"a": value} for value in PLACES])
+    assert [record.id for record in docs.iterate(filter=wanted)] == ids
+    [step] = steps_of(docs, wanted)
+    assert step.how == "geo index"
+
+
+def steps_of(docs: vecdb.Collection, wanted: Any) -> tuple[vecdb.types.FilterStep, ...]:
+    docs.update(0, metadata={"seen": True})  # a new View, which remembers nothing
+    explain = docs.search(rows(1)[0], filter=wanted, explain=True).explain
+    assert explain is not None
+    return explain.steps
+
+
+def test_verify_accepts_an_index_of_lists_that_says_to_look_at_their_records(
+    db: vecdb.Database, docs: vecdb.Collection, monkeypatch: Any
+) -> None:
+    """As indexes of texts and places did before they held those of lists."""
+    docs.create_index("a", "text")
+    monkeypatch.setattr("vecdb.engine.index_values._text_entry", lambda *_, **__: Entry(EXCEPTION))
+    docs.upsert([1], rows(1), [{"a": ["red cat"]}])
+    monkeypatch.undo()
+    assert docs.count(F("a").match("cat"), strict=True) == 1
+    assert db.verify().problems == ()
