@@ -35,7 +35,8 @@ GATHER_AFTER: Final = 16
 3.5 are saved in each scan."""
 
 COPIES_BYTES: Final = 64 * 1024 * 1024
-"""Copies for all remembered filters of a collection: at most 900,000 rows of 384 components, 72 bytes each."""
+"""Copies, and lists of matches of 4 bytes each, for all remembered filters of a collection: at most 900,000 rows of 384
+components, 72 bytes each."""
 
 VAIN_WALKS: Final = 8
 """Walks that end far from all matches, one after the other, before only every eighth search is walked and the others

@@ -141,10 +141,13 @@ class MatchingRows(NamedTuple):
         return Kept(self.words, first_slot, self.address)
 
     def given(self) -> GivenRows:
-        """The matches as a scan takes them."""
-        if self.known.given is None:
-            self.known.given = GivenRows.of(matching_rows(self.view, self.words))
-        return self.known.given
+        """The matches as a scan takes them. They are listed once, if there is room to keep the list."""
+        given = self.known.given
+        if given is None:
+            given = GivenRows.of(matching_rows(self.view, self.words))
+            if self.room is None or self.room.take(given.rows.nbytes):
+                self.known.given = given
+        return given
 
     def size(self) -> int:
         """How many hits a search has: exactly, so the rows are listed."""
@@ -242,7 +245,7 @@ class SegmentSearch(NamedTuple):
         if not self.explain:
             return None
         view, known = self.matching.view, self.matching.known
-        matches = known.estimated if known.given is None else len(known.given.rows)
+        matches = len(self._rows())
         where = f"segment {view.entry.number}"
         return SegmentPlan(where, name, view.live, matches, known.estimated, ef, scored, hops)
 

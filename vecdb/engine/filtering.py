@@ -100,7 +100,8 @@ def matching(view: View, collection: CollectionView, wanted: Filter, *, strict: 
         words = evaluator.bits(plain(wanted), live_words(collection))
         known = Matches(words, bitmap.count(words), tuple(evaluator.steps))
         if (len(collection.remembered) + 1) * (words.nbytes + REMEMBERED_BYTES) <= FILTER_CACHE_BYTES_MAX:
-            collection.remembered[key] = replace(known, steps=(), remembered=True, room=collection.room)
+            known = replace(known, room=collection.room)
+            collection.remembered[key] = replace(known, steps=(), remembered=True)
     return known
 
 

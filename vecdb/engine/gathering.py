@@ -1,4 +1,4 @@
-"""Counts the room that copies of sketches take.
+"""Counts the room that copies of sketches and lists of matches take.
 
 The sketches of the rows that a filter matches are copied side by side when it is asked for again and again (see
 `kernels.copied`): a scan of copies takes less than half the time. They live with what a View remembers of the

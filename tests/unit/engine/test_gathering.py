@@ -183,3 +183,23 @@ def test_a_prepared_scan_keeps_the_rows_and_copies_that_it_scans(docs: vecdb.Col
     assert rows() is not None
     assert blocks() is not None
     assert docs.search(queries[-1], filter=F("tenth") == 3) == want
+
+
+def test_lists_of_matches_take_room_and_searches_do_without_them(
+    docs: vecdb.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CopyRoom, "take", lambda _room, _size: False)
+    for query in vectors_of(3, 3):
+        assert len(docs.search(query, filter=F("tenth") == 3)) == 10
+    assert known(docs).given is None
+
+
+def test_a_walk_explains_how_many_matches_there_are(docs: vecdb.Collection) -> None:
+    with docs._database.reading(None) as view:
+        [collection] = view.collections.values()
+        set_times(collection.fields[0].segments[0].segment, row_ns=1e6, sketch_ns=0.0, copied_ns=0.0)
+    explain = docs.search(vectors_of(3, 1)[0], filter=F("tenth") <= 8, explain=True).explain
+    assert explain is not None
+    [plan] = explain.segments
+    assert plan.plan.startswith("graph")
+    assert plan.matches == ROWS * 9 // 10
