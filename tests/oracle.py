@@ -439,7 +439,7 @@ def write_hits(ids: list[Any], distances: list[float], metadata: list[bytes], *,
     reply.hits.scores.data = (np.float32(1) - near if is_cosine else -near).tobytes()
     reply.hits.distances.data = near.tobytes()
     if any(one != b"\x80" for one in metadata):
-        reply.hits.metadata.packed.extend(metadata)
+        reply.hits.metadata.joined = b"\xdd" + len(metadata).to_bytes(4, "big") + b"".join(metadata)
     return reply.SerializeToString()
 
 

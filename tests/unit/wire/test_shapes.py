@@ -374,16 +374,34 @@ def test_fields_of_a_declaration_need_names_of_their_own(names: tuple[str | None
         collections.create_arguments(collection_service_pb2.CreateCollectionRequest(name="docs", fields=fields))
 
 
+def joined(*entries: bytes) -> metadata_pb2.MetadataColumn:
+    """A column of a reply with these entries."""
+    return metadata_pb2.MetadataColumn(joined=metadata.array_head(len(entries)) + b"".join(entries))
+
+
+def test_joined_metadata_is_read_as_that_of_one_entry_for_each_record() -> None:
+    entries = [b"\x81\xa1a\x01", b"\x80", b"\x81\xa1b\xa1x"]
+    wanted = metadata.read_metadata(metadata_pb2.MetadataColumn(packed=entries), 3, "metadata")
+    assert metadata.read_metadata(joined(*entries), 3, "metadata", is_reply=True) == wanted
+
+
 @pytest.mark.parametrize(
-    "entries", [[b"\x80"], [b"\x81\xa1a\x01", b""], [b"\x81\xa1a\x01", b"\x80", b"\x81\xa1b\xa1x"]]
+    "column",
+    [
+        joined(b"\x80"),
+        joined(b"\x80", b"\x01"),
+        joined(b"\x80", b"\x81\xa1a"),
+        joined(b"\x80", b"\x81\xa1a" + b"\x91" * 100_000),
+        metadata_pb2.MetadataColumn(joined=b"\xdd\xff\xff\xff\xff"),
+        metadata_pb2.MetadataColumn(joined=joined(b"\x80", b"\x80").joined, packed=[b"", b""]),
+    ],
+    ids=["too few", "no map", "cut off", "deep", "bomb", "two forms"],
 )
-def test_metadata_of_a_reply_is_read_as_that_of_a_request(entries: list[bytes]) -> None:
-    column = metadata_pb2.MetadataColumn(packed=entries)
-    wanted = metadata.read_metadata(column, len(entries), "metadata")
-    assert metadata.read_metadata(column, len(entries), "metadata", is_reply=True) == wanted
-
-
-def test_the_entry_of_a_reply_that_is_no_map_is_named() -> None:
-    column = metadata_pb2.MetadataColumn(packed=[b"\x80", b"\x01"])
-    with pytest.raises(errors.InvalidMetadataError, match=r"packed\[1\]"):
+def test_joined_metadata_that_does_not_fit_is_refused(column: metadata_pb2.MetadataColumn) -> None:
+    with pytest.raises(errors.InvalidMetadataError, match="joined"):
         metadata.read_metadata(column, 2, "metadata", is_reply=True)
+
+
+def test_a_request_with_joined_metadata_is_refused() -> None:
+    with pytest.raises(errors.InvalidMetadataError, match="plain or packed"):
+        metadata.read_metadata(joined(b"\x80"), 1, "metadata")
