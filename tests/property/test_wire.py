@@ -72,6 +72,13 @@ def test_ids_come_back_with_their_types(ids: list[RecordId], packed: bool) -> No
     assert typed(wire_ids.read_ids(sent(message), "ids")) == typed(ids)
 
 
+@given(COLUMNS)
+def test_joined_ids_come_back_with_their_types(ids: list[RecordId]) -> None:
+    message = ids_pb2.RecordIds()
+    wire_ids.put_joined_ids(message, ids)
+    assert typed(wire_ids.read_joined_ids(sent(message), "ids")) == typed(ids)
+
+
 @HALF
 @given(st.lists(METADATA, max_size=4), st.booleans())
 def test_metadata_comes_back_with_its_types(column: list[dict[str, Any]], packed: bool) -> None:

@@ -1,109 +1,100 @@
-"""Makes replies of searches from what they have copied, without a list or a message in between.
+"""Makes replies of searches from what they have copied, without lists or messages in between.
 
-A kernel writes all but the metadata, which is put behind it as it was copied.
-Promises: the bytes are those of the message that the servicer would have made. None for what the kernel leaves to it:
-ids of several types, and very many.
-Concurrency: any thread; each has a room of its own.
+Ids and metadata are copied as arrays in msgpack, which is what a reply has of them. So what is left to do is to put
+heads in front of them, and to make scores of distances.
+Promises: the bytes are those of the message that the servicer would have made.
+Concurrency: pure functions.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from vecdb._pb.v1 import metadata_pb2, search_service_pb2
-from vecdb.kernels.column import aligned_empty
-from vecdb.kernels.native import bound
-from vecdb.server.config import REPLY_FORMS_MAX, REPLY_SOURCE_BYTES
-from vecdb.wire.metadata import ARRAY, array_head
+from vecdb._pb.v1 import ids_pb2, metadata_pb2, vectors_pb2
+from vecdb._pb.v1.search_service_pb2 import Hits, SearchResponse, SearchStreamResponse
+from vecdb.engine.found_hits import scores_of
+from vecdb.server.config import REPLY_FORMS_MAX
+from vecdb.wire.arrays import ARRAY, array_head
 from vecdb.wire.search_requests import tag, varint
 
 if TYPE_CHECKING:
     from vecdb.engine.found_hits import FoundHits
-    from vecdb.kernels.native import Call
 
-HEAD: Final = 8
-SLACK: Final = 16
-"""Bytes that may be read behind the last."""
-
-ROOM: Final = 2 * REPLY_SOURCE_BYTES
-"""Bytes of hits: scores are added to what there is, tags and lengths take less than msgpack's."""
-
+DISTANCE_BYTES: Final = 4
 MIDDLE: Final = 4
 """Bytes of a copy of records before its ids, which say where its metadata begins."""
 
-REPLY: Final = tag(search_service_pb2.SearchResponse.HITS_FIELD_NUMBER)
+REPLY: Final = tag(SearchResponse.HITS_FIELD_NUMBER)
 """In front of the hits, in a SearchResponse and in a SearchBatchResponse."""
 
-STREAM_REPLY: Final = tag(search_service_pb2.SearchStreamResponse.HITS_FIELD_NUMBER)
-METADATA: Final = tag(search_service_pb2.Hits.METADATA_FIELD_NUMBER)
-JOINED: Final = tag(metadata_pb2.MetadataColumn.JOINED_FIELD_NUMBER)
+STREAM_REPLY: Final = tag(SearchStreamResponse.HITS_FIELD_NUMBER)
+COUNTS, SCORES, DISTANCES = map(tag, (Hits.COUNTS_FIELD_NUMBER, Hits.SCORES_FIELD_NUMBER, Hits.DISTANCES_FIELD_NUMBER))
+IDS: Final = tag(Hits.IDS_FIELD_NUMBER), tag(ids_pb2.RecordIds.JOINED_FIELD_NUMBER)
+METADATA: Final = tag(Hits.METADATA_FIELD_NUMBER), tag(metadata_pb2.MetadataColumn.JOINED_FIELD_NUMBER)
+DATA: Final = tag(vectors_pb2.FloatColumn.DATA_FIELD_NUMBER)
 
 
-class _Room(threading.local):
-    """What a kernel call of this thread reads and writes."""
+class Heads(NamedTuple):
+    """What is the same in all replies with as many queries and hits: the counts, and what is in front of numbers."""
 
-    def __init__(self) -> None:
-        self.source, self.target = (aligned_empty((size + SLACK,), np.uint8) for size in (REPLY_SOURCE_BYTES, ROOM))
-        self.size = memoryview(self.source[:HEAD].view(np.int64))  # type: ignore[arg-type]  # an array is a buffer
-        self.content = memoryview(self.source[HEAD:REPLY_SOURCE_BYTES])  # type: ignore[arg-type]  # as above
-        self.hits = memoryview(self.target)  # type: ignore[arg-type]  # as above
-        self.calls: dict[tuple[int, int, bool], Call] = {}
-
-    def call(self, queries: int, each: int, is_cosine: bool) -> Call:
-        """The kernel for hits of one form."""
-        form = queries, each, is_cosine
-        found = self.calls.get(form)
-        if found is None:
-            if len(self.calls) >= REPLY_FORMS_MAX:
-                self.calls.clear()
-            addresses = int(self.source.ctypes.data), int(self.target.ctypes.data), ROOM
-            found = self.calls[form] = bound("write_hits", *addresses, *form)
-        return found
+    counts: bytes
+    scores: bytes
+    distances: bytes
 
 
-_room = _Room()
+@lru_cache(REPLY_FORMS_MAX)
+def heads_of(queries: int, each: int) -> Heads:
+    """For so many queries, that have found so many hits each."""
+    counts, size = varint(each) * queries, DISTANCE_BYTES * queries * each
+    column = DATA + varint(size)
+    length = varint(len(column) + size)
+    return Heads(COUNTS + varint(len(counts)) + counts, SCORES + length + column, DISTANCES + length + column)
 
 
-def reply_of(hits: FoundHits, queries: int = 1, front: bytes = REPLY) -> bytes | None:
+def reply_of(hits: FoundHits, queries: int = 1, front: bytes = REPLY) -> bytes:
     """A SearchResponse as bytes; or a SearchBatchResponse of so many queries, that have found as many hits each.
 
     `front` are the bytes before the hits' length.
     """
     form, kept, records = hits.copied
-    if records:
-        kept, metadata = _taken_apart(kept, records, form.size)
-    else:
-        metadata = ()
-    size, room = len(kept), _room
-    if size > len(room.content):
-        return None
-    room.size[0] = size
-    room.content[:size] = kept
-    end = room.call(queries, form.size // queries, form.metric == "cosine")()
-    if end < 0:
-        return None
-    return b"".join((front, varint(end + sum(map(len, metadata))), room.hits[:end], *metadata))
+    distances = kept[: DISTANCE_BYTES * form.size]
+    heads = heads_of(queries, form.size // queries)
+    ids, metadata = _arrays(records, form.size) if records else ([kept[len(distances) :]], [])
+    parts = (
+        heads.counts,
+        *_field(IDS, ids),
+        heads.scores,
+        scores_of(np.frombuffer(distances, np.float32), form.metric).tobytes(),
+        heads.distances,
+        distances,
+        *(_field(METADATA, metadata) if metadata else ()),
+    )
+    return b"".join((front, varint(sum(map(len, parts))), *parts))
 
 
-def stream_reply_of(number: int, hits: FoundHits, queries: int) -> bytes | None:
+def stream_reply_of(number: int, hits: FoundHits, queries: int) -> bytes:
     """A SearchStreamResponse as bytes, to the batch of that number."""
-    front = search_service_pb2.SearchStreamResponse(number=number).SerializeToString()
-    return reply_of(hits, queries, front + STREAM_REPLY)
+    return reply_of(hits, queries, SearchStreamResponse(number=number).SerializeToString() + STREAM_REPLY)
 
 
-def _taken_apart(distances: bytes, records: Sequence[bytes], count: int) -> tuple[bytes, Sequence[bytes]]:
-    """Distances and ids of copied records, and the field of their metadata in parts; none when all of it is empty."""
-    ids, column = [distances, array_head(count)], [array_head(count)]
+def _field(tags: tuple[bytes, bytes], content: Sequence[bytes]) -> tuple[bytes, ...]:
+    """A field with a message that has one field, of bytes that are in parts."""
+    outer, inner = tags
+    size = sum(map(len, content))
+    head = inner + varint(size)
+    return (outer, varint(len(head) + size), head, *content)
+
+
+def _arrays(records: Sequence[bytes], count: int) -> tuple[list[bytes], list[bytes]]:
+    """The ids and the metadata of copied records, as arrays in parts; no metadata when all of it is empty."""
+    ids, metadata = [array_head(count)], [array_head(count)]
     for content in records:
         middle = int.from_bytes(content[:MIDDLE], "little")
         ids.append(content[MIDDLE + ARRAY.size : middle])
-        column.append(content[middle + ARRAY.size :])
-    size = sum(map(len, column))
-    if size == ARRAY.size + count:  # an empty map takes one byte, no other does
-        return b"".join(ids), ()
-    head = varint(size)
-    return b"".join(ids), (METADATA, varint(len(JOINED) + len(head) + size), JOINED, head, *column)
+        metadata.append(content[middle + ARRAY.size :])
+    is_empty = sum(map(len, metadata)) == ARRAY.size + count  # an empty map takes one byte, no other does
+    return ids, [] if is_empty else metadata

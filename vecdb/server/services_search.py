@@ -61,10 +61,8 @@ class SearchService(pb_grpc.SearchServiceServicer):
 
     def SearchBatch(self, request: pb.SearchBatchRequest, call: Call) -> pb.SearchBatchResponse | bytes:
         found, packed = self._found(request, call)
-        late = found.hits if packed and type(found.hits) is PackedHits else None
-        reply = None if late is None else reply_of(late, len(found.counts))
-        if reply is not None:
-            return reply
+        if packed and type(found.hits) is PackedHits:
+            return reply_of(found.hits, len(found.counts))
         response = pb.SearchBatchResponse()
         put_columns(response.hits, found.counts, found.hits, packed=packed)
         response.hits.SetInParent()
@@ -89,10 +87,8 @@ class SearchService(pb_grpc.SearchServiceServicer):
 
     def _batch(self, request: pb.SearchStreamRequest, call: Call) -> pb.SearchStreamResponse | bytes:
         found, packed = self._found(request.search, call)
-        late = found.hits if packed and type(found.hits) is PackedHits else None
-        reply = None if late is None else stream_reply_of(request.number, late, len(found.counts))
-        if reply is not None:
-            return reply
+        if packed and type(found.hits) is PackedHits:
+            return stream_reply_of(request.number, found.hits, len(found.counts))
         response = pb.SearchStreamResponse(number=request.number)
         put_columns(response.hits, found.counts, found.hits, packed=packed)
         response.hits.SetInParent()

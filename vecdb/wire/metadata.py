@@ -8,7 +8,6 @@ Concurrency: pure functions.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -18,16 +17,13 @@ from vecdb._pb.v1 import metadata_pb2
 from vecdb.config import METADATA_BYTES_MAX, METADATA_DEPTH_MAX
 from vecdb.errors import InvalidMetadataError
 from vecdb.types import Metadata
+from vecdb.wire.arrays import array_head
 from vecdb.wire.instants import put_instant, read_instant
 
 Stored: TypeAlias = Metadata | bytes | msgspec.Raw
 """Metadata that was checked before it was stored: as a dict, or as the msgpack that is stored."""
 
 EMPTY = b"\x80"
-ARRAY: Final = struct.Struct(">BI")
-ARRAY_32: Final = 0xDD
-"""Head of a msgpack array with a length of 32 bits."""
-
 INT64_HIGH = 2**63 - 1
 SCALARS: Final = frozenset({"text", "integer", "real", "boolean", "unsigned"})
 """Kinds of a Value whose field is the value."""
@@ -57,11 +53,6 @@ def put_sent(message: metadata_pb2.MetadataColumn, column: Sequence[Stored]) -> 
     parts = _as_bytes(column)
     if parts.count(EMPTY) < len(parts):
         message.packed.extend(parts)
-
-
-def array_head(count: int) -> bytes:
-    """What is in front of the items of an array in msgpack."""
-    return ARRAY.pack(ARRAY_32, count)
 
 
 def _as_bytes(column: Sequence[Stored]) -> Sequence[bytes]:

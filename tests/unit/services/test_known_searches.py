@@ -104,7 +104,7 @@ def both(empty: vecdb.Database) -> Both:
 
 @pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
 @pytest.mark.parametrize("metadata", METADATA)
-@pytest.mark.parametrize("ids", ["ints", "texts", "long texts", "uuids"])
+@pytest.mark.parametrize("ids", IDS)
 def test_known_replies_are_byte_by_byte_those_of_the_servicer(
     empty: vecdb.Database, ids: str, metadata: str, metric: str
 ) -> None:
@@ -130,8 +130,7 @@ def test_a_batch_is_answered_as_its_searches_are(empty: vecdb.Database, ids: str
     servicer, queries = Both(empty).servicer, rows(7)
     request = pb.SearchBatchRequest.FromString(SearchRequests("docs").batch(queries, 9, OPTIONS))
     reply: Any = servicer.SearchBatch(request, fake_call())
-    # ids that are in no column of ids, or of several types, are not for the kernel
-    assert isinstance(reply, bytes) == (ids not in {"mixed", "long texts"})
+    assert isinstance(reply, bytes) == (ids != "long texts")  # they are in no column of ids
     message = pb.SearchBatchResponse.FromString(reply) if isinstance(reply, bytes) else reply
     assert message.SerializeToString(deterministic=True) == (
         reply if isinstance(reply, bytes) else message.SerializeToString()
@@ -156,11 +155,6 @@ def test_the_vector_may_lie_anywhere_in_a_request(both: Both) -> None:
     body = message.SerializeToString(deterministic=True)
     assert not body.endswith(rows(1)[0].tobytes())
     assert both.again(body) == both.ordinary(body)
-
-
-def test_ids_of_several_types_are_left_to_the_servicer(empty: vecdb.Database) -> None:
-    filled(empty, "mixed")
-    assert Both(empty).again(body_of(rows(1)[0])) is None
 
 
 def test_a_request_is_known_when_it_came_twice(both: Both) -> None:

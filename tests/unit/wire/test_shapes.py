@@ -21,7 +21,8 @@ from vecdb._pb.v1 import (
     vectors_pb2,
 )
 from vecdb.config import BATCH_RECORDS_MAX, FILTER_DEPTH_MAX, FILTER_NODES_MAX, METADATA_BYTES_MAX, METADATA_DEPTH_MAX
-from vecdb.wire import collections, filters, ids, metadata, records, searches, vectors, writes
+from vecdb.kernels import layout
+from vecdb.wire import arrays, collections, filters, ids, metadata, records, searches, vectors, writes
 from vecdb.wire import hits as wire_hits
 
 FLOAT32, FLOAT16 = vectors_pb2.VECTOR_TYPE_FLOAT32, vectors_pb2.VECTOR_TYPE_FLOAT16
@@ -113,6 +114,27 @@ def test_ids_that_are_none_are_refused(message: ids_pb2.RecordIds) -> None:
     with pytest.raises(errors.InvalidIdError) as caught:
         ids.read_ids(message, "ids")
     assert caught.value.details["where"].startswith("ids")
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [b"\xc1", b"\xdd\xff\xff\xff\xff", b"\x92\x01", b"\x80", b"\x91\xd8\x04" + bytes(16), b"\x91\xd4\x03\x00"],
+    ids=["no msgpack", "bomb", "cut off", "a map", "another extension", "a short UUID"],
+)
+def test_joined_ids_that_are_none_are_refused(joined: bytes) -> None:
+    with pytest.raises(errors.InvalidIdError, match="joined"):
+        ids.read_joined_ids(ids_pb2.RecordIds(joined=joined), "ids")
+
+
+def test_a_request_with_joined_ids_is_refused() -> None:
+    message = ids_pb2.RecordIds()
+    ids.put_joined_ids(message, [1, "a"])
+    with pytest.raises(errors.InvalidIdError, match="packed_ints"):
+        ids.read_ids(message, "ids")
+
+
+def test_a_uuid_is_the_extension_that_kernels_write() -> None:
+    assert ids.UUID_EXTENSION == layout.UUID_EXTENSION
 
 
 @pytest.mark.parametrize("form", ["packed_ints", "packed_uuids", "texts"])
@@ -376,7 +398,7 @@ def test_fields_of_a_declaration_need_names_of_their_own(names: tuple[str | None
 
 def joined(*entries: bytes) -> metadata_pb2.MetadataColumn:
     """A column of a reply with these entries."""
-    return metadata_pb2.MetadataColumn(joined=metadata.array_head(len(entries)) + b"".join(entries))
+    return metadata_pb2.MetadataColumn(joined=arrays.array_head(len(entries)) + b"".join(entries))
 
 
 def test_joined_metadata_is_read_as_that_of_one_entry_for_each_record() -> None:
