@@ -124,8 +124,7 @@ def copied_records(view: View, number: int, slots: Slots) -> list[bytes] | None:
     """The records at live slots (n,), in pieces; None when one needs a closer look, or when they are too much."""
     reader = view.txn.records or opened_records(view)
     pieces, size = list[bytes](), 0
-    for start in range(0, len(slots), RECORD_LOOKUPS_MAX):
-        piece = reader.copy(number, slots[start : start + RECORD_LOOKUPS_MAX])
+    for piece in reader.copies(number, slots):
         if piece is None:
             return None
         pieces.append(piece)

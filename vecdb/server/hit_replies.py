@@ -61,17 +61,21 @@ def reply_of(hits: FoundHits, queries: int = 1, front: bytes = REPLY) -> bytes:
     `front` are the bytes before the hits' length.
     """
     form, kept, records = hits.copied
-    distances = kept[: DISTANCE_BYTES * form.size]
+    size = DISTANCE_BYTES * form.size
+    distances, ids, metadata = (kept, *_arrays(records, form.size)) if records else (kept[:size], kept[size:], b"")
+    if len(metadata) == ARRAY.size + form.size:  # an empty map takes one byte, no other does: all are left out
+        metadata = b""
     heads = heads_of(queries, form.size // queries)
-    ids, metadata = _arrays(records, form.size) if records else ([kept[len(distances) :]], [])
     parts = (
         heads.counts,
-        *_field(IDS, ids),
+        _head(IDS, len(ids)),
+        ids,
         heads.scores,
         scores_of(np.frombuffer(distances, np.float32), form.metric).tobytes(),
         heads.distances,
         distances,
-        *(_field(METADATA, metadata) if metadata else ()),
+        _head(METADATA, len(metadata)) if metadata else b"",
+        metadata,
     )
     return b"".join((front, varint(sum(map(len, parts))), *parts))
 
@@ -81,20 +85,21 @@ def stream_reply_of(number: int, hits: FoundHits, queries: int) -> bytes:
     return reply_of(hits, queries, SearchStreamResponse(number=number).SerializeToString() + STREAM_REPLY)
 
 
-def _field(tags: tuple[bytes, bytes], content: Sequence[bytes]) -> tuple[bytes, ...]:
-    """A field with a message that has one field, of bytes that are in parts."""
+def _head(tags: tuple[bytes, bytes], size: int) -> bytes:
+    """What is in front of so many bytes that are the one field of a message."""
     outer, inner = tags
-    size = sum(map(len, content))
     head = inner + varint(size)
-    return (outer, varint(len(head) + size), head, *content)
+    return outer + varint(len(head) + size) + head
 
 
-def _arrays(records: Sequence[bytes], count: int) -> tuple[list[bytes], list[bytes]]:
-    """The ids and the metadata of copied records, as arrays in parts; no metadata when all of it is empty."""
+def _arrays(records: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
+    """The ids and the metadata of copied records, as arrays."""
+    if len(records) == 1:
+        content, middle = records[0], int.from_bytes(records[0][:MIDDLE], "little")
+        return content[MIDDLE:middle], content[middle:]
     ids, metadata = [array_head(count)], [array_head(count)]
     for content in records:
         middle = int.from_bytes(content[:MIDDLE], "little")
         ids.append(content[MIDDLE + ARRAY.size : middle])
         metadata.append(content[middle + ARRAY.size :])
-    is_empty = sum(map(len, metadata)) == ARRAY.size + count  # an empty map takes one byte, no other does
-    return ids, [] if is_empty else metadata
+    return b"".join(ids), b"".join(metadata)
