@@ -16,11 +16,11 @@ import numpy as np
 from vecdb.checks.options import check_count
 from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.collection import Collection
-from vecdb.engine.config import LATE_HITS_MAX
+from vecdb.engine.config import LATE_BYTES_MAX, LATE_HITS_MAX
 from vecdb.engine.found_hits import Form, PackedHits, found_hits, scores_of
 from vecdb.engine.hit_results import opened_records, search_result
 from vecdb.engine.ids import bind_ids, ids_room
-from vecdb.engine.interruption import check_bytes, may_take
+from vecdb.engine.interruption import check_bytes, check_interruption
 from vecdb.engine.records import Decoded, present
 from vecdb.engine.search import FieldHits
 from vecdb.storage import codec, keys
@@ -125,11 +125,12 @@ def copied_records(view: View, number: int, slots: Slots) -> list[bytes] | None:
     reader = view.txn.records or opened_records(view)
     pieces, size = list[bytes](), 0
     for piece in reader.copies(number, slots):
+        check_interruption()
         if piece is None:
             return None
         pieces.append(piece)
         size += len(piece)
-        if not may_take(size):
+        if size > LATE_BYTES_MAX:
             return None
     return pieces
 

@@ -94,5 +94,5 @@ AT_ONCE_MOST_S: Final = 0.005
 AT_ONCE_PAUSE_S: Final = 1.0
 """How long threads make all searches once they typically take longer: a few slow ones a second hold little up."""
 
-REPLY_FORMS_MAX: Final = 256
-"""Numbers of queries and hits for which what is the same in all their replies is kept, four kilobytes each at most."""
+REPLY_FORMS_MAX: Final = 32
+"""Numbers of queries and hits for which what is the same in all their replies is kept, 64 kilobytes each at most."""

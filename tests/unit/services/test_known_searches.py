@@ -15,6 +15,7 @@ from tests.unit.services.conftest import CONFIG
 from vecdb import F
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb._pb.v1 import vectors_pb2
+from vecdb.engine import packed
 from vecdb.server.backing import Backing
 from vecdb.server.config import KNOWN_SEARCHES_MAX
 from vecdb.server.known_searches import KnownSearches
@@ -137,6 +138,20 @@ def test_a_batch_is_answered_as_its_searches_are(empty: vecdb.Database, ids: str
     )
     for query, found in zip(queries, read_hits(message.hits, 7, with_metadata=False), strict=True):
         assert found == empty.collection("docs").search(query, 9, with_metadata=False)
+
+
+@pytest.mark.parametrize("limit", ["LATE_BYTES_MAX", "LATE_HITS_MAX"])
+def test_a_batch_that_is_too_much_to_copy_is_answered_alike(
+    both: Both, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    body = SearchRequests("docs").batch(rows(30), 9, OPTIONS | {"with_metadata": True})
+    request = pb.SearchBatchRequest.FromString(body)
+    copied: Any = both.servicer.SearchBatch(request, fake_call())
+    monkeypatch.setattr(packed, limit, 200)
+    made: Any = both.servicer.SearchBatch(request, fake_call())
+    assert isinstance(copied, bytes)
+    assert not isinstance(made, bytes)
+    assert made.SerializeToString() == copied
 
 
 def test_a_filter_that_was_asked_before_is_known(both: Both) -> None:
