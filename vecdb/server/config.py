@@ -96,3 +96,6 @@ AT_ONCE_PAUSE_S: Final = 1.0
 
 REPLY_FORMS_MAX: Final = 32
 """Numbers of queries and hits for which what is the same in all their replies is kept, 64 kilobytes each at most."""
+
+LENGTHS_KEPT_MAX: Final = 4_096
+"""Lengths of ids, metadata and replies that are kept as they are written; those of ten hits have a few hundred."""

@@ -17,7 +17,7 @@ import numpy as np
 from vecdb._pb.v1 import ids_pb2, metadata_pb2, vectors_pb2
 from vecdb._pb.v1.search_service_pb2 import Hits, SearchResponse, SearchStreamResponse
 from vecdb.engine.found_hits import scores_of
-from vecdb.server.config import REPLY_FORMS_MAX
+from vecdb.server.config import LENGTHS_KEPT_MAX, REPLY_FORMS_MAX
 from vecdb.wire.arrays import ARRAY, array_head
 from vecdb.wire.search_requests import tag, varint
 
@@ -39,11 +39,14 @@ DATA: Final = tag(vectors_pb2.FloatColumn.DATA_FIELD_NUMBER)
 
 
 class Heads(NamedTuple):
-    """What is the same in all replies with as many queries and hits: the counts, and what is in front of numbers."""
+    """What is the same in all replies with as many queries and hits: the counts, what is in front of numbers, and the
+    length of all these with the numbers.
+    """
 
     counts: bytes
     scores: bytes
     distances: bytes
+    size: int
 
 
 @lru_cache(REPLY_FORMS_MAX)
@@ -52,7 +55,19 @@ def heads_of(queries: int, each: int) -> Heads:
     counts, size = varint(each) * queries, DISTANCE_BYTES * queries * each
     column = DATA + varint(size)
     length = varint(len(column) + size)
-    return Heads(COUNTS + varint(len(counts)) + counts, SCORES + length + column, DISTANCES + length + column)
+    heads = COUNTS + varint(len(counts)) + counts, SCORES + length + column, DISTANCES + length + column
+    return Heads(*heads, sum(map(len, heads)) + 2 * size)
+
+
+@lru_cache(LENGTHS_KEPT_MAX)
+def head_of(tags: tuple[bytes, bytes], size: int) -> bytes:
+    """What is in front of so many bytes that are the one field of a message."""
+    outer, inner = tags
+    head = inner + varint(size)
+    return outer + varint(len(head) + size) + head
+
+
+length_of: Final = lru_cache(LENGTHS_KEPT_MAX)(varint)
 
 
 def reply_of(hits: FoundHits, queries: int = 1, front: bytes = REPLY) -> bytes:
@@ -60,36 +75,38 @@ def reply_of(hits: FoundHits, queries: int = 1, front: bytes = REPLY) -> bytes:
 
     `front` are the bytes before the hits' length.
     """
-    form, kept, records = hits.copied
-    size = DISTANCE_BYTES * form.size
-    distances, ids, metadata = (kept, *_arrays(records, form.size)) if records else (kept[:size], kept[size:], b"")
-    if len(metadata) == ARRAY.size + form.size:  # an empty map takes one byte, no other does: all are left out
+    (metric, count), distances, records = hits.copied
+    counts, before_scores, before_distances, size = heads_of(queries, count // queries)
+    if records:
+        ids, metadata = _arrays(records, count)
+    else:
+        numbers = DISTANCE_BYTES * count
+        ids, metadata, distances = distances[numbers:], b"", distances[:numbers]
+    head, before_metadata = head_of(IDS, len(ids)), b""
+    if len(metadata) == ARRAY.size + count:  # an empty map takes one byte, no other does: all are left out
         metadata = b""
-    heads = heads_of(queries, form.size // queries)
-    parts = (
-        heads.counts,
-        _head(IDS, len(ids)),
-        ids,
-        heads.scores,
-        scores_of(np.frombuffer(distances, np.float32), form.metric).tobytes(),
-        heads.distances,
-        distances,
-        _head(METADATA, len(metadata)) if metadata else b"",
-        metadata,
+    elif metadata:
+        before_metadata = head_of(METADATA, len(metadata))
+    return b"".join(
+        (
+            front,
+            length_of(size + len(head) + len(ids) + len(before_metadata) + len(metadata)),
+            counts,
+            head,
+            ids,
+            before_scores,
+            scores_of(np.frombuffer(distances, np.float32), metric).data,
+            before_distances,
+            distances,
+            before_metadata,
+            metadata,
+        )
     )
-    return b"".join((front, varint(sum(map(len, parts))), *parts))
 
 
 def stream_reply_of(number: int, hits: FoundHits, queries: int) -> bytes:
     """A SearchStreamResponse as bytes, to the batch of that number."""
     return reply_of(hits, queries, SearchStreamResponse(number=number).SerializeToString() + STREAM_REPLY)
-
-
-def _head(tags: tuple[bytes, bytes], size: int) -> bytes:
-    """What is in front of so many bytes that are the one field of a message."""
-    outer, inner = tags
-    head = inner + varint(size)
-    return outer + varint(len(head) + size) + head
 
 
 def _arrays(records: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
