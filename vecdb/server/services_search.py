@@ -77,13 +77,13 @@ class SearchService(pb_grpc.SearchServiceServicer):
         with closing(source) as received:
             for request in received.each(call):
                 try:
-                    yield self._batch(request, call)
+                    reply = self._batch(request, call)
                 except (CancelledError, ClosedError, DeadlineExceededError):
                     raise
                 except VecDBError as error:
-                    failed = pb.SearchStreamResponse(number=request.number)
+                    reply = failed = pb.SearchStreamResponse(number=request.number)
                     put_error(failed.error, discreet(error, call.principal))
-                    yield failed
+                yield reply
 
     def _batch(self, request: pb.SearchStreamRequest, call: Call) -> pb.SearchStreamResponse | bytes:
         found, packed = self._found(request.search, call)
