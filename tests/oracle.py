@@ -16,8 +16,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vecdb._pb.v1 import search_service_pb2
-
 Codes = npt.NDArray[np.int8]
 Rows = list[int]
 Links = list[Rows]
@@ -424,23 +422,6 @@ def attach_unreached(pairs: list[list[int]], links: Links, entry: int, ef: int, 
 def nearest_rows(distances: Iterable[float], limit: int) -> Rows:
     """Rows of the smallest distances."""
     return [row for _, row in heapq.nsmallest(limit, ((value, row) for row, value in enumerate(distances)))]
-
-
-def write_hits(ids: list[Any], distances: list[float], metadata: list[bytes], *, is_cosine: bool) -> bytes:
-    """A SearchResponse: ids of one type, and metadata in msgpack, none where it was not asked for."""
-    reply, near = search_service_pb2.SearchResponse(), np.array(distances, dtype="<f4")
-    reply.hits.counts.append(len(ids))
-    if isinstance(ids[0], str):
-        reply.hits.ids.texts.values.extend(ids)
-    elif isinstance(ids[0], int):
-        reply.hits.ids.packed_ints = np.array(ids, dtype="<u8").tobytes()
-    else:
-        reply.hits.ids.packed_uuids = b"".join(one.bytes for one in ids)
-    reply.hits.scores.data = (np.float32(1) - near if is_cosine else -near).tobytes()
-    reply.hits.distances.data = near.tobytes()
-    if any(one != b"\x80" for one in metadata):
-        reply.hits.metadata.packed.extend(metadata)
-    return reply.SerializeToString()
 
 
 # --- columns of metadata: a column is a list of values, one for each slot --------------------------------------------

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median, quantiles
 from typing import Any, Final
 
-from benchmarks.reporting.table import number, table
-from benchmarks.reporting.targets import Target, ratio_of, reason_of, speed_cells, target_table
+from benchmarks.reporting.table import NONE, number, table
+from benchmarks.reporting.targets import Target, ratio_of, reason_of, speed_cells, target_table, turn_ratios
 
 CALLS: Final = {
     "floor": "empty call, plain grpcio server",
@@ -18,6 +19,10 @@ BATCHES: Final = {
     "batch": "SearchBatch, 100 queries a call",
     "stream": "SearchStream, the same batches",
 }
+QUARTERS: Final = 4
+HALF: Final = "middle half"
+"""Of the ratios of all rounds: what another run may well come out at."""
+
 UNARY_RATIO: Final = 0.8
 BATCH_RATIO: Final = 0.85
 INGEST_RATIO: Final = 0.7
@@ -33,7 +38,10 @@ def serve_tables(results: Mapping[str, Any]) -> list[str]:
     """The lines of the suite's section."""
     same = results["server_cpu"] == results["client_cpu"]
     where = "server and clients shared one CPU" if same else "server and clients had a CPU each"
-    head = f"Over loopback, {where}; effort {results['effort']}, recall {number(results.get('recall'), 3)}."
+    head = (
+        f"Over loopback, {where}, the embedded engine the server's; effort {results['effort']}, recall "
+        f"{number(results.get('recall'), 3)}. Kinds of calls took short turns; a ratio is the median over all rounds."
+    )
     lines = [head, "", *target_table(targets_of(results))]
     makers: dict[str, Callable[[Any], list[str]]] = {
         "unary": _unary,
@@ -75,11 +83,26 @@ def targets_of(results: Mapping[str, Any]) -> list[Target]:
 
 def _unary_targets(points: Sequence[Mapping[str, Any]]) -> list[Target]:
     return [
-        Target(f"{label} / {CALLS[base]}, {_callers(one)}", UNARY_RATIO, ratio_of(one["rates"], what, base))
+        Target(f"{label} / {CALLS[base]}, {_callers(one)}", UNARY_RATIO, _ratio(one["rates"], what, base))
         for one in points
         for what, label in (("ids", CALLS["ids"]), ("metadata", CALLS["metadata"]))
         for base in ("floor", "info")
     ]
+
+
+def _ratio(rates: Mapping[str, Any], what: str, base: str) -> float | None:
+    """The median of all rounds; of the medians where rounds are not told apart."""
+    ratios, of_medians = turn_ratios(rates, what, base), ratio_of(rates, what, base)
+    return median(ratios) if ratios and of_medians is not None else of_medians
+
+
+def _ratio_cells(rates: Mapping[str, Any], what: str, base: str) -> list[str]:
+    """The ratio, and where the middle half of all rounds lies."""
+    ratios, ratio = turn_ratios(rates, what, base), number(_ratio(rates, what, base), 2)
+    if len(ratios) < QUARTERS:
+        return [ratio, NONE]
+    low, _, high = quantiles(ratios, n=QUARTERS)
+    return [ratio, f"{number(low, 2)}–{number(high, 2)}"]
 
 
 def _callers(point: Mapping[str, Any]) -> str:
@@ -93,7 +116,7 @@ def _batch_targets(rates: Mapping[str, Any] | None) -> list[Target]:
         Target(
             f"{label}{words} / embedded search_batch",
             BATCH_RATIO,
-            ratio_of(rates, f"{what}{end}", f"embedded_batch{end}"),
+            _ratio(rates, f"{what}{end}", f"embedded_batch{end}"),
         )
         for what, label in BATCHES.items()
         for end, words in (("", ""), ("_metadata", ", with metadata"))
@@ -159,23 +182,23 @@ def _unary(points: Sequence[Mapping[str, Any]]) -> list[str]:
             *speed_cells(rate),
             number(rate["p50_ms"], 3),
             number(rate["p99_ms"], 3),
-            number(ratio_of(one["rates"], what, "floor"), 2),
+            *_ratio_cells(one["rates"], what, "floor"),
         ]
         for one in points
         for what, rate in one["rates"].items()
     ]
-    return table(["call", "callers", "calls/s", "range", "p50 ms", "p99 ms", "of the empty call"], rows)
+    return table(["call", "callers", "calls/s", "range", "p50 ms", "p99 ms", "of the empty call", HALF], rows)
 
 
 def _batch(rates: Mapping[str, Any]) -> list[str]:
     rows = []
     for end, words in (("", "ids and scores"), ("_metadata", "with metadata")):
         base = f"embedded_batch{end}"
-        rows += [[f"embedded search_batch, {words}", *speed_cells(rates[base]), number(1.0, 2)]]
+        rows += [[f"embedded search_batch, {words}", *speed_cells(rates[base]), number(1.0, 2), NONE]]
         for what, label in BATCHES.items():
             name = f"{what}{end}"
-            rows += [[f"{label}, {words}", *speed_cells(rates[name]), number(ratio_of(rates, name, base), 2)]]
-    return table(["batches", "queries/s", "range", "of embedded"], rows)
+            rows += [[f"{label}, {words}", *speed_cells(rates[name]), *_ratio_cells(rates, name, base)]]
+    return table(["batches", "queries/s", "range", "of embedded", HALF], rows)
 
 
 def _ingest(part: Mapping[str, Any]) -> list[str]:

@@ -52,6 +52,12 @@ def ratio_of(rates: Mapping[str, Any], what: str, base: str) -> float | None:
     return above / below if above and below else None
 
 
+def turn_ratios(rates: Mapping[str, Any], what: str, base: str) -> list[float]:
+    """What was measured over what was measured beside it, for each round of turns, the least first."""
+    above, below = rates[what]["runs"], rates[base]["runs"]
+    return sorted(one / other for one, other in zip(above, below, strict=True) if other)
+
+
 def speed_cells(rate: Mapping[str, Any], digits: int = 0) -> list[str]:
     """The median and the range."""
     runs = rate["runs"]

@@ -1,7 +1,8 @@
 """The `serve` suite: vecdb behind gRPC, beside calls that do nothing, beside the embedded engine, beside milvus-lite.
 
 Clients and servers are separate processes on loopback, one CPU each (the same one where there is only one, which the
-report says). Kinds of calls take turns, repetition by repetition, and ratios are of medians of the same run.
+report says); the embedded engine has the server's CPU, and works while the other is idle. Kinds of calls take short
+turns, and a ratio is the median of the ratios of all rounds of turns: what slows the machine for a while slows both.
 
 - unary: searches one a call, beside an empty call of a plain grpcio server (`floor`, without any interceptor) and
   beside one that does next to nothing behind all of vecdb's server (`info`).
@@ -63,6 +64,7 @@ class ServeOptions:
     parts: Sequence[str] = PARTS
     repeats: int = 5
     seconds: float = 2.0
+    rounds_each: int = 4
     callers: Sequence[int] = (1, 4)
     k: int = 10
     effort: Mapping[str, Any] = field(default_factory=lambda: {"target_recall": 0.95})
@@ -187,11 +189,11 @@ def _batch(bench: Bench) -> dict[str, Any]:
 
 
 def _in_turns(options: ServeOptions, asked: Mapping[str, tuple[Ask, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Queries per second of each, with all repetitions; the median of their typical and slow calls."""
+    """Queries per second of each in every round of turns; the median of their typical and slow calls."""
     passes: dict[str, list[dict[str, Any]]] = {name: [] for name in asked}
-    for _ in range(options.repeats):
+    for _ in range(options.repeats * options.rounds_each):
         for name, (ask, request) in asked.items():
-            passes[name].append(ask("rate", seconds=options.seconds, **request))
+            passes[name].append(ask("rate", seconds=options.seconds / options.rounds_each, **request))
     return {
         name: spread([one["queries"] / one["seconds"] for one in runs])
         | {percentile: spread([one[percentile] for one in runs])["median"] for percentile in ("p50_ms", "p99_ms")}

@@ -26,6 +26,14 @@ from benchmarks.suites import serve_floor
 READY_WITHIN_S: Final = 120.0
 POLL_S: Final = 0.02
 LAST_CHARS: Final = 500
+USER_TICKS: Final = 11
+"""Place of the CPU time among what /proc/PID/stat has behind the name."""
+
+REST_WITHIN_S: Final = 900.0
+REST_S: Final = 3.0
+REST_POLL_S: Final = 0.5
+REST_SHARE: Final = 0.1
+"""Of a CPU: what a server that has nothing to do takes at most."""
 
 
 class ServerError(Exception):
@@ -54,6 +62,24 @@ class Server:
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024 / 1e6
         return 0.0
+
+    def cpu_s(self) -> float:
+        """CPU time that the process has taken so far, in seconds."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return sum(map(int, fields[USER_TICKS : USER_TICKS + 2])) / os.sysconf("SC_CLK_TCK")
+
+    def rest(self, within_s: float = REST_WITHIN_S) -> float:
+        """Wait until it has next to nothing to do, such as building what it has not said it still builds.
+
+        Returns the seconds until then.
+        """
+        begin = since = time.monotonic()
+        while since - begin < within_s and time.monotonic() - since < REST_S:
+            before = self.cpu_s()
+            time.sleep(REST_POLL_S)
+            if self.cpu_s() - before > REST_SHARE * REST_POLL_S:
+                since = time.monotonic()
+        return since - begin
 
 
 @contextlib.contextmanager

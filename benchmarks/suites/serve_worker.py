@@ -161,14 +161,14 @@ class Worker:
         return {"seconds": time.perf_counter() - begin}
 
     def search(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Search what was loaded, one query after another for `seconds`; ids of the hits go to a file."""
+        """Search what was loaded, for `seconds` and `least` queries, one by one; ids of the hits go to a file."""
         queries = np.load(request["queries"], allow_pickle=False)
         self._store.set_effort(request["effort"])
         answer = self._store.search if request["metadata"] else self._store.search_ids
         answer(queries[0], request["k"])
         found: list[Any] = []
         begin = time.perf_counter()
-        while (taken := time.perf_counter() - begin) < request["seconds"] or not found:
+        while (taken := time.perf_counter() - begin) < request["seconds"] or len(found) < request["least"]:
             found.append(answer(queries[len(found) % len(queries)], request["k"]))
         ids = [[hit[0] for hit in hits] if request["metadata"] else hits for hits in found[: len(queries)]]
         Path(request["ids"]).write_text(json.dumps(ids), encoding="utf-8")

@@ -72,23 +72,32 @@ def test_ids_come_back_with_their_types(ids: list[RecordId], packed: bool) -> No
     assert typed(wire_ids.read_ids(sent(message), "ids")) == typed(ids)
 
 
+@given(COLUMNS)
+def test_joined_ids_come_back_with_their_types(ids: list[RecordId]) -> None:
+    message = ids_pb2.RecordIds()
+    wire_ids.put_joined_ids(message, ids)
+    assert typed(wire_ids.read_joined_ids(sent(message), "ids")) == typed(ids)
+
+
 @HALF
 @given(st.lists(METADATA, max_size=4), st.booleans())
 def test_metadata_comes_back_with_its_types(column: list[dict[str, Any]], packed: bool) -> None:
     message = metadata_pb2.MetadataColumn()
     wire_metadata.put_stored(message, column, packed=packed)
-    read = wire_metadata.read_metadata(sent(message), len(column), "metadata")
+    read = wire_metadata.read_metadata(sent(message), len(column), "metadata", is_reply=True)
     assert typed([{} for _ in column] if read is None else read) == typed(column)
 
 
 @HALF
 @given(st.lists(METADATA, min_size=1, max_size=4), st.booleans())
-def test_stored_metadata_is_sent_in_either_form(column: list[dict[str, Any]], packed: bool) -> None:
+def test_stored_metadata_is_sent_in_every_form(column: list[dict[str, Any]], packed: bool) -> None:
     stored = [encode_metadata(item, 0) for item in column]
-    message = metadata_pb2.MetadataColumn()
-    wire_metadata.put_stored(message, stored, packed=packed)
-    read = wire_metadata.read_metadata(sent(message), len(column), "metadata")
-    assert typed(read or [{} for _ in column]) == typed(column)
+    reply, request = metadata_pb2.MetadataColumn(), metadata_pb2.MetadataColumn()
+    wire_metadata.put_stored(reply, stored, packed=packed)
+    wire_metadata.put_sent(request, stored)
+    for message, is_reply in ((reply, True), (request, False)):
+        read = wire_metadata.read_metadata(sent(message), len(column), "metadata", is_reply=is_reply)
+        assert typed(read or [{} for _ in column]) == typed(column)
 
 
 @given(st.integers(0, 4), st.integers(1, 5), st.sampled_from(("float32", "float16")), st.booleans(), st.data())

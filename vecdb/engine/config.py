@@ -42,5 +42,10 @@ VAIN_WALKS: Final = 8
 """Walks that end far from all matches, one after the other, before only every eighth search is walked and the others
 are scans at once: who asks from afar mostly does so again, and a walk in vain takes 15 us of 140."""
 
-LATE_HITS_MAX: Final = 4_096
-"""Hits of a batch whose ids are copied by one call of a kernel to be passed on: more would take room for megabytes."""
+LATE_HITS_MAX: Final = 65_536
+"""Hits of a batch whose ids are copied by one call of a kernel to be passed on: more would take room for megabytes, and
+milliseconds in which nobody can stop it."""
+
+LATE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Records of a batch's hits that are copied to be passed on, one found by several queries each time: beyond that such
+records are kept once until they are sent."""

@@ -16,11 +16,11 @@ import numpy as np
 from vecdb.checks.options import check_count
 from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.collection import Collection
-from vecdb.engine.config import LATE_HITS_MAX
+from vecdb.engine.config import LATE_BYTES_MAX, LATE_HITS_MAX
 from vecdb.engine.found_hits import Form, PackedHits, found_hits, scores_of
 from vecdb.engine.hit_results import opened_records, search_result
 from vecdb.engine.ids import bind_ids, ids_room
-from vecdb.engine.interruption import check_bytes
+from vecdb.engine.interruption import check_bytes, check_interruption
 from vecdb.engine.records import Decoded, present
 from vecdb.engine.search import FieldHits
 from vecdb.storage import codec, keys
@@ -74,12 +74,26 @@ class PackedCollection(Collection):
         self._load_kernels()
         with self._database.reading(min_seq) as view:
             found, hits = self._batch_hits(view, field, queries, limit, effort, wanted, strict=strict, model=model)
-            late = None if with_metadata or with_vectors else late_ids(found, hits)
+            late = None if with_vectors else self._late(view, found, hits, with_metadata=with_metadata)
             if late is not None:
                 return HitColumns(hits.counts.tolist(), late)
             every = hits.one_after_another()
             result = self._result(view, found, every, with_metadata=with_metadata, with_vectors=with_vectors)
         return HitColumns(hits.counts.tolist(), result)
+
+    def _late(self, view: View, field: FieldView, found: FieldBatch, *, with_metadata: bool) -> PackedHits | None:
+        """All hits as of one query, as kernels copy them; None when some query has fewer than others, or when one needs
+        a closer look.
+        """
+        count = found.slots.size
+        if not 0 < count <= LATE_HITS_MAX or not found.is_full:
+            return None
+        distances, form = found.distances.tobytes(), Form(field.schema.metric, count)
+        if with_metadata:
+            records = copied_records(view, self._number, found.slots.ravel())
+            return None if records is None else found_hits(PackedHits, (form, distances, records))
+        ids = copied_ids(field, found)
+        return None if ids is None else found_hits(PackedHits, (form, distances + ids, ()))
 
     def _result(
         self, view: View, field: FieldView, hits: FieldHits, *, with_metadata: bool, with_vectors: bool
@@ -95,20 +109,30 @@ class PackedCollection(Collection):
         return replace(result, vectors=found.vectors)
 
 
-def late_ids(field: FieldView, found: FieldBatch) -> PackedHits | None:
-    """All hits as of one query, their ids as a kernel copies them; None when they are of several places, when some
-    query has fewer than others, or when one needs a closer look.
-    """
-    column, count = field.segments[0].ids if field.segments and found.places is None else None, found.slots.size
-    if column is None or not 0 < count <= LATE_HITS_MAX or not found.is_full:
+def copied_ids(field: FieldView, found: FieldBatch) -> bytes | None:
+    """The ids of all hits; None when they are of several places, or when one needs a closer look."""
+    column = field.segments[0].ids if field.segments and found.places is None else None
+    if column is None:
         return None
     slots, rows = np.ascontiguousarray(found.slots), np.ascontiguousarray(found.rows)
-    room = np.empty(ids_room(column, count), dtype=np.uint8)
-    end = bind_ids(column, rows.ctypes.data, slots.ctypes.data, count, room.ctypes.data)()
-    if end < 0:
-        return None
-    kept = found.distances.tobytes() + room[:end].tobytes()
-    return found_hits(PackedHits, (Form(field.schema.metric, count), kept, ()))
+    room = np.empty(ids_room(column, slots.size), dtype=np.uint8)
+    end = bind_ids(column, rows.ctypes.data, slots.ctypes.data, slots.size, room.ctypes.data)()
+    return None if end < 0 else room[:end].tobytes()
+
+
+def copied_records(view: View, number: int, slots: Slots) -> list[bytes] | None:
+    """The records at live slots (n,), in pieces; None when one needs a closer look, or when they are too much."""
+    reader = view.txn.records or opened_records(view)
+    pieces, size = list[bytes](), 0
+    for piece in reader.copies(number, slots):
+        check_interruption()
+        if piece is None:
+            return None
+        pieces.append(piece)
+        size += len(piece)
+        if size > LATE_BYTES_MAX:
+            return None
+    return pieces
 
 
 def packed_records(view: View, number: int, slots: Slots) -> tuple[list[RecordId], list[Any]]:

@@ -75,7 +75,6 @@ def import_kernel_modules() -> None:
         filtered,  # noqa: F401 - as columns
         gather,  # noqa: F401 - as columns
         insertion,  # noqa: F401 - as columns
-        messages,  # noqa: F401 - as columns
         packing,  # noqa: F401 - as columns
         records,  # noqa: F401 - as columns
         scan,  # noqa: F401 - as columns

@@ -59,7 +59,6 @@ class Kernels:
     search_kept: Kernel
     sketch_rows: Kernel
     sort_links: Kernel
-    write_hits: Kernel
 
     def __getattr__(self, name: str) -> Kernel:
         """Reached only while a kernel is not loaded."""

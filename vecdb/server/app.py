@@ -125,6 +125,7 @@ class Service:
                 body_timeout_s=config.body_timeout_s,
                 slow_bodies_max=max(1, config.max_in_flight_bytes // config.max_message_bytes),
                 newest_seq=_newest_seq_of(reads_from or database),
+                early_receipt=config.early_receipt,
             )
             self._health = HealthService([binding.name for binding in bindings])
             self._server = self._make_server(share_port=role.share_port)

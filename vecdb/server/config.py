@@ -94,8 +94,8 @@ AT_ONCE_MOST_S: Final = 0.005
 AT_ONCE_PAUSE_S: Final = 1.0
 """How long threads make all searches once they typically take longer: a few slow ones a second hold little up."""
 
-REPLY_SOURCE_BYTES: Final = 128 * 1024
-"""What hits of one search may take to be made a reply of without messages: ten of them take two kilobytes."""
+REPLY_FORMS_MAX: Final = 32
+"""Numbers of queries and hits for which what is the same in all their replies is kept, 64 kilobytes each at most."""
 
-REPLY_FORMS_MAX: Final = 256
-"""Numbers of queries and hits for which a thread keeps how to make such a reply, at half a kilobyte each."""
+LENGTHS_KEPT_MAX: Final = 4_096
+"""Lengths of ids, metadata and replies that are kept as they are written; those of ten hits have a few hundred."""

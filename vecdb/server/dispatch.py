@@ -148,6 +148,7 @@ class Dispatch(grpc.GenericRpcHandler):
         body_timeout_s: float,
         slow_bodies_max: int,
         newest_seq: Callable[[], int] = lambda: 0,
+        early_receipt: bool = True,
     ) -> None:
         """`newest_seq` tells which commit reads see; as many as `slow_bodies_max` calls may take their time to send."""
         self._rules = rules
@@ -161,7 +162,7 @@ class Dispatch(grpc.GenericRpcHandler):
         self.draining = threading.Event()
         self.streams: set[Exchange] = set()
         # a thread for every call let in: most wait, for their body or for their turn to work
-        self.call_threads = EarlyThreads(calls_max, thread_name_prefix="vecdb-call")
+        self.call_threads = EarlyThreads(calls_max, thread_name_prefix="vecdb-call", is_early=early_receipt)
         self._stream_threads = AnsweringThreads(streams_max, thread_name_prefix="vecdb-stream")
         self._inline = InlineExecutor(1)
         self.writes, self.waits = Turns(workers), Turns(workers)

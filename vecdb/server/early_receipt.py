@@ -61,9 +61,10 @@ def parts() -> Parts | None:
 class EarlyThreads(AnsweringThreads):
     """Threads that get calls together with their messages, where that is possible."""
 
-    def __init__(self, max_workers: int, thread_name_prefix: str = "") -> None:
+    def __init__(self, max_workers: int, thread_name_prefix: str = "", *, is_early: bool = True) -> None:
+        """Without `is_early` all is left to gRPC."""
         super().__init__(max_workers, thread_name_prefix)
-        self.parts = parts()
+        self.parts = parts() if is_early else None
         self._typical_s = self._waits_until = 0.0
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:

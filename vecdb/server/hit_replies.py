@@ -1,71 +1,122 @@
-"""Makes replies of searches from what they have copied, without a list or a message in between.
+"""Makes replies of searches from what they have copied, without lists or messages in between.
 
-Promises: the bytes are those of the message that the servicer would have made. None for what the kernel leaves to it:
-ids of several types, very long replies, and what is damaged.
-Concurrency: any thread; each has a room of its own.
+Ids and metadata are copied as arrays in msgpack, which is what a reply has of them. So what is left to do is to put
+heads in front of them, and to make scores of distances.
+Promises: the bytes are those of the message that the servicer would have made.
+Concurrency: pure functions.
 """
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from vecdb.kernels.column import aligned_empty
-from vecdb.kernels.native import bound
-from vecdb.server.config import REPLY_FORMS_MAX, REPLY_SOURCE_BYTES
+from vecdb._pb.v1 import ids_pb2, metadata_pb2, vectors_pb2
+from vecdb._pb.v1.search_service_pb2 import Hits, SearchResponse, SearchStreamResponse
+from vecdb.engine.found_hits import scores_of
+from vecdb.server.config import LENGTHS_KEPT_MAX, REPLY_FORMS_MAX
+from vecdb.wire.arrays import ARRAY, array_head
+from vecdb.wire.search_requests import tag, varint
 
 if TYPE_CHECKING:
     from vecdb.engine.found_hits import FoundHits
-    from vecdb.kernels.native import Call
 
-HEAD: Final = 8
-SLACK: Final = 16
-"""Bytes that may be read behind the last."""
+DISTANCE_BYTES: Final = 4
+MIDDLE: Final = 4
+"""Bytes of a copy of records before its ids, which say where its metadata begins."""
 
-ROOM: Final = 2 * REPLY_SOURCE_BYTES
-"""Bytes of a reply: scores are added to what there is, tags and lengths take less than msgpack's."""
+REPLY: Final = tag(SearchResponse.HITS_FIELD_NUMBER)
+"""In front of the hits, in a SearchResponse and in a SearchBatchResponse."""
 
-
-class _Room(threading.local):
-    """What a kernel call of this thread reads and writes."""
-
-    def __init__(self) -> None:
-        self.source, self.target = (aligned_empty((size + SLACK,), np.uint8) for size in (REPLY_SOURCE_BYTES, ROOM))
-        self.size = memoryview(self.source[:HEAD].view(np.int64))  # type: ignore[arg-type]  # an array is a buffer
-        self.content = memoryview(self.source[HEAD:REPLY_SOURCE_BYTES])  # type: ignore[arg-type]  # as above
-        self.reply = memoryview(self.target)  # type: ignore[arg-type]  # as above
-        self.calls: dict[tuple[int, int, bool, bool], Call] = {}
-
-    def call(self, queries: int, each: int, is_cosine: bool, with_metadata: bool) -> Call:
-        """The kernel for hits of one form."""
-        form = queries, each, is_cosine, with_metadata
-        found = self.calls.get(form)
-        if found is None:
-            if len(self.calls) >= REPLY_FORMS_MAX:
-                self.calls.clear()
-            addresses = int(self.source.ctypes.data), int(self.target.ctypes.data), ROOM
-            found = self.calls[form] = bound("write_hits", *addresses, *form)
-        return found
+STREAM_REPLY: Final = tag(SearchStreamResponse.HITS_FIELD_NUMBER)
+COUNTS, SCORES, DISTANCES = map(tag, (Hits.COUNTS_FIELD_NUMBER, Hits.SCORES_FIELD_NUMBER, Hits.DISTANCES_FIELD_NUMBER))
+IDS: Final = tag(Hits.IDS_FIELD_NUMBER), tag(ids_pb2.RecordIds.JOINED_FIELD_NUMBER)
+METADATA: Final = tag(Hits.METADATA_FIELD_NUMBER), tag(metadata_pb2.MetadataColumn.JOINED_FIELD_NUMBER)
+DATA: Final = tag(vectors_pb2.FloatColumn.DATA_FIELD_NUMBER)
 
 
-_room = _Room()
+class Heads(NamedTuple):
+    """What is the same in all replies with as many queries and hits: the counts, what is in front of numbers, and the
+    length of all these with the numbers.
+    """
+
+    counts: bytes
+    scores: bytes
+    distances: bytes
+    size: int
 
 
-def reply_of(hits: FoundHits, queries: int = 1) -> bytes | None:
-    """A SearchResponse as bytes; or a SearchBatchResponse of so many queries, that have found as many hits each."""
-    form, kept, records = hits.copied
-    room = _room
-    with_metadata = bool(records)
-    if with_metadata:
-        if len(records) > 1:
-            return None
-        kept += records[0]
-    size = len(kept)
-    if size > len(room.content):
-        return None
-    room.size[0] = size
-    room.content[:size] = kept
-    end = room.call(queries, form.size // queries, form.metric == "cosine", with_metadata)()
-    return None if end < 0 else bytes(room.reply[:end])
+@lru_cache(REPLY_FORMS_MAX)
+def heads_of(queries: int, each: int) -> Heads:
+    """For so many queries, that have found so many hits each."""
+    counts, size = varint(each) * queries, DISTANCE_BYTES * queries * each
+    column = DATA + varint(size)
+    length = varint(len(column) + size)
+    heads = COUNTS + varint(len(counts)) + counts, SCORES + length + column, DISTANCES + length + column
+    return Heads(*heads, sum(map(len, heads)) + 2 * size)
+
+
+@lru_cache(LENGTHS_KEPT_MAX)
+def head_of(tags: tuple[bytes, bytes], size: int) -> bytes:
+    """What is in front of so many bytes that are the one field of a message."""
+    outer, inner = tags
+    head = inner + varint(size)
+    return outer + varint(len(head) + size) + head
+
+
+length_of: Final = lru_cache(LENGTHS_KEPT_MAX)(varint)
+
+
+def reply_of(hits: FoundHits, queries: int = 1, front: bytes = REPLY) -> bytes:
+    """A SearchResponse as bytes; or a SearchBatchResponse of so many queries, that have found as many hits each.
+
+    `front` are the bytes before the hits' length.
+    """
+    (metric, count), distances, records = hits.copied
+    counts, before_scores, before_distances, size = heads_of(queries, count // queries)
+    if records:
+        ids, metadata = _arrays(records, count)
+    else:
+        numbers = DISTANCE_BYTES * count
+        ids, metadata, distances = distances[numbers:], b"", distances[:numbers]
+    head, before_metadata = head_of(IDS, len(ids)), b""
+    if len(metadata) == ARRAY.size + count:  # an empty map takes one byte, no other does: all are left out
+        metadata = b""
+    elif metadata:
+        before_metadata = head_of(METADATA, len(metadata))
+    return b"".join(
+        (
+            front,
+            length_of(size + len(head) + len(ids) + len(before_metadata) + len(metadata)),
+            counts,
+            head,
+            ids,
+            before_scores,
+            scores_of(np.frombuffer(distances, np.float32), metric).data,
+            before_distances,
+            distances,
+            before_metadata,
+            metadata,
+        )
+    )
+
+
+def stream_reply_of(number: int, hits: FoundHits, queries: int) -> bytes:
+    """A SearchStreamResponse as bytes, to the batch of that number."""
+    return reply_of(hits, queries, SearchStreamResponse(number=number).SerializeToString() + STREAM_REPLY)
+
+
+def _arrays(records: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
+    """The ids and the metadata of copied records, as arrays."""
+    if len(records) == 1:
+        content, middle = records[0], int.from_bytes(records[0][:MIDDLE], "little")
+        return content[MIDDLE:middle], content[middle:]
+    ids, metadata = [array_head(count)], [array_head(count)]
+    for content in records:
+        middle = int.from_bytes(content[:MIDDLE], "little")
+        ids.append(content[MIDDLE + ARRAY.size : middle])
+        metadata.append(content[middle + ARRAY.size :])
+    return b"".join(ids), b"".join(metadata)

@@ -70,7 +70,9 @@ class KnownSearches:
             return None
         searched = known.number, known.asked, query, known.wanted, None, PackedHits
         hits = quick_search(database, *searched, with_metadata=known.with_metadata)
-        return None if hits is None else reply_of(hits)
+        if hits is None or len(hits.copied[2]) > 1:  # many records: not for the thread that serves all connections
+            return None
+        return reply_of(hits)
 
     def learn(self, body: bytes, message: pb.SearchRequest) -> None:
         """Know a request that was answered when it comes again, if it came before and is of the plain kind."""

@@ -20,7 +20,7 @@ from vecdb.engine.found_hits import PackedHits
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import CancelledError, ClosedError, DeadlineExceededError, LimitExceededError, VecDBError
 from vecdb.server.config import HITS_DEFAULT, SEARCHES_AHEAD_MAX
-from vecdb.server.hit_replies import reply_of
+from vecdb.server.hit_replies import reply_of, stream_reply_of
 from vecdb.server.receiving import Received
 from vecdb.server.record_pages import COMPONENT_BYTES
 from vecdb.server.refusals import discreet
@@ -61,33 +61,38 @@ class SearchService(pb_grpc.SearchServiceServicer):
 
     def SearchBatch(self, request: pb.SearchBatchRequest, call: Call) -> pb.SearchBatchResponse | bytes:
         found, packed = self._found(request, call)
-        reply = reply_of(found.hits, len(found.counts)) if packed and type(found.hits) is PackedHits else None
-        if reply is not None:
-            return reply
+        if packed and type(found.hits) is PackedHits:
+            return reply_of(found.hits, len(found.counts))
         response = pb.SearchBatchResponse()
         put_columns(response.hits, found.counts, found.hits, packed=packed)
         response.hits.SetInParent()
         return response
 
-    def SearchStream(self, requests: Iterator[pb.SearchStreamRequest], call: Call) -> Iterator[pb.SearchStreamResponse]:
+    def SearchStream(
+        self, requests: Iterator[pb.SearchStreamRequest], call: Call
+    ) -> Iterator[pb.SearchStreamResponse | bytes]:
         source: Received[pb.SearchStreamRequest] = Received(
             requests, all_held=self._backing.held, items_max=1 + SEARCHES_AHEAD_MAX
         )
         with closing(source) as received:
             for request in received.each(call):
-                response = pb.SearchStreamResponse(number=request.number)
                 try:
-                    self._batch(request.search, call, response.hits)
+                    reply = self._batch(request, call)
                 except (CancelledError, ClosedError, DeadlineExceededError):
                     raise
                 except VecDBError as error:
-                    put_error(response.error, discreet(error, call.principal))
-                yield response
+                    reply = failed = pb.SearchStreamResponse(number=request.number)
+                    put_error(failed.error, discreet(error, call.principal))
+                yield reply
 
-    def _batch(self, request: pb.SearchBatchRequest, call: Call, hits: pb.Hits) -> None:
-        found, packed = self._found(request, call)
-        put_columns(hits, found.counts, found.hits, packed=packed)
-        hits.SetInParent()
+    def _batch(self, request: pb.SearchStreamRequest, call: Call) -> pb.SearchStreamResponse | bytes:
+        found, packed = self._found(request.search, call)
+        if packed and type(found.hits) is PackedHits:
+            return stream_reply_of(request.number, found.hits, len(found.counts))
+        response = pb.SearchStreamResponse(number=request.number)
+        put_columns(response.hits, found.counts, found.hits, packed=packed)
+        response.hits.SetInParent()
+        return response
 
     def _found(self, request: pb.SearchBatchRequest, call: Call) -> tuple[HitColumns, bool]:
         """The hits of a batch, and whether they are wanted in the packed form."""
@@ -120,7 +125,7 @@ def check_hits(shape: tuple[int, ...], arguments: Arguments, collection: PackedC
 
 def check_metadata(found: SearchResult, bytes_max: int) -> None:
     """Refuse to repeat the metadata of records that many queries found, which they share until they are sent."""
-    size = sum(map(len, found.metadata or ()))
+    size = sum(map(len, found.copied[2] if type(found) is PackedHits else found.metadata or ()))
     if size > bytes_max:
         raise LimitExceededError(
             f"metadata of the hits takes {size} bytes; the server sends at most {bytes_max}: ask for less at a time",

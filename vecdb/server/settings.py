@@ -91,6 +91,9 @@ class ServerConfig:
     max_connection_rpcs: int = setting(
         limits.CONNECTION_RPCS_DEFAULT, count(1, limits.RPCS_MAX), "Calls at once on one connection."
     )
+    early_receipt: bool = setting(
+        True, yes_or_no(), "Receive messages before calls have threads, where this release of grpcio lets us."
+    )
     drain_s: float = setting(limits.DRAIN_S, seconds(), "How long calls under way may take after SIGTERM.")
     body_timeout_s: float = setting(limits.BODY_TIMEOUT_S, seconds(0.1), "Time for the message of a call to arrive.")
     handshake_timeout_s: float = setting(limits.HANDSHAKE_TIMEOUT_S, seconds(0.1), "Time to set a connection up.")

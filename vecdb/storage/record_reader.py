@@ -9,7 +9,7 @@ Concurrency: any number of threads, each with a buffer of its own; needs no lock
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -73,9 +73,7 @@ class RecordReader:
     ) -> tuple[list[RecordId], list[Item]] | None:
         ids: list[RecordId] = []
         metadata: list[Item] = []
-        for start in range(0, len(slots), RECORD_LOOKUPS_MAX):
-            part = slots[start : start + RECORD_LOOKUPS_MAX]
-            content = self.copy(collection, part)
+        for content in self.copies(collection, slots):
             if content is None:
                 return None
             ids += ids_of(content)
@@ -90,6 +88,17 @@ class RecordReader:
         buffers, count = _buffers, len(slots)
         buffers.slots[:count] = slots
         return self.prepare(collection, buffers.slots_address, count).run()
+
+    def copies(self, collection: int, slots: npt.NDArray[np.uint32]) -> Iterator[bytes | None]:
+        """As `copy`, for any number of slots, one part after the other; they share what a call takes to prepare."""
+        buffers = _buffers
+        read = self.prepare(collection, buffers.slots_address, RECORD_LOOKUPS_MAX)
+        whole = len(slots) - len(slots) % RECORD_LOOKUPS_MAX
+        for start in range(0, whole, RECORD_LOOKUPS_MAX):
+            buffers.slots[:] = slots[start : start + RECORD_LOOKUPS_MAX]
+            yield read.run()
+        if whole < len(slots):
+            yield self.copy(collection, slots[whole:])
 
     def prepare(self, collection: int, slots_address: int, count: int) -> PreparedRead:
         """A read of the records at `count` live slots, RECORD_LOOKUPS_MAX at most, uint32 at an address."""

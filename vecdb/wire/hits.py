@@ -11,7 +11,7 @@ from typing import Any, Final
 from vecdb._pb.v1 import search_service_pb2
 from vecdb.errors import InvalidRequestError
 from vecdb.types import Explain, SearchResult
-from vecdb.wire.ids import read_ids
+from vecdb.wire.ids import read_joined_ids
 from vecdb.wire.metadata import read_metadata
 from vecdb.wire.vectors import read_numbers, read_vectors
 
@@ -23,7 +23,7 @@ def read_hits(
     counts = message.counts
     if len(counts) != queries:
         raise InvalidRequestError(f"hits are of {len(counts)} queries; {queries} were asked", where="hits.counts")
-    ids = read_ids(message.ids, "hits.ids")
+    ids = read_joined_ids(message.ids, "hits.ids")
     total = sum(counts)
     if len(ids) != total:
         raise InvalidRequestError(f"hits has {len(ids)} ids; the counts sum up to {total}", where="hits.ids")

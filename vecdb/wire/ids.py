@@ -7,20 +7,29 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 import operator
+import struct
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from vecdb._pb.v1 import ids_pb2
 from vecdb.config import BATCH_RECORDS_MAX, INT_ID_MAX
 from vecdb.errors import InvalidIdError, LimitExceededError
 from vecdb.types import RecordId
+from vecdb.wire.arrays import array_head
 
 INT_BYTES: Final = 8
 UUID_BYTES: Final = 16
 LITTLE_INT: Final = np.dtype("<u8")
+UINT_64, STR_16, EXTENSION_16, UUID_EXTENSION = 0xCF, 0xDA, 0xD8, 3
+"""Type bytes of msgpack, and the type of the extension that a UUID is."""
+
+INT_ITEM: Final = struct.Struct(">BQ")
+STR_HEAD: Final = struct.Struct(">BH")
+UUID_HEAD: Final = bytes((EXTENSION_16, UUID_EXTENSION))
 
 
 def plain_id(record_id: object) -> RecordId:
@@ -90,6 +99,20 @@ def _put_ints(message: ids_pb2.RecordIds, ids: Sequence[int], *, packed: bool) -
         message.ints.values.extend(ids)
 
 
+def put_joined_ids(message: ids_pb2.RecordIds, ids: Sequence[RecordId]) -> None:
+    """Fill a column of a reply with ids that are stored, as kernels copy them (see `kernels.identifiers`)."""
+    message.joined = b"".join((array_head(len(ids)), *map(_packed, ids)))
+
+
+def _packed(record_id: RecordId) -> bytes:
+    if isinstance(record_id, str):
+        text = record_id.encode()
+        return STR_HEAD.pack(STR_16, len(text)) + text
+    if isinstance(record_id, uuid.UUID):
+        return UUID_HEAD + record_id.bytes
+    return INT_ITEM.pack(UINT_64, record_id)
+
+
 def read_id(message: ids_pb2.RecordId, where: str) -> RecordId:
     """One id."""
     form = message.WhichOneof("id")
@@ -106,6 +129,26 @@ def _uuid(raw: bytes, where: str) -> uuid.UUID:
     if len(raw) != UUID_BYTES:
         raise InvalidIdError(f"{where}.uuid has {len(raw)} bytes; a UUID has {UUID_BYTES}", where=f"{where}.uuid")
     return uuid.UUID(bytes=raw)
+
+
+def read_joined_ids(message: ids_pb2.RecordIds, where: str) -> list[RecordId]:
+    """A column of ids of a reply, which may be joined: then it is read in one go, and the server believed."""
+    if not message.joined:
+        return read_ids(message, where)
+    try:
+        ids: list[RecordId] = _decode(message.joined)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidIdError(f"{where}.joined is no array of ids in msgpack: {error}", where=where) from None
+    return ids
+
+
+def _uuid_of(kind: int, content: memoryview) -> uuid.UUID:
+    if kind != UUID_EXTENSION:
+        raise ValueError(f"an extension of type {kind}")
+    return uuid.UUID(bytes=bytes(content))
+
+
+_decode = msgspec.msgpack.Decoder(list[Any], ext_hook=_uuid_of).decode
 
 
 def read_ids(message: ids_pb2.RecordIds, where: str) -> list[RecordId]:

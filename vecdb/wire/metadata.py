@@ -8,27 +8,22 @@ Concurrency: pure functions.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from vecdb._pb.v1 import metadata_pb2
-from vecdb.checks.metadata import encode_metadata
 from vecdb.config import METADATA_BYTES_MAX, METADATA_DEPTH_MAX
 from vecdb.errors import InvalidMetadataError
 from vecdb.types import Metadata
+from vecdb.wire.arrays import array_head
 from vecdb.wire.instants import put_instant, read_instant
 
 Stored: TypeAlias = Metadata | bytes | msgspec.Raw
 """Metadata that was checked before it was stored: as a dict, or as the msgpack that is stored."""
 
 EMPTY = b"\x80"
-ARRAY: Final = struct.Struct(">BI")
-ARRAY_32: Final = 0xDD
-"""Head of a msgpack array with a length of 32 bits."""
-
 INT64_HIGH = 2**63 - 1
 SCALARS: Final = frozenset({"text", "integer", "real", "boolean", "unsigned"})
 """Kinds of a Value whose field is the value."""
@@ -41,9 +36,11 @@ _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 def put_stored(message: metadata_pb2.MetadataColumn, column: Sequence[Stored], *, packed: bool) -> None:
-    """Fill a message with metadata that is known to be sound; nothing when all of it is empty."""
+    """Fill a column of a reply with metadata that is known to be sound; nothing when all of it is empty."""
     if packed:
-        _put_packed(message, column)
+        parts = _as_bytes(column)
+        if parts.count(EMPTY) < len(parts):
+            message.joined = b"".join((array_head(len(parts)), *parts))
         return
     dicts = [item if isinstance(item, dict) else _decode(item) for item in column]
     if any(dicts):
@@ -51,16 +48,17 @@ def put_stored(message: metadata_pb2.MetadataColumn, column: Sequence[Stored], *
             put_dict(message.plain.add(), item)
 
 
-def _put_packed(message: metadata_pb2.MetadataColumn, column: Sequence[Stored]) -> None:
-    if not all(type(item) is bytes for item in column):
-        column = [_encode(item) if type(item) is dict else bytes(item) for item in column]  # type: ignore[arg-type]
-    if column.count(EMPTY) < len(column):
-        message.packed.extend(column)  # type: ignore[arg-type]  # all are bytes by now
+def put_sent(message: metadata_pb2.MetadataColumn, column: Sequence[Stored]) -> None:
+    """Fill a column of a request with metadata that is known to be sound; nothing when all of it is empty."""
+    parts = _as_bytes(column)
+    if parts.count(EMPTY) < len(parts):
+        message.packed.extend(parts)
 
 
-def put_given(message: metadata_pb2.MetadataColumn, column: Sequence[object]) -> None:
-    """Fill a message with metadata from a caller's hands, packed; InvalidMetadataError when it is none."""
-    put_stored(message, [encode_metadata(item, position) for position, item in enumerate(column)], packed=True)
+def _as_bytes(column: Sequence[Stored]) -> Sequence[bytes]:
+    if all(type(item) is bytes for item in column):
+        return column  # type: ignore[return-value]  # as was just seen
+    return [_encode(item) if type(item) is dict else bytes(item) for item in column]  # type: ignore[arg-type]
 
 
 def put_dict(message: metadata_pb2.Metadata, metadata: Mapping[str, Any]) -> None:
@@ -105,8 +103,10 @@ def read_metadata(
 ) -> list[Metadata] | None:
     """The metadata of `count` records; None when all of it is empty.
 
-    That of a reply is read in one go, which takes two thirds of the time, and believes the server where one entry ends.
+    That of a reply may be joined, which takes two thirds of the time, and believes the server where one entry ends.
     """
+    if message.joined:
+        return _read_joined(message, count, f"{where}.joined", is_reply=is_reply)
     size = len(message.plain) + len(message.packed)
     if size == 0:
         return None
@@ -117,19 +117,20 @@ def read_metadata(
             f"{where} has {size} entries for {count} ids; give one per id, or none at all", where=where
         )
     if message.packed:
-        return (_read_joined(message.packed) if is_reply else None) or _read_packed(message.packed, where)
+        return _read_packed(message.packed, where)
     return [read_dict(item, f"{where}.plain[{place}]", METADATA_DEPTH_MAX) for place, item in enumerate(message.plain)]
 
 
-def _read_joined(column: Sequence[bytes]) -> list[Metadata] | None:
-    """All entries by one decoding; None where one of them is empty, too long, or no map."""
-    column = list(column)  # a message makes its entries anew each time that it is gone through
-    if not all(column) or max(map(len, column)) > METADATA_BYTES_MAX:
-        return None
+def _read_joined(message: metadata_pb2.MetadataColumn, count: int, where: str, *, is_reply: bool) -> list[Metadata]:
+    if not is_reply or message.plain or message.packed:
+        advice = "give one of the forms" if is_reply else "a request has one entry for each record, plain or packed"
+        raise InvalidMetadataError(f"{where} is set; {advice}", where=where)
     try:
-        found: list[Metadata] = _decode_all(ARRAY.pack(ARRAY_32, len(column)) + b"".join(column))
-    except (ValueError, RecursionError, msgspec.MsgspecError):
-        return None
+        found: list[Metadata] = _decode_all(message.joined)
+    except (ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidMetadataError(f"{where} is no array of maps in msgpack: {error}", where=where) from None
+    if len(found) != count:
+        raise InvalidMetadataError(f"{where} has {len(found)} entries for {count} ids", where=where)
     return found
 
 

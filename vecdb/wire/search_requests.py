@@ -90,6 +90,10 @@ def tag(number: int) -> bytes:
 
 def varint(number: int) -> bytes:
     """A number as protobuf writes it."""
+    if number < 1 << VARINT_BITS:  # most are short
+        return bytes((number,))
+    if number < 1 << 2 * VARINT_BITS:
+        return bytes((number & 0x7F | 0x80, number >> VARINT_BITS))
     groups = bytearray()
     while number >> VARINT_BITS:
         groups.append(number & 0x7F | 0x80)

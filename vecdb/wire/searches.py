@@ -18,7 +18,7 @@ from vecdb.types import Explain, FilterStep, SearchResult, SegmentPlan
 from vecdb.wire.choices import is_packed
 from vecdb.wire.config import OPTIONS_KEPT_BYTES_MAX, OPTIONS_KEPT_MAX
 from vecdb.wire.filters import put_filter, read_filter_message
-from vecdb.wire.ids import put_ids
+from vecdb.wire.ids import put_ids, put_joined_ids
 from vecdb.wire.metadata import put_stored
 from vecdb.wire.models import put_model, read_model
 from vecdb.wire.vectors import put_numbers, put_vectors
@@ -135,7 +135,10 @@ _known_options: dict[bytes, ReadOptions] = {}
 def put_columns(message: search_service_pb2.Hits, counts: Sequence[int], hits: SearchResult, *, packed: bool) -> None:
     """Fill a message with the hits of some queries, which are one after another in `hits`."""
     message.counts.extend(counts)
-    put_ids(message.ids, hits.ids, packed=packed)
+    if packed:
+        put_joined_ids(message.ids, hits.ids)
+    else:
+        put_ids(message.ids, hits.ids, packed=False)
     put_numbers(message.scores, hits.scores, packed=packed)
     put_numbers(message.distances, hits.distances, packed=packed)
     if hits.metadata is not None:

@@ -37,7 +37,7 @@ from vecdb.types import Expiry, RecordId
 from vecdb.wire.filters import put_filter, read_filter_message
 from vecdb.wire.ids import plain_id, put_id, put_ids, read_id, read_ids
 from vecdb.wire.instants import put_instant, read_instant
-from vecdb.wire.metadata import put_stored, read_metadata
+from vecdb.wire.metadata import put_sent, read_metadata
 from vecdb.wire.models import models_of, put_model, read_models
 from vecdb.wire.vectors import Rows, as_rows, put_field_vectors, read_field_vectors
 
@@ -192,7 +192,7 @@ def put_batch(message: record_pb2.RecordBatch, batch: Batch) -> None:
     put_ids(message.ids, batch.ids)
     _put_columns(message.vectors, batch)
     if batch.metadata is not None:
-        put_stored(message.metadata, batch.metadata, packed=True)
+        put_sent(message.metadata, batch.metadata)
     _put_conditions(message.if_version, batch.if_version)
     for expiry in batch.expires_at or ():
         _put_expiry(message.expires_at.add(), expiry)

@@ -71,6 +71,12 @@ def test_a_release_that_nobody_has_tried_is_left_to_grpc(monkeypatch: pytest.Mon
     assert call_raw(served.channel, SEARCH, b"") == [b""]
 
 
+def test_early_receipt_can_be_switched_off(serve: Serve) -> None:
+    served = serve(early_receipt=False)
+    assert served.service.dispatch.call_threads.parts is None
+    assert call_raw(served.channel, SEARCH, b"") == [b""]
+
+
 def test_a_release_that_lacks_a_part_is_left_to_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("grpc._server._status")
     assert early_receipt.parts() is None

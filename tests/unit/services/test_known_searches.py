@@ -15,6 +15,7 @@ from tests.unit.services.conftest import CONFIG
 from vecdb import F
 from vecdb._pb.v1 import search_service_pb2 as pb
 from vecdb._pb.v1 import vectors_pb2
+from vecdb.engine import packed
 from vecdb.server.backing import Backing
 from vecdb.server.config import KNOWN_SEARCHES_MAX
 from vecdb.server.known_searches import KnownSearches
@@ -104,7 +105,7 @@ def both(empty: vecdb.Database) -> Both:
 
 @pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
 @pytest.mark.parametrize("metadata", METADATA)
-@pytest.mark.parametrize("ids", ["ints", "texts", "long texts", "uuids"])
+@pytest.mark.parametrize("ids", IDS)
 def test_known_replies_are_byte_by_byte_those_of_the_servicer(
     empty: vecdb.Database, ids: str, metadata: str, metric: str
 ) -> None:
@@ -130,14 +131,27 @@ def test_a_batch_is_answered_as_its_searches_are(empty: vecdb.Database, ids: str
     servicer, queries = Both(empty).servicer, rows(7)
     request = pb.SearchBatchRequest.FromString(SearchRequests("docs").batch(queries, 9, OPTIONS))
     reply: Any = servicer.SearchBatch(request, fake_call())
-    # ids that are in no column of ids, or of several types, are not for the kernel
-    assert isinstance(reply, bytes) == (ids not in {"mixed", "long texts"})
+    assert isinstance(reply, bytes) == (ids != "long texts")  # they are in no column of ids
     message = pb.SearchBatchResponse.FromString(reply) if isinstance(reply, bytes) else reply
     assert message.SerializeToString(deterministic=True) == (
         reply if isinstance(reply, bytes) else message.SerializeToString()
     )
     for query, found in zip(queries, read_hits(message.hits, 7, with_metadata=False), strict=True):
         assert found == empty.collection("docs").search(query, 9, with_metadata=False)
+
+
+@pytest.mark.parametrize("limit", ["LATE_BYTES_MAX", "LATE_HITS_MAX"])
+def test_a_batch_that_is_too_much_to_copy_is_answered_alike(
+    both: Both, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    body = SearchRequests("docs").batch(rows(30), 9, OPTIONS | {"with_metadata": True})
+    request = pb.SearchBatchRequest.FromString(body)
+    copied: Any = both.servicer.SearchBatch(request, fake_call())
+    monkeypatch.setattr(packed, limit, 200)
+    made: Any = both.servicer.SearchBatch(request, fake_call())
+    assert isinstance(copied, bytes)
+    assert not isinstance(made, bytes)
+    assert made.SerializeToString() == copied
 
 
 def test_a_filter_that_was_asked_before_is_known(both: Both) -> None:
@@ -156,11 +170,6 @@ def test_the_vector_may_lie_anywhere_in_a_request(both: Both) -> None:
     body = message.SerializeToString(deterministic=True)
     assert not body.endswith(rows(1)[0].tobytes())
     assert both.again(body) == both.ordinary(body)
-
-
-def test_ids_of_several_types_are_left_to_the_servicer(empty: vecdb.Database) -> None:
-    filled(empty, "mixed")
-    assert Both(empty).again(body_of(rows(1)[0])) is None
 
 
 def test_a_request_is_known_when_it_came_twice(both: Both) -> None:

@@ -21,7 +21,8 @@ from vecdb._pb.v1 import (
     vectors_pb2,
 )
 from vecdb.config import BATCH_RECORDS_MAX, FILTER_DEPTH_MAX, FILTER_NODES_MAX, METADATA_BYTES_MAX, METADATA_DEPTH_MAX
-from vecdb.wire import collections, filters, ids, metadata, records, searches, vectors, writes
+from vecdb.kernels import layout
+from vecdb.wire import arrays, collections, filters, ids, metadata, records, searches, vectors, writes
 from vecdb.wire import hits as wire_hits
 
 FLOAT32, FLOAT16 = vectors_pb2.VECTOR_TYPE_FLOAT32, vectors_pb2.VECTOR_TYPE_FLOAT16
@@ -113,6 +114,27 @@ def test_ids_that_are_none_are_refused(message: ids_pb2.RecordIds) -> None:
     with pytest.raises(errors.InvalidIdError) as caught:
         ids.read_ids(message, "ids")
     assert caught.value.details["where"].startswith("ids")
+
+
+@pytest.mark.parametrize(
+    "joined",
+    [b"\xc1", b"\xdd\xff\xff\xff\xff", b"\x92\x01", b"\x80", b"\x91\xd8\x04" + bytes(16), b"\x91\xd4\x03\x00"],
+    ids=["no msgpack", "bomb", "cut off", "a map", "another extension", "a short UUID"],
+)
+def test_joined_ids_that_are_none_are_refused(joined: bytes) -> None:
+    with pytest.raises(errors.InvalidIdError, match="joined"):
+        ids.read_joined_ids(ids_pb2.RecordIds(joined=joined), "ids")
+
+
+def test_a_request_with_joined_ids_is_refused() -> None:
+    message = ids_pb2.RecordIds()
+    ids.put_joined_ids(message, [1, "a"])
+    with pytest.raises(errors.InvalidIdError, match="packed_ints"):
+        ids.read_ids(message, "ids")
+
+
+def test_a_uuid_is_the_extension_that_kernels_write() -> None:
+    assert ids.UUID_EXTENSION == layout.UUID_EXTENSION
 
 
 @pytest.mark.parametrize("form", ["packed_ints", "packed_uuids", "texts"])
@@ -374,16 +396,34 @@ def test_fields_of_a_declaration_need_names_of_their_own(names: tuple[str | None
         collections.create_arguments(collection_service_pb2.CreateCollectionRequest(name="docs", fields=fields))
 
 
+def joined(*entries: bytes) -> metadata_pb2.MetadataColumn:
+    """A column of a reply with these entries."""
+    return metadata_pb2.MetadataColumn(joined=arrays.array_head(len(entries)) + b"".join(entries))
+
+
+def test_joined_metadata_is_read_as_that_of_one_entry_for_each_record() -> None:
+    entries = [b"\x81\xa1a\x01", b"\x80", b"\x81\xa1b\xa1x"]
+    wanted = metadata.read_metadata(metadata_pb2.MetadataColumn(packed=entries), 3, "metadata")
+    assert metadata.read_metadata(joined(*entries), 3, "metadata", is_reply=True) == wanted
+
+
 @pytest.mark.parametrize(
-    "entries", [[b"\x80"], [b"\x81\xa1a\x01", b""], [b"\x81\xa1a\x01", b"\x80", b"\x81\xa1b\xa1x"]]
+    "column",
+    [
+        joined(b"\x80"),
+        joined(b"\x80", b"\x01"),
+        joined(b"\x80", b"\x81\xa1a"),
+        joined(b"\x80", b"\x81\xa1a" + b"\x91" * 100_000),
+        metadata_pb2.MetadataColumn(joined=b"\xdd\xff\xff\xff\xff"),
+        metadata_pb2.MetadataColumn(joined=joined(b"\x80", b"\x80").joined, packed=[b"", b""]),
+    ],
+    ids=["too few", "no map", "cut off", "deep", "bomb", "two forms"],
 )
-def test_metadata_of_a_reply_is_read_as_that_of_a_request(entries: list[bytes]) -> None:
-    column = metadata_pb2.MetadataColumn(packed=entries)
-    wanted = metadata.read_metadata(column, len(entries), "metadata")
-    assert metadata.read_metadata(column, len(entries), "metadata", is_reply=True) == wanted
-
-
-def test_the_entry_of_a_reply_that_is_no_map_is_named() -> None:
-    column = metadata_pb2.MetadataColumn(packed=[b"\x80", b"\x01"])
-    with pytest.raises(errors.InvalidMetadataError, match=r"packed\[1\]"):
+def test_joined_metadata_that_does_not_fit_is_refused(column: metadata_pb2.MetadataColumn) -> None:
+    with pytest.raises(errors.InvalidMetadataError, match="joined"):
         metadata.read_metadata(column, 2, "metadata", is_reply=True)
+
+
+def test_a_request_with_joined_metadata_is_refused() -> None:
+    with pytest.raises(errors.InvalidMetadataError, match="plain or packed"):
+        metadata.read_metadata(joined(b"\x80"), 1, "metadata")

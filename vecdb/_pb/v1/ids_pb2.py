@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12vecdb/v1/ids.proto\x12\x08vecdb.v1\"C\n\x08RecordId\x12\x11\n\x07integer\x18\x01 \x01(\x04H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04uuid\x18\x03 \x01(\x0cH\x00\x42\x04\n\x02id\"\xac\x01\n\tRecordIds\x12 \n\x04ints\x18\x01 \x01(\x0b\x32\x10.vecdb.v1.IntIdsH\x00\x12\x15\n\x0bpacked_ints\x18\x02 \x01(\x0cH\x00\x12\"\n\x05texts\x18\x03 \x01(\x0b\x32\x11.vecdb.v1.TextIdsH\x00\x12\x16\n\x0cpacked_uuids\x18\x04 \x01(\x0cH\x00\x12#\n\x05mixed\x18\x05 \x01(\x0b\x32\x12.vecdb.v1.MixedIdsH\x00\x42\x05\n\x03ids\"\x18\n\x06IntIds\x12\x0e\n\x06values\x18\x01 \x03(\x04\"\x19\n\x07TextIds\x12\x0e\n\x06values\x18\x01 \x03(\t\".\n\x08MixedIds\x12\"\n\x06values\x18\x01 \x03(\x0b\x32\x12.vecdb.v1.RecordIdb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12vecdb/v1/ids.proto\x12\x08vecdb.v1\"C\n\x08RecordId\x12\x11\n\x07integer\x18\x01 \x01(\x04H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04uuid\x18\x03 \x01(\x0cH\x00\x42\x04\n\x02id\"\xbe\x01\n\tRecordIds\x12 \n\x04ints\x18\x01 \x01(\x0b\x32\x10.vecdb.v1.IntIdsH\x00\x12\x15\n\x0bpacked_ints\x18\x02 \x01(\x0cH\x00\x12\"\n\x05texts\x18\x03 \x01(\x0b\x32\x11.vecdb.v1.TextIdsH\x00\x12\x16\n\x0cpacked_uuids\x18\x04 \x01(\x0cH\x00\x12#\n\x05mixed\x18\x05 \x01(\x0b\x32\x12.vecdb.v1.MixedIdsH\x00\x12\x10\n\x06joined\x18\x06 \x01(\x0cH\x00\x42\x05\n\x03ids\"\x18\n\x06IntIds\x12\x0e\n\x06values\x18\x01 \x03(\x04\"\x19\n\x07TextIds\x12\x0e\n\x06values\x18\x01 \x03(\t\".\n\x08MixedIds\x12\"\n\x06values\x18\x01 \x03(\x0b\x32\x12.vecdb.v1.RecordIdb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,11 +24,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDID']._serialized_start=32
   _globals['_RECORDID']._serialized_end=99
   _globals['_RECORDIDS']._serialized_start=102
-  _globals['_RECORDIDS']._serialized_end=274
-  _globals['_INTIDS']._serialized_start=276
-  _globals['_INTIDS']._serialized_end=300
-  _globals['_TEXTIDS']._serialized_start=302
-  _globals['_TEXTIDS']._serialized_end=327
-  _globals['_MIXEDIDS']._serialized_start=329
-  _globals['_MIXEDIDS']._serialized_end=375
+  _globals['_RECORDIDS']._serialized_end=292
+  _globals['_INTIDS']._serialized_start=294
+  _globals['_INTIDS']._serialized_end=318
+  _globals['_TEXTIDS']._serialized_start=320
+  _globals['_TEXTIDS']._serialized_end=345
+  _globals['_MIXEDIDS']._serialized_start=347
+  _globals['_MIXEDIDS']._serialized_end=393
 # @@protoc_insertion_point(module_scope)

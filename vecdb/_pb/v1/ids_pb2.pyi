@@ -17,18 +17,20 @@ class RecordId(_message.Message):
     def __init__(self, integer: _Optional[int] = ..., text: _Optional[str] = ..., uuid: _Optional[bytes] = ...) -> None: ...
 
 class RecordIds(_message.Message):
-    __slots__ = ("ints", "packed_ints", "texts", "packed_uuids", "mixed")
+    __slots__ = ("ints", "packed_ints", "texts", "packed_uuids", "mixed", "joined")
     INTS_FIELD_NUMBER: _ClassVar[int]
     PACKED_INTS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     PACKED_UUIDS_FIELD_NUMBER: _ClassVar[int]
     MIXED_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
     ints: IntIds
     packed_ints: bytes
     texts: TextIds
     packed_uuids: bytes
     mixed: MixedIds
-    def __init__(self, ints: _Optional[_Union[IntIds, _Mapping]] = ..., packed_ints: _Optional[bytes] = ..., texts: _Optional[_Union[TextIds, _Mapping]] = ..., packed_uuids: _Optional[bytes] = ..., mixed: _Optional[_Union[MixedIds, _Mapping]] = ...) -> None: ...
+    joined: bytes
+    def __init__(self, ints: _Optional[_Union[IntIds, _Mapping]] = ..., packed_ints: _Optional[bytes] = ..., texts: _Optional[_Union[TextIds, _Mapping]] = ..., packed_uuids: _Optional[bytes] = ..., mixed: _Optional[_Union[MixedIds, _Mapping]] = ..., joined: _Optional[bytes] = ...) -> None: ...
 
 class IntIds(_message.Message):
     __slots__ = ("values",)

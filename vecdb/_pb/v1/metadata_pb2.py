@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vecdb/v1/metadata.proto\x12\x08vecdb.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\x05Value\x12\x1e\n\x04null\x18\x01 \x01(\x0e\x32\x0e.vecdb.v1.NullH\x00\x12\x11\n\x07\x62oolean\x18\x02 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x03 \x01(\x03H\x00\x12\x12\n\x08unsigned\x18\x04 \x01(\x04H\x00\x12\x0e\n\x04real\x18\x05 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x06 \x01(\tH\x00\x12-\n\x07instant\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12#\n\x04list\x18\x08 \x01(\x0b\x32\x13.vecdb.v1.ListValueH\x00\x12\"\n\x04\x64ict\x18\t \x01(\x0b\x32\x12.vecdb.v1.MetadataH\x00\x42\x06\n\x04kind\",\n\tListValue\x12\x1f\n\x06values\x18\x01 \x03(\x0b\x32\x0f.vecdb.v1.Value\"z\n\x08Metadata\x12.\n\x06values\x18\x01 \x03(\x0b\x32\x1e.vecdb.v1.Metadata.ValuesEntry\x1a>\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.vecdb.v1.Value:\x02\x38\x01\"C\n\x0eMetadataColumn\x12!\n\x05plain\x18\x01 \x03(\x0b\x32\x12.vecdb.v1.Metadata\x12\x0e\n\x06packed\x18\x02 \x03(\x0c\"\x9c\x01\n\x06Scalar\x12\x11\n\x07\x62oolean\x18\x01 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x02 \x01(\x03H\x00\x12\x0e\n\x04real\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12-\n\x07instant\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x15\n\x0b\x62ig_integer\x18\x06 \x01(\tH\x00\x42\x06\n\x04kind\"\x8a\x01\n\x07Scalars\x12\'\n\x05mixed\x18\x01 \x01(\x0b\x32\x16.vecdb.v1.MixedScalarsH\x00\x12$\n\x04ints\x18\x02 \x01(\x0b\x32\x14.vecdb.v1.IntScalarsH\x00\x12&\n\x05texts\x18\x03 \x01(\x0b\x32\x15.vecdb.v1.TextScalarsH\x00\x42\x08\n\x06values\"0\n\x0cMixedScalars\x12 \n\x06values\x18\x01 \x03(\x0b\x32\x10.vecdb.v1.Scalar\"\x1c\n\nIntScalars\x12\x0e\n\x06values\x18\x01 \x03(\x03\"\x1d\n\x0bTextScalars\x12\x0e\n\x06values\x18\x01 \x03(\t*\x1c\n\x04Null\x12\x14\n\x10NULL_UNSPECIFIED\x10\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17vecdb/v1/metadata.proto\x12\x08vecdb.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x02\n\x05Value\x12\x1e\n\x04null\x18\x01 \x01(\x0e\x32\x0e.vecdb.v1.NullH\x00\x12\x11\n\x07\x62oolean\x18\x02 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x03 \x01(\x03H\x00\x12\x12\n\x08unsigned\x18\x04 \x01(\x04H\x00\x12\x0e\n\x04real\x18\x05 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x06 \x01(\tH\x00\x12-\n\x07instant\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12#\n\x04list\x18\x08 \x01(\x0b\x32\x13.vecdb.v1.ListValueH\x00\x12\"\n\x04\x64ict\x18\t \x01(\x0b\x32\x12.vecdb.v1.MetadataH\x00\x42\x06\n\x04kind\",\n\tListValue\x12\x1f\n\x06values\x18\x01 \x03(\x0b\x32\x0f.vecdb.v1.Value\"z\n\x08Metadata\x12.\n\x06values\x18\x01 \x03(\x0b\x32\x1e.vecdb.v1.Metadata.ValuesEntry\x1a>\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.vecdb.v1.Value:\x02\x38\x01\"S\n\x0eMetadataColumn\x12!\n\x05plain\x18\x01 \x03(\x0b\x32\x12.vecdb.v1.Metadata\x12\x0e\n\x06packed\x18\x02 \x03(\x0c\x12\x0e\n\x06joined\x18\x03 \x01(\x0c\"\x9c\x01\n\x06Scalar\x12\x11\n\x07\x62oolean\x18\x01 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x02 \x01(\x03H\x00\x12\x0e\n\x04real\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12-\n\x07instant\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x15\n\x0b\x62ig_integer\x18\x06 \x01(\tH\x00\x42\x06\n\x04kind\"\x8a\x01\n\x07Scalars\x12\'\n\x05mixed\x18\x01 \x01(\x0b\x32\x16.vecdb.v1.MixedScalarsH\x00\x12$\n\x04ints\x18\x02 \x01(\x0b\x32\x14.vecdb.v1.IntScalarsH\x00\x12&\n\x05texts\x18\x03 \x01(\x0b\x32\x15.vecdb.v1.TextScalarsH\x00\x42\x08\n\x06values\"0\n\x0cMixedScalars\x12 \n\x06values\x18\x01 \x03(\x0b\x32\x10.vecdb.v1.Scalar\"\x1c\n\nIntScalars\x12\x0e\n\x06values\x18\x01 \x03(\x03\"\x1d\n\x0bTextScalars\x12\x0e\n\x06values\x18\x01 \x03(\t*\x1c\n\x04Null\x12\x14\n\x10NULL_UNSPECIFIED\x10\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,8 +24,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_METADATA_VALUESENTRY']._loaded_options = None
   _globals['_METADATA_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_NULL']._serialized_start=980
-  _globals['_NULL']._serialized_end=1008
+  _globals['_NULL']._serialized_start=996
+  _globals['_NULL']._serialized_end=1024
   _globals['_VALUE']._serialized_start=71
   _globals['_VALUE']._serialized_end=328
   _globals['_LISTVALUE']._serialized_start=330
@@ -35,15 +35,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METADATA_VALUESENTRY']._serialized_start=436
   _globals['_METADATA_VALUESENTRY']._serialized_end=498
   _globals['_METADATACOLUMN']._serialized_start=500
-  _globals['_METADATACOLUMN']._serialized_end=567
-  _globals['_SCALAR']._serialized_start=570
-  _globals['_SCALAR']._serialized_end=726
-  _globals['_SCALARS']._serialized_start=729
-  _globals['_SCALARS']._serialized_end=867
-  _globals['_MIXEDSCALARS']._serialized_start=869
-  _globals['_MIXEDSCALARS']._serialized_end=917
-  _globals['_INTSCALARS']._serialized_start=919
-  _globals['_INTSCALARS']._serialized_end=947
-  _globals['_TEXTSCALARS']._serialized_start=949
-  _globals['_TEXTSCALARS']._serialized_end=978
+  _globals['_METADATACOLUMN']._serialized_end=583
+  _globals['_SCALAR']._serialized_start=586
+  _globals['_SCALAR']._serialized_end=742
+  _globals['_SCALARS']._serialized_start=745
+  _globals['_SCALARS']._serialized_end=883
+  _globals['_MIXEDSCALARS']._serialized_start=885
+  _globals['_MIXEDSCALARS']._serialized_end=933
+  _globals['_INTSCALARS']._serialized_start=935
+  _globals['_INTSCALARS']._serialized_end=963
+  _globals['_TEXTSCALARS']._serialized_start=965
+  _globals['_TEXTSCALARS']._serialized_end=994
 # @@protoc_insertion_point(module_scope)

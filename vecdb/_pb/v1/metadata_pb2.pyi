@@ -57,12 +57,14 @@ class Metadata(_message.Message):
     def __init__(self, values: _Optional[_Mapping[str, Value]] = ...) -> None: ...
 
 class MetadataColumn(_message.Message):
-    __slots__ = ("plain", "packed")
+    __slots__ = ("plain", "packed", "joined")
     PLAIN_FIELD_NUMBER: _ClassVar[int]
     PACKED_FIELD_NUMBER: _ClassVar[int]
+    JOINED_FIELD_NUMBER: _ClassVar[int]
     plain: _containers.RepeatedCompositeFieldContainer[Metadata]
     packed: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, plain: _Optional[_Iterable[_Union[Metadata, _Mapping]]] = ..., packed: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    joined: bytes
+    def __init__(self, plain: _Optional[_Iterable[_Union[Metadata, _Mapping]]] = ..., packed: _Optional[_Iterable[bytes]] = ..., joined: _Optional[bytes] = ...) -> None: ...
 
 class Scalar(_message.Message):
     __slots__ = ("boolean", "integer", "real", "text", "instant", "big_integer")
