@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.fake_model import FakeModel
 from tests.unit.ingest.pipeline.conftest import Pipeline
-from vecdb.errors import ConflictError, ModelMismatchError
+from vecdb.errors import ConflictError, DimensionMismatchError, ModelMismatchError
 from vecdb.ingest.chunkers.choosing import ItemChunker
 from vecdb.ingest.pipeline.events import PartEnded, Progressed, Reconciling, SourceEnded
 from vecdb.ingest.pipeline.job import Work
@@ -224,6 +224,18 @@ def test_records_of_an_unknown_model_are_not_mixed_with(pipeline: Pipeline) -> N
     pipeline.write(ROWS)
     with pytest.raises(ModelMismatchError, match="set_model"):
         pipeline.run()
+
+
+@pytest.mark.parametrize("records", [0, 1])
+def test_a_collection_of_another_dimension_is_refused_with_what_helps(pipeline: Pipeline, records: int) -> None:
+    import vecdb
+
+    with vecdb.open(str(pipeline.root / "db")) as db:
+        db.create_collection("docs", dim=5).upsert(list(map(str, range(records))), np.ones((records, 5)))
+    pipeline.write(ROWS)
+    with pytest.raises(DimensionMismatchError, match=r"vectors of 5 components.*gives 8.*--model") as caught:
+        pipeline.run()
+    assert ("can be dropped" in caught.value.message) == (records == 0)
 
 
 def test_another_chunker_stores_everything_again_from_the_cache(pipeline: Pipeline) -> None:
