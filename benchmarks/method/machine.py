@@ -58,11 +58,14 @@ def pin(cpus: set[int]) -> None:
 
 
 def pinned_environment(threads: int) -> dict[str, str]:
-    """Environment of a worker whose libraries may start this many threads."""
+    """Environment of a worker whose libraries may start this many threads.
+
+    Compiled modules may be kept, whatever holds here: a package that was installed has them.
+    """
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
         **dict.fromkeys(THREAD_VARIABLES, str(threads)),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONHASHSEED": "0",

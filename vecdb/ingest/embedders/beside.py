@@ -106,6 +106,7 @@ class BesideEmbedder:
         self._started: list[_Helper] = []
         self._ready: list[_Helper] = []
         self._texts = 0
+        self._is_free = False
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._model.count_tokens(texts)
@@ -117,6 +118,12 @@ class BesideEmbedder:
             self._start()
         rows = self._helped(texts) if len(texts) >= HELPED_TEXTS_MIN else None
         return self._model.embed(texts, role=role) if rows is None else rows
+
+    def free(self) -> None:
+        """Nothing else is left to do here: a call for which no helper is free is embedded here from now on."""
+        with self._changed:
+            self._is_free = True
+            self._changed.notify_all()
 
     def helper_pids(self) -> list[int]:
         """The processes that were started."""
@@ -173,13 +180,18 @@ class BesideEmbedder:
                 self._changed.notify_all()
 
     def _borrowed(self) -> _Helper | None:
-        """The helper with the least to do, waiting for one that takes another call; None where there is none."""
+        """The helper with the least to do, waiting for one that takes another call; None where there is none.
+
+        It waits as long as there is other work here.
+        """
         with self._changed:
             while self._ready:
                 helper = min(self._ready, key=lambda one: one.lent)
                 if helper.lent < HELPED_CALLS:
                     helper.lent += 1
                     return helper
+                if self._is_free:
+                    return None
                 self._changed.wait()
         return None
 

@@ -35,6 +35,12 @@ def place_key(model: int, key: bytes) -> bytes:
     return _U32.pack(model) + key
 
 
+def place_keys(model: int, keys: Sequence[bytes]) -> list[bytes]:
+    """`place_key` of each."""
+    prefix = _U32.pack(model)
+    return [prefix + key for key in keys]
+
+
 def decode_place(value: bytes | memoryview) -> tuple[int, int] | None:
     """Bundle and row; None for a value that is none."""
     return _PLACE.unpack(value) if len(value) == _PLACE.size else None

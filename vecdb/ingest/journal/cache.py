@@ -60,6 +60,16 @@ def text_key(text: str, role: Role = "document") -> bytes:
     return key.digest()
 
 
+def text_keys(texts: Sequence[str]) -> list[bytes]:
+    """`text_key` of each, of documents."""
+    begun, keys = _BEGUN["document"].copy, []
+    for text in texts:
+        key = begun()
+        key.update(text.encode("utf-8", "surrogatepass"))
+        keys.append(key.digest())
+    return keys
+
+
 def image_key(content_hash: bytes) -> bytes:
     """The key of an image, from the hash of its bytes."""
     return blake2b(content_hash, digest_size=bundles.KEY_BYTES, person=_IMAGE).digest()
@@ -123,9 +133,12 @@ class EmbeddingCache:
             number = self._model_number(transaction, model)
             if number is None:
                 return found
+            places = _places(transaction, number, keys)
+            if places.count(None) == len(places):
+                return found
             old = self._old_bundles(transaction)
             opened: dict[int, memoryview] = {}
-            for index, place in enumerate(_places(transaction, number, keys)):
+            for index, place in enumerate(places):
                 if place is None:
                     continue
                 bundle, row = place
@@ -251,7 +264,7 @@ class EmbeddingCache:
 def _places(
     transaction: ReadTransaction | WriteTransaction, model: int, keys: Sequence[bytes]
 ) -> list[tuple[int, int] | None]:
-    values = transaction.get_many(CacheTable.PLACES, [bundles.place_key(model, key) for key in keys])
+    values = transaction.get_many(CacheTable.PLACES, bundles.place_keys(model, keys))
     return [None if value is None else bundles.decode_place(value) for value in values]
 
 

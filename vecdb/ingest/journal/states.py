@@ -76,6 +76,13 @@ class ItemWrite(msgspec.Struct, frozen=True, gc=False):
     version: int = 0
 
 
+def leaving(item: ItemState) -> ItemWrite:
+    """An item whose records are about to be deleted, for `JournalChanges.intended`: it is stored again if it
+    comes back after a crash.
+    """
+    return ItemWrite(item.id, item.part, b"", item.chunks)
+
+
 @dataclass(frozen=True, slots=True)
 class PartWrite:
     """A part that is done with: everything in it was delivered, and what vanished from it was deleted.
@@ -118,7 +125,8 @@ class Failure:
 class JournalChanges:
     """What one `Journal.write` stores, in one transaction. Doing it twice has the effect of doing it once.
 
-    Before records go to the destination their items are `intended`; when it has acknowledged them, `stored`. Between
+    Before records go to the destination, or are deleted there, their items are `intended`; when it has acknowledged
+    that, `stored` or `removed`. Between
     the two a crash leaves both the old and the new ids in `ItemState.chunks`, so that no record is forgotten.
     They are carried out in the order of the fields; `stored` and `removed` also end the failure of their item. An item
     that `failed` keeps what was stored of it. `counters` are added to those of the run: the one thing

@@ -140,8 +140,9 @@ class ChangeWriter:
         for (key, intended), old in zip(batch, self._read(JournalTable.ITEMS, [key for key, _ in batch]), strict=True):
             state = _state(key, intended)
             chunks = state.chunks if old is None else _union(_state(key, old).chunks, state.chunks)
-            part = self._part(records.item_head(intended if old is None else old).part).key
-            items[key] = ItemWrite(state.id, part, b"", chunks)
+            part = self._part(records.item_head(intended if old is None else old).part)
+            part.fingerprint = None  # it may be put back as it was, which would not be read
+            items[key] = ItemWrite(state.id, part.key, b"", chunks)
         self._put_items(items)
         self._transaction.delete(JournalTable.INTENDED, intent)
         return True

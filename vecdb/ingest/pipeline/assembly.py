@@ -11,7 +11,7 @@ import queue
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -71,6 +71,10 @@ class Assembly:
 
     def take(self, events: Sequence[Event]) -> None:
         """Take some events, in their order."""
+        if set(map(type, events)) == {Item}:  # as most are
+            self._items(events)  # type: ignore[arg-type]  # which that says
+            self._close_if_due()
+            return
         items: list[Item] = []
         for event in events:
             if type(event) is Item:
@@ -112,16 +116,11 @@ class Assembly:
         taken = self._cutter.taken(items)
         verdicts = self._comparison.items(taken) if taken else []
         counts = Counter([verdict.kind for verdict in verdicts])
-        cuts: list[tuple[Verdict, Cut]] = []
-        choice, cut_item = self._choice, self._cutter.cut
+        choice = self._choice
+        due: list[Verdict] = []
         for verdict in verdicts:
             if choice(verdict):
-                try:
-                    cut = cut_item(verdict.item)
-                    self._check_chunk_ids(cut)
-                    cuts.append((verdict, cut))
-                except VecDBError as error:
-                    self._failed(failure_of_item(verdict.item, error, attempts_of(verdict)))
+                due.append(verdict)
             elif verdict.kind == "moved":
                 self._moved(verdict)
             elif verdict.kind == "duplicate":
@@ -134,8 +133,24 @@ class Assembly:
             unchanged=counts["unchanged"] + counts["moved"],
             failed=counts["quarantined"] and sum(one.kind == "quarantined" and not choice(one) for one in verdicts),
         )
-        if cuts:
-            self._add(cuts)
+        if due:
+            self._add(due)
+
+    def _cut(self, due: Sequence[Verdict]) -> dict[int, Cut | None]:
+        """The records of those that are not short, by their places; None for what cannot be cut, which is a failure."""
+        cuts: dict[int, Cut | None] = {}
+        is_short = self._cutter.is_short
+        for place, verdict in enumerate(due):
+            if is_short(verdict.item):
+                continue
+            cuts[place] = None
+            try:
+                cut = self._cutter.cut(verdict.item)
+                self._check_chunk_ids(cut)
+                cuts[place] = cut
+            except VecDBError as error:
+                self._failed(failure_of_item(verdict.item, error, attempts_of(verdict)))
+        return cuts
 
     def _check_chunk_ids(self, cut: Cut) -> None:
         """DuplicateIdError where a record has the id of another item's: `a#0` may be a row, and a chunk of `a`."""
@@ -165,22 +180,45 @@ class Assembly:
         # without its id: the journal would take the item for one of this part
         self._failed(replace(failure_of_item(verdict.item, DuplicateIdError(shown)), id=None))
 
-    def _add(self, cuts: Sequence[tuple[Verdict, Cut]]) -> None:
-        self._reserve(sum(cut.size for _, cut in cuts))
-        keys = [key for _, cut in cuts for key in cut.keys]
-        given: list[Given] = [one for _, cut in cuts for one in cut.given]
+    def _add(self, due: Sequence[Verdict]) -> None:
+        """Cut items, look for their vectors, and put them into groups; short ones as columns, between the others."""
+        cuts = self._cut(due)
+        short = [verdict for place, verdict in enumerate(due) if place not in cuts] if cuts else due
+        shorts = self._cutter.shorts([verdict.item for verdict in short])
+        self._reserve(sum(shorts.sizes) + sum(cut.size for cut in cuts.values() if cut is not None))
+        keys: list[bytes] = []
+        given: list[Given] = []
+        for start, stop, place in _stretches(len(shorts.items), cuts):
+            keys += shorts.keys[start:stop]
+            given += shorts.texts[start:stop]
+            cut = cuts.get(place)
+            if cut is not None:
+                keys += cut.keys
+                given += cut.given
+        rows = self._found(keys, given)
+        known = [(_chunks_of(verdict), attempts_of(verdict)) for verdict in short]
+        at = 0
+        for start, stop, place in _stretches(len(shorts.items), cuts):
+            end = at + stop - start
+            while at < end:
+                at += self._group.add_shorts(shorts, stop - end + at, stop, rows[at:end], known)
+                self._close_if_full()
+            cut = cuts.get(place)
+            if cut is not None:
+                self._add_cut(due[place], cut, rows[at : at + len(cut.keys)])
+                at += len(cut.keys)
+
+    def _add_cut(self, verdict: Verdict, cut: Cut, found: Sequence[Row]) -> None:
+        own = found if cut.vector is None else [cut.vector]
+        old, attempts = _chunks_of(verdict), attempts_of(verdict)
+        self._group.add(cut.item, cut.ids, own, cut.metadata, cut.size, old, attempts)
+        self._close_if_full()
+
+    def _found(self, keys: Sequence[bytes], given: Sequence[Given]) -> list[Row]:
         before = self._calls.asked
         rows = self._calls.find(keys, given.__getitem__)
         self._tally.add(cached=len(keys) - self._calls.asked + before)
-        place = 0
-        for verdict, cut in cuts:
-            stop = place + len(cut.keys)
-            own: Sequence[Row] = rows[place:stop] if cut.vector is None else [cut.vector]
-            place = stop
-            old = () if verdict.known is None else verdict.known.chunks
-            self._group.add(cut.item, cut.ids, own, cut.metadata, cut.size, old, attempts_of(verdict))
-            if self._group.is_full:
-                self._close()
+        return rows
 
     def _reserve(self, size: int) -> None:
         """Wait until so much may be under way; before that, send on what the others need to make room."""
@@ -238,6 +276,10 @@ class Assembly:
                 self._calls.flush()
             self._close()
 
+    def _close_if_full(self) -> None:
+        if self._group.is_full:
+            self._close()
+
     def _close(self) -> None:
         self._calls_before = self._calls.sent
         if not self._group.is_empty:
@@ -245,6 +287,19 @@ class Assembly:
             self.groups.put(group)
         else:
             self._group.begun = time.monotonic()
+
+
+def _stretches(count: int, cuts: Collection[int]) -> Iterator[tuple[int, int, int]]:
+    """From and up to which short item come before each of the others (at places `cuts`), and before the end (-1)."""
+    start = 0
+    for number, place in enumerate(cuts):
+        yield start, place - number, place
+        start = place - number
+    yield start, count, -1
+
+
+def _chunks_of(verdict: Verdict) -> tuple[RecordId, ...]:
+    return () if verdict.known is None else verdict.known.chunks
 
 
 def attempts_of(verdict: Verdict) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecdb.errors import FieldNotFoundError, ModelMismatchError, PermissionDeniedError
+from vecdb.errors import DimensionMismatchError, FieldNotFoundError, ModelMismatchError, PermissionDeniedError
 from vecdb.fingerprint import ModelFingerprint, require_same_model
 from vecdb.ingest.pipeline.destination import Prepared
 from vecdb.types import Field, Metric, VectorDtype
@@ -86,6 +86,16 @@ def _require_model(collection: Collection | RemoteCollection, place: Place, mode
         require_same_model(stored, model, collection=place.collection)
         return
     records = len(collection)
+    dim = collection.fields[place.field or next(iter(collection.fields))].dim
+    if dim != model.dim:
+        raise DimensionMismatchError(
+            f"collection {place.collection!r} takes vectors of {dim} components, and {model} gives {model.dim}: choose "
+            f"a model of {dim} (--model), or ingest into another collection"
+            + ("" if records else "; this one is empty and can be dropped"),
+            collection=place.collection,
+            dim=dim,
+            given=model.dim,
+        )
     if records:
         raise ModelMismatchError(
             f"collection {place.collection!r} holds {records:,} records and does not say which model their vectors are "

@@ -27,7 +27,7 @@ from vecdb.errors import (
     VecDBError,
 )
 from vecdb.ingest.journal.journal import Journal
-from vecdb.ingest.journal.states import JournalChanges
+from vecdb.ingest.journal.states import JournalChanges, leaving
 from vecdb.ingest.pipeline.breaker import pause
 from vecdb.ingest.pipeline.calls import Call
 from vecdb.ingest.pipeline.config import JOURNAL_S, POISON_STREAK, STOP_POLL_S
@@ -155,6 +155,7 @@ class Delivery:
             self._advance()
             return None
         self._changes.intended += sent.settled.writes(0)
+        self._changes.intended += map(leaving, sent.settled.vanished)
         self._write()
         return sent.swap
 

@@ -20,6 +20,7 @@ from vecdb.errors import VecDBError
 from vecdb.ingest.journal.states import Failure, ItemState, ItemWrite, JournalChanges
 from vecdb.ingest.pipeline.calls import Call, Place
 from vecdb.ingest.pipeline.config import GROUP_BYTES, GROUP_CHUNKS
+from vecdb.ingest.pipeline.cutting import Shorts
 from vecdb.ingest.pipeline.destination import Swap
 from vecdb.ingest.pipeline.events import ItemFailed
 from vecdb.ingest.sources.item import Item
@@ -73,6 +74,31 @@ class Group:
         self.metadata += metadata
         self.entries.append(Entry(item, start, len(self.ids), old, attempts))
         self.size += size
+
+    def add_shorts(
+        self,
+        shorts: Shorts,
+        start: int,
+        stop: int,
+        rows: Sequence[Row],
+        known: Sequence[tuple[tuple[RecordId, ...], int]],
+    ) -> int:
+        """Add items that are one record each, from `start` on and as far as they fit; returns how many, at least one.
+
+        `rows` are those of `start` and on, `known` has of all what they had and how often they failed before.
+        """
+        count = len(self.ids) + len(self.entries) + len(self.vanished)
+        stop = min(stop, start + max(1, (self.most - count + 1) // 2))
+        while (size := sum(shorts.sizes[start:stop])) + self.size > GROUP_BYTES and stop > start + 1:
+            stop = (start + stop) // 2
+        items = shorts.items[start:stop]
+        entries = zip(range(len(self.ids), len(self.ids) + len(items)), items, known[start:stop], strict=True)
+        self.entries += [Entry(item, place, place + 1, old, attempts) for place, item, (old, attempts) in entries]
+        self.ids += [item.id for item in items]
+        self.rows += rows[: len(items)]
+        self.metadata += shorts.metadata[start:stop]
+        self.size += size
+        return len(items)
 
     @property
     def is_full(self) -> bool:

@@ -42,6 +42,7 @@ class Conduit:
     def __init__(self, bytes_max: int, control: Control) -> None:
         self._bytes_max, self._control = bytes_max, control
         self._events: deque[Event] = deque()
+        self._weights: deque[int] = deque()
         self._changed = threading.Condition()
         self._added = self._taken = self._count = 0
         self._ended = False
@@ -49,8 +50,10 @@ class Conduit:
 
     def put(self, event: Event) -> None:
         """Add an event (the reader's side)."""
+        weight = weight_of(event)
+        self._weights.append(weight)  # before the event: whoever takes that takes its weight
         self._events.append(event)
-        self._added += weight_of(event)
+        self._added += weight
         self._count += 1
         if self._count % NOTIFY_ITEMS == 0 or self._added - self._taken > self._bytes_max:
             with self._changed:
@@ -74,10 +77,10 @@ class Conduit:
                     self._changed.wait(READ_POLL_S)
         ended = self._ended  # before looking for events: after the last of them it is True
         found: list[Event] = []
-        size = 0
-        while self._events and len(found) < READ_ITEMS and size < READ_BYTES:
-            found.append(event := self._events.popleft())
-            size += weight_of(event)
+        size, events, weight = 0, self._events, self._weights.popleft
+        while events and len(found) < READ_ITEMS and size < READ_BYTES:
+            found.append(events.popleft())
+            size += weight()
         if found:
             with self._changed:
                 self._taken += size
@@ -211,10 +214,12 @@ class Reading:
         """The events of a part with problems in place of ids that were given before, and how many these are."""
         items = [(place, event) for place, event in enumerate(events) if type(event) is Item]
         duplicates = 0
-        for (place, item), is_new in zip(items, self._ids.add_many([item.id for _, item in items]), strict=True):
-            if not is_new:
-                events[place] = repeated(item)
-                duplicates += 1
+        are_new = self._ids.add_many([item.id for _, item in items])
+        if not all(are_new):
+            for (place, item), is_new in zip(items, are_new, strict=True):
+                if not is_new:
+                    events[place] = repeated(item)
+                    duplicates += 1
         last, count = events[-1], before + duplicates
         if isinstance(last, PartEnd) and count:
             # what has problems is looked at again next time

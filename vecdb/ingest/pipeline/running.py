@@ -159,7 +159,9 @@ class _Run:
             stack.callback(self._control.abort)
             if self._beside is not None:
                 stack.callback(self._beside.close)
-            embedding = Embedding(self._asking, self._calls, self._control, self._workers)
+            # one more waits until this process has nothing else to do, and then embeds here
+            workers = self._workers + (self._beside is not None)
+            embedding = Embedding(self._asking, self._calls, self._control, workers)
             stack.callback(embedding.close)
             self._delivery.start()
             stack.callback(self._delivery.join)
@@ -172,6 +174,8 @@ class _Run:
             finally:
                 with suppress(Halted):
                     self._assembly.close()
+                if self._beside is not None:
+                    self._beside.free()
         failure = self._control.failure
         if failure is not None and not isinstance(failure, VecDBError):
             raise failure

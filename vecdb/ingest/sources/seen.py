@@ -44,6 +44,12 @@ class SeenIds:
         """Remember ids; for each False when it was known, from before or from its place in the list."""
         keys = _hashes(record_ids)
         known = self._settled(keys) if self._runs else frozenset()
+        given = set(keys)
+        if len(given) == len(keys) and given.isdisjoint(self._recent) and not known:  # as nearly always
+            self._recent |= given
+            if len(self._recent) >= IDS_RECENT_MAX:
+                self._settle()
+            return [True] * len(keys)
         fresh = []
         for key in keys:
             is_new = key not in self._recent and key not in known

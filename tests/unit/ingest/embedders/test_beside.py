@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,19 @@ def test_several_callers_share_a_helper_and_each_gets_its_own_rows(embedder: Bes
         found = list(callers.map(embedder.embed, given))
     assert all(np.array_equal(rows, builtin().embed(texts)) for texts, rows in zip(given, found, strict=True))
     assert embedder.helpers_idle() == 1
+
+
+def test_when_nothing_else_is_left_to_do_a_call_waits_for_no_helper(embedder: BesideEmbedder) -> None:
+    (pid,) = embedder.helper_pids()
+    os.kill(pid, signal.SIGSTOP)  # it takes two calls, and answers none
+    with ThreadPoolExecutor(3) as callers:
+        try:
+            asked = [callers.submit(embedder.embed, TEXTS) for _ in range(3)]
+            embedder.free()
+            answered, _ = wait(asked, WITHIN_S, FIRST_COMPLETED)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        assert [np.array_equal(one.result(), builtin().embed(TEXTS)) for one in answered] == [True]
 
 
 def test_a_small_run_starts_no_process() -> None:

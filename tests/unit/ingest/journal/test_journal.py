@@ -22,7 +22,7 @@ from vecdb.errors import (
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.journal.config import RUNS_KEPT_MAX
 from vecdb.ingest.journal.journal import Journal
-from vecdb.ingest.journal.states import Failure, ItemState, ItemWrite, JournalChanges, PartState, PartWrite
+from vecdb.ingest.journal.states import Failure, ItemState, ItemWrite, JournalChanges, PartState, PartWrite, leaving
 from vecdb.storage.environment import Environment
 
 
@@ -357,6 +357,19 @@ def test_how_the_destination_is_spelled_makes_no_difference(directory: Path) -> 
         pass
     with Journal.open(directory, mode="r") as journal:
         assert journal.identity.destination == "elsewhere"
+
+
+def test_what_may_have_been_deleted_before_a_crash_counts_as_changed_and_its_part_is_read(directory: Path) -> None:
+    with opened(directory) as journal:
+        journal.write(JournalChanges(stored=[written(item("x"), ["x#0", "x#1"])], parts=[PartWrite("a", "f")]))
+        journal.write(JournalChanges(intended=list(map(leaving, journal.items()))))
+    with opened(directory) as journal:
+        assert journal.item("x") == ItemState("x", "a", b"", ("x#0", "x#1"))
+        assert journal.part_fingerprint("a") is None
+        journal.write(JournalChanges(intended=list(map(leaving, journal.items()))))
+        journal.write(JournalChanges(removed=["x"]))
+    with opened(directory) as journal:
+        assert journal.item("x") is None
 
 
 def test_a_journal_taken_over_forgets_contents_and_failures_but_no_chunk(directory: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.unit.ingest.journal.given import end, item, opened
 from vecdb.ingest.journal.comparing import Comparison, Verdict
-from vecdb.ingest.journal.states import Failure, ItemWrite, JournalChanges, PartWrite
+from vecdb.ingest.journal.states import Failure, ItemWrite, JournalChanges, PartWrite, leaving
 from vecdb.ingest.sources.item import Item, SourceEnd
 from vecdb.types import RecordId
 
@@ -154,6 +154,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.write(JournalChanges(parts=settled))
         run.source_end(SourceEnd("source", complete=True))
         for step in run.finish():
+            self.journal.write(JournalChanges(intended=list(map(leaving, step.items))))
             yield
             for state in step.items:
                 self._delete(state.chunks)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.fake_model import FakeModel
 from tests.unit.ingest.pipeline.conftest import Pipeline
-from vecdb.errors import ConflictError, ModelMismatchError
+from vecdb.errors import ConflictError, DimensionMismatchError, ModelMismatchError
 from vecdb.ingest.chunkers.choosing import ItemChunker
 from vecdb.ingest.pipeline.events import PartEnded, Progressed, Reconciling, SourceEnded
 from vecdb.ingest.pipeline.job import Work
@@ -28,6 +28,36 @@ def test_every_row_becomes_a_record_of_its_own_id(pipeline: Pipeline) -> None:
     assert report.succeeded
     assert pipeline.texts() == ROWS
     assert pipeline.records()["r3"].metadata == {"year": 2020, "text": "text of row 3"}
+
+
+def mixed(count: int, shift: int) -> dict[str, str]:
+    """Rows of which some are several chunks, and some have ids that chunks might have."""
+    return {
+        f"r{number}" + "#1" * (number % 11 == 4): f"row {number}"
+        + " and more words" * (8 * ((number + shift) % 7 == 0))
+        for number in range(count)
+    }
+
+
+def test_short_and_long_rows_are_stored_in_the_order_of_their_file(pipeline: Pipeline) -> None:
+    pipeline.write(rows := mixed(1_500, 0))
+    assert pipeline.run().counts.stored == 1_500
+    records = pipeline.records()
+    versions = [(records.get(row_id) or records[f"{row_id}#0"]).version for row_id in rows]
+    assert versions == sorted(versions)
+    assert len(set(versions)) > 1
+
+
+def test_rows_that_become_longer_or_shorter_leave_nothing_behind(pipeline: Pipeline) -> None:
+    pipeline.write(mixed(200, 0))
+    pipeline.run()
+    pipeline.write(rows := mixed(200, 3))
+    assert pipeline.run().counts.changed > 40
+    found = pipeline.texts()
+    assert {row_id: text for row_id, text in rows.items() if len(text) < 16}.items() <= found.items()
+    long = [row_id for row_id, text in rows.items() if len(text) >= 16]
+    assert not set(long) & set(found)
+    assert {str(row_id).rpartition("#")[0] for row_id in found.keys() - rows.keys()} == set(long)
 
 
 def test_counts_say_what_was_done(pipeline: Pipeline) -> None:
@@ -224,6 +254,18 @@ def test_records_of_an_unknown_model_are_not_mixed_with(pipeline: Pipeline) -> N
     pipeline.write(ROWS)
     with pytest.raises(ModelMismatchError, match="set_model"):
         pipeline.run()
+
+
+@pytest.mark.parametrize("records", [0, 1])
+def test_a_collection_of_another_dimension_is_refused_with_what_helps(pipeline: Pipeline, records: int) -> None:
+    import vecdb
+
+    with vecdb.open(str(pipeline.root / "db")) as db:
+        db.create_collection("docs", dim=5).upsert(list(map(str, range(records))), np.ones((records, 5)))
+    pipeline.write(ROWS)
+    with pytest.raises(DimensionMismatchError, match=r"vectors of 5 components.*gives 8.*--model") as caught:
+        pipeline.run()
+    assert ("can be dropped" in caught.value.message) == (records == 0)
 
 
 def test_another_chunker_stores_everything_again_from_the_cache(pipeline: Pipeline) -> None:
