@@ -200,6 +200,6 @@ def test_a_walk_explains_how_many_matches_there_are(docs: vecdb.Collection) -> N
         set_times(collection.fields[0].segments[0].segment, row_ns=1e6, sketch_ns=0.0, copied_ns=0.0)
     explain = docs.search(vectors_of(3, 1)[0], filter=F("tenth") <= 8, explain=True).explain
     assert explain is not None
-    [plan] = explain.segments
+    [plan] = explain.parts
     assert plan.plan.startswith("graph")
     assert plan.matches == ROWS * 9 // 10
