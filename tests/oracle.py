@@ -451,10 +451,10 @@ def gather_keys(column: list[Slot], slots: Rows) -> list[tuple[int, int]]:
     return [(keys[0] if state == SCALAR else 0, state) for state, keys in found]
 
 
-def copy_list(column: list[Slot], slot: int) -> list[int]:
-    """Elements of a list slot."""
-    state, keys = column[slot] if slot < len(column) else (0, [])
-    return keys if state == LIST else []
+def copy_lists(column: list[Slot], slots: Rows) -> list[list[int]]:
+    """Elements of each slot that holds a list."""
+    found = [column[slot] if slot < len(column) else (0, []) for slot in slots]
+    return [keys if state == LIST else [] for state, keys in found]
 
 
 def list_bits(words: list[int], first: int) -> list[int]:

@@ -48,7 +48,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="vecdb-journal-", dir=MEMORY))
+        self.directory = Path(tempfile.mkdtemp(prefix="journal-machine-", dir=MEMORY))
         self.journal = opened(self.directory / "journal")
         self.source: Source = {}
         self.stored: dict[RecordId, tuple[RecordId, str]] = {}
