@@ -175,8 +175,9 @@ class MatchingRows(NamedTuple):
         """A scan of the matches, at least one, for the query in a room."""
         segment, exact, margin = self.view.segment, self.effort.exact, self.choice().margin
         padded, given, blocks = segment.quantizer.padded, self.given(), self.known.blocks
+        count = min(self.limit, len(given.rows))
         return prepare_scan(
-            segment.plan, padded, segment.dim, self.size(), given, room, exact=exact, margin=margin, blocks=blocks
+            segment.plan, padded, segment.dim, count, given, room, exact=exact, margin=margin, blocks=blocks
         )
 
     def prepare_walk(self, reach: Reach, room: HitRoom) -> PreparedSearch:

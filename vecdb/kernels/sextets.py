@@ -35,7 +35,6 @@ from vecdb.kernels.intrinsics import (
     move_bytes,
     pointer,
     spread,
-    store_i32,
     store_u8,
 )
 from vecdb.kernels.jit import device, intrinsic
@@ -44,18 +43,13 @@ from vecdb.kernels.layout import (
     GUARD,
     PADDED,
     POOL,
-    QUERY_CODES,
-    ROTATED,
-    ROTATION,
-    ROTATION_ROOM,
     SEXTET,
     SEXTET_BYTES,
     SKETCHES,
     TABLES,
 )
 from vecdb.kernels.native import SHUFFLE_VARIABLE
-from vecdb.kernels.rotation import rotate
-from vecdb.kernels.signs import AT_ONCE, FEW_STEPS, GREATEST_SUM, LANES, estimator, splat
+from vecdb.kernels.signs import AT_ONCE, FEW_STEPS, GREATEST_SUM, LANES, estimator, query_square, rotate_query, splat
 from vecdb.kernels.sketch_blocks import offer_near, spare_of
 from vecdb.kernels.traverse import fetch_row, row_address
 
@@ -182,11 +176,7 @@ def gather(plan: int, given: int, count: int, target: int) -> None:
 def make_tables(plan: int, scratch: int) -> tuple[float, float]:
     """`signs.make_tables_of` groups of 6 components. Those that are not there count as 0."""
     padded = load_i64(plan + PADDED)
-    codes, values, tables = load_i64(scratch + QUERY_CODES), load_i64(scratch + ROTATED), load_i64(scratch + TABLES)
-    groups = groups_of(padded)
-    for place in range(padded):
-        store_i32(values + 4 * place, load_i16(codes + 2 * place))
-    rotate(values, load_i64(scratch + ROTATION_ROOM), load_i64(plan + ROTATION), padded)
+    values, tables, groups = rotate_query(plan, scratch), load_i64(scratch + TABLES), groups_of(padded)
     fill_bytes(values + 4 * padded, 0, 4 * (SEXTET * groups - padded))
     largest, total = 1, 0
     for group in range(groups):
@@ -208,11 +198,7 @@ def estimate_copies(
 ) -> None:
     """`sketch_blocks.estimate_copies` of these blocks."""
     padded, pool, tables = load_i64(plan + PADDED), load_i64(scratch + POOL) + GUARD, load_i64(scratch + TABLES)
-    codes, groups = load_i64(scratch + QUERY_CODES), groups_of(padded)
-    squared = 0
-    for place in range(padded):
-        value = load_i16(codes + 2 * place)
-        squared += value * value
+    squared, groups = query_square(plan, scratch), groups_of(padded)
     step, offset = make_tables(plan, scratch)
     offset += spare_of(squared, margin)
     clear_keys(pool, depth)

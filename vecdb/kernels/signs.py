@@ -243,6 +243,26 @@ span: Callable[[int], int] = intrinsic(_span)
 
 
 @device
+def query_square(plan: int, scratch: int) -> int:
+    """Squared length of the query in QUERY_CODES."""
+    codes, square = load_i64(scratch + QUERY_CODES), 0
+    for place in range(load_i64(plan + PADDED)):
+        value = load_i16(codes + 2 * place)
+        square += value * value
+    return square
+
+
+@device
+def rotate_query(plan: int, scratch: int) -> int:
+    """Put the query in QUERY_CODES, rotated, into ROTATED; returns its address there."""
+    padded, codes, values = load_i64(plan + PADDED), load_i64(scratch + QUERY_CODES), load_i64(scratch + ROTATED)
+    for place in range(padded):
+        store_i32(values + 4 * place, load_i16(codes + 2 * place))
+    rotate(values, load_i64(scratch + ROTATION_ROOM), load_i64(plan + ROTATION), padded)
+    return values
+
+
+@device
 def make_tables(plan: int, scratch: int) -> tuple[float, float]:
     """Make the look-up tables of the query in QUERY_CODES.
 
@@ -254,12 +274,8 @@ def make_tables(plan: int, scratch: int) -> tuple[float, float]:
 @device
 def make_tables_of(plan: int, scratch: int, steps: int) -> tuple[float, float]:
     """`make_tables` whose entries are at most `steps`."""
-    padded = load_i64(plan + PADDED)
-    codes, values, tables = load_i64(scratch + QUERY_CODES), load_i64(scratch + ROTATED), load_i64(scratch + TABLES)
-    for place in range(padded):
-        store_i32(values + 4 * place, load_i16(codes + 2 * place))
-    rotate(values, load_i64(scratch + ROTATION_ROOM), load_i64(plan + ROTATION), padded)
-    groups = padded // GROUP
+    values, tables = rotate_query(plan, scratch), load_i64(scratch + TABLES)
+    groups = load_i64(plan + PADDED) // GROUP
     largest, total = 1, 0
     for group in range(groups):
         size = span(values + 4 * GROUP * group)

@@ -34,13 +34,12 @@ from vecdb.kernels.layout import (
     GUARD,
     PADDED,
     POOL,
-    QUERY_CODES,
     SKETCHES,
     TABLES,
 )
 from vecdb.kernels.packing import order_signs
 from vecdb.kernels.rotation import GAIN
-from vecdb.kernels.signs import FEW_STEPS, estimate_coarsely, make_tables_of
+from vecdb.kernels.signs import FEW_STEPS, estimate_coarsely, make_tables_of, query_square
 from vecdb.kernels.traverse import fetch_row, row_address
 
 ERROR = 0.6
@@ -105,11 +104,7 @@ def estimate_copies(
 ) -> None:
     """Write the estimates of `count` given rows, int32, to `out` from their blocks; the best `depth` go to the pool."""
     padded, pool, tables = load_i64(plan + PADDED), load_i64(scratch + POOL) + GUARD, load_i64(scratch + TABLES)
-    codes, signs = load_i64(scratch + QUERY_CODES), padded // GROUP * GROUP_BYTES
-    squared = 0
-    for place in range(padded):
-        value = load_i16(codes + 2 * place)
-        squared += value * value
+    squared, signs = query_square(plan, scratch), padded // GROUP * GROUP_BYTES
     step, offset = make_tables_of(plan, scratch, FEW_STEPS)
     offset += spare_of(squared, margin)
     clear_keys(pool, depth)

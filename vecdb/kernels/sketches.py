@@ -34,7 +34,6 @@ from vecdb.kernels.intrinsics import (
     fill_bytes,
     load_as,
     load_i8,
-    load_i16,
     load_i32,
     load_i64,
     lowest_bit,
@@ -55,7 +54,6 @@ from vecdb.kernels.layout import (
     NARROW,
     PADDED,
     POOL,
-    QUERY_CODES,
     RESULTS,
     ROTATED,
     ROTATION,
@@ -67,7 +65,7 @@ from vecdb.kernels.layout import (
 )
 from vecdb.kernels.packed import compare, compare_rest, offer_result
 from vecdb.kernels.rotation import rotate
-from vecdb.kernels.signs import GREATEST_ESTIMATE
+from vecdb.kernels.signs import GREATEST_ESTIMATE, query_square, rotate_query
 from vecdb.kernels.sketch_blocks import offer_near, spare_of
 from vecdb.kernels.traverse import column_row, fetch_row, row_address
 
@@ -242,14 +240,8 @@ def make_planes(plan: int, scratch: int, margin: int) -> tuple[float, float, flo
     Returns (base, step, offset): base is |q|^2, and sum(s_j * (R q)_j) about step * (sum over the planes) + offset, in
     rotated units.
     """
-    padded = load_i64(plan + PADDED)
-    codes, values, planes = load_i64(scratch + QUERY_CODES), load_i64(scratch + ROTATED), load_i64(scratch + TABLES)
-    square = 0
-    for place in range(padded):
-        value = load_i16(codes + 2 * place)
-        square += value * value
-        store_i32(values + 4 * place, value)
-    rotate(values, load_i64(scratch + ROTATION_ROOM), load_i64(plan + ROTATION), padded)
+    padded, planes = load_i64(plan + PADDED), load_i64(scratch + TABLES)
+    square, values = query_square(plan, scratch), rotate_query(plan, scratch)
     largest = 1
     for place in range(padded):
         value = load_i32(values + 4 * place)
