@@ -6,7 +6,7 @@ Concurrency: pure functions.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,3 +29,12 @@ def listed_ids(ids: object, wanted: str) -> list[Any]:
     if isinstance(ids, (str, bytes, bytearray, memoryview)) or not isinstance(ids, Sequence):
         raise InvalidIdError(f"ids is {type(ids).__name__}; {wanted}")
     return list(ids)
+
+
+def raise_wrong_id(ids: Sequence[Any], check: Callable[[Any], object]) -> None:
+    """Raise what `check` says of the first id that it refuses, with its place: nobody finds it among many without."""
+    for position, record_id in enumerate(ids):
+        try:
+            check(record_id)
+        except InvalidIdError as error:
+            raise InvalidIdError(f"ids[{position}]: {error.message}", **error.details, position=position) from None

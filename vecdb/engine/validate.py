@@ -6,13 +6,14 @@ contiguous, in range). Vectors that already are C-contiguous arrays of the store
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.checks.ids import is_single_id, listed_ids
+from vecdb.checks.ids import is_single_id, listed_ids, raise_wrong_id
 from vecdb.config import (
     BATCH_RECORDS_MAX,
     COSINE_NORM_MIN,
@@ -22,6 +23,7 @@ from vecdb.engine.schema import FieldSchema
 from vecdb.errors import (
     DimensionMismatchError,
     DuplicateIdError,
+    InvalidIdError,
     InvalidVectorError,
     LimitExceededError,
     NonFiniteVectorError,
@@ -36,7 +38,7 @@ FLOAT32 = np.dtype(np.float32)
 def check_ids(ids: object) -> tuple[list[RecordId], list[bytes]]:
     """Check a batch of ids and return them with their keys. Order kept; a repeated id is a DuplicateIdError."""
     listed: list[RecordId] = listed_ids(ids, "give a list of str, int or UUID")
-    keys = [id_key(record_id) for record_id in listed]
+    keys = _id_keys(listed)
     if len(set(keys)) != len(keys):
         seen: set[bytes] = set()
         for position, key in enumerate(keys):
@@ -57,7 +59,15 @@ def check_lookup(ids: object) -> list[bytes]:
     listed = listed_ids(ids, "give a str, int or UUID, or a list of them")
     if len(listed) > BATCH_RECORDS_MAX:
         raise LimitExceededError(f"{len(listed)} ids; one call takes at most {BATCH_RECORDS_MAX}, so split it")
-    return [id_key(item) for item in listed]
+    return _id_keys(listed)
+
+
+def _id_keys(listed: Sequence[RecordId]) -> list[bytes]:
+    try:
+        return list(map(id_key, listed))
+    except InvalidIdError:
+        raise_wrong_id(listed, id_key)
+        raise
 
 
 def check_vectors(field: FieldSchema, value: object, count: int | None) -> VectorArray:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from vecdb._pb.v1 import ids_pb2
+from vecdb.checks.ids import raise_wrong_id
 from vecdb.config import BATCH_RECORDS_MAX, INT_ID_MAX
 from vecdb.errors import InvalidIdError, LimitExceededError
 from vecdb.types import RecordId
@@ -57,6 +58,15 @@ def plain_id(record_id: object) -> RecordId:
     return number
 
 
+def plain_ids(ids: Sequence[Any]) -> list[RecordId]:
+    """Ids as `plain_id` makes them; the error says which is none."""
+    try:
+        return [plain_id(record_id) for record_id in ids]
+    except InvalidIdError:
+        raise_wrong_id(ids, plain_id)
+        raise
+
+
 def put_id(message: ids_pb2.RecordId, record_id: object) -> None:
     """Fill a message with one id."""
     plain = plain_id(record_id)
@@ -72,7 +82,7 @@ def put_ids(message: ids_pb2.RecordIds, ids: Sequence[Any], *, packed: bool = Tr
     """Fill a message with ids, in the form that fits their types best. InvalidIdError when one is none."""
     kinds = set(map(type, ids))
     if not kinds <= {int, str, uuid.UUID}:
-        ids = [plain_id(record_id) for record_id in ids]
+        ids = plain_ids(ids)
         kinds = set(map(type, ids))
     try:
         if kinds == {int}:
@@ -87,8 +97,7 @@ def put_ids(message: ids_pb2.RecordIds, ids: Sequence[Any], *, packed: bool = Tr
                 put_id(message.mixed.values.add(), record_id)
     except (OverflowError, ValueError, UnicodeEncodeError):
         message.Clear()
-        for record_id in ids:
-            plain_id(record_id)
+        plain_ids(ids)
         raise
 
 

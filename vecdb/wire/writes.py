@@ -35,7 +35,7 @@ from vecdb.filters import require_filter
 from vecdb.fingerprint import ModelFingerprint
 from vecdb.types import Expiry, RecordId
 from vecdb.wire.filters import put_filter, read_filter_message
-from vecdb.wire.ids import plain_id, put_id, put_ids, read_id, read_ids
+from vecdb.wire.ids import plain_id, plain_ids, put_id, put_ids, read_id, read_ids
 from vecdb.wire.instants import put_instant, read_instant
 from vecdb.wire.metadata import put_sent, read_metadata
 from vecdb.wire.models import models_of, put_model, read_models
@@ -125,7 +125,7 @@ def read_batch(
         if_version = option_of(ids, "if_version", if_version)
         expires_at = option_of(ids, "expires_at", expires_at)
         ids, vectors, metadata = columns_of(ids, lambda name: main_field if name is None else name)
-    listed = [plain_id(record_id) for record_id in listed_ids(ids, "give a list of str, int or UUID")]
+    listed = plain_ids(listed_ids(ids, "give a list of str, int or UUID"))
     gone = None if delete is None else read_deleted(delete)
     _check_distinct([*listed, *set(gone or ())])
     named = vectors if isinstance(vectors, Mapping) else {None: vectors}

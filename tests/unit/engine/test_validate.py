@@ -63,6 +63,13 @@ def test_one_bad_id_refuses_the_batch(ids: list[Any]) -> None:
         check_ids(ids)
 
 
+@pytest.mark.parametrize("check", [check_ids, check_lookup])
+def test_a_bad_id_among_many_is_named_with_its_place(check: Any) -> None:
+    with pytest.raises(InvalidIdError, match=r"^ids\[2\]: an id is of type float") as refused:
+        check(["a", 1, 1.5, "d"])
+    assert refused.value.details == {"type": "float", "position": 2}
+
+
 def test_a_repeated_id_is_named_with_its_place() -> None:
     with pytest.raises(DuplicateIdError, match=r"'b'.*position 2") as refused:
         check_ids(["a", "b", "b"])

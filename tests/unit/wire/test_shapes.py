@@ -151,8 +151,10 @@ def test_more_ids_than_a_call_takes_are_refused_before_they_are_listed(form: str
 
 @pytest.mark.parametrize("bad", [True, 1.5, None, -1, 2**64, "\ud800", b"a"])
 def test_what_is_no_id_cannot_be_sent(bad: Any) -> None:
-    with pytest.raises(errors.InvalidIdError):
+    with pytest.raises(errors.InvalidIdError, match=r"^ids\[1\]: "):
         ids.put_ids(ids_pb2.RecordIds(), [1, bad])
+    with pytest.raises(errors.InvalidIdError, match=r"^ids\[1\]: "):
+        writes.read_batch("default", [1, bad], np.ones((2, 2)), None)
 
 
 # --- metadata ---------------------------------------------------------------------------------------------------------
