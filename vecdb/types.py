@@ -71,6 +71,12 @@ class Field:
     model: ModelFingerprint | None = None
     follows: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("dim", "m", "ef_construction"):
+            value = getattr(self, name)
+            if isinstance(value, np.integer):  # as numpy's reductions and shapes in frames give them
+                object.__setattr__(self, name, int(value))
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

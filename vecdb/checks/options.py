@@ -25,7 +25,7 @@ def check_ef(ef: object) -> int:
 
 def check_target_recall(target: object) -> float:
     """Check `target_recall`: a number above 0 and at most 1."""
-    if isinstance(target, bool) or not isinstance(target, (int, float)) or not 0.0 < target <= 1.0:
+    if isinstance(target, bool) or not isinstance(target, (int, float, np.floating)) or not 0.0 < target <= 1.0:
         raise InvalidRequestError(f"target_recall is {target!r:.40}; give a number above 0 and at most 1")
     return float(target)
 
@@ -42,7 +42,11 @@ def check_version(if_version: object) -> int:
 
 def check_timeout(timeout_s: object) -> float:
     """Check `timeout_s`: a number of seconds, 0 or more."""
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s >= 0:
+    if (
+        isinstance(timeout_s, bool)
+        or not isinstance(timeout_s, (int, float, np.integer, np.floating))
+        or not timeout_s >= 0
+    ):
         raise InvalidRequestError(f"timeout_s is {timeout_s!r:.40}; give a number of seconds, 0 or more, or None")
     return min(float(timeout_s), threading.TIMEOUT_MAX)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.unit.engine.filling import collection_schema
@@ -87,3 +88,10 @@ def test_dim_declares_one_field_called_default() -> None:
 def test_a_declaration_is_either_dim_or_a_dict_of_fields(fields: Any, single: Field | None) -> None:
     with pytest.raises(InvalidRequestError):
         declared_fields(fields, single)
+
+
+def test_numpy_ints_declare_a_field_as_ints_do() -> None:
+    sizes: dict[str, Any] = {"dim": np.int64(3), "m": np.uint8(16), "ef_construction": np.int32(100)}
+    field = Field(**sizes)
+    assert field == Field(dim=3, m=16, ef_construction=100)
+    assert {type(size) for size in (field.dim, field.m, field.ef_construction)} == {int}
