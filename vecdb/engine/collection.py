@@ -31,7 +31,7 @@ from vecdb.engine.reading import RecordReads
 from vecdb.engine.recall import measure_field_recall
 from vecdb.engine.validate import check_queries, check_query
 from vecdb.engine.writing import RecordWrites
-from vecdb.errors import InvalidRequestError, LimitExceededError
+from vecdb.errors import InvalidRequestError, LimitExceededError, VecDBError
 from vecdb.filters import Filter, FilterLike, read_filter
 from vecdb.kernels.native import load_kernels
 from vecdb.types import (
@@ -66,7 +66,11 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
     _hits_kind: type[FoundHits] = FoundHits
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{field.name}: {field.dim} {field.metric}" for field in self._schema.fields)
+        try:
+            schema = self._schema
+        except VecDBError as error:  # closed or dropped: a debugger, or a failing test, still wants to show the handle
+            return f"<vecdb.Collection {self.name!r} ({error.message})>"
+        fields = ", ".join(f"{field.name}: {field.dim} {field.metric}" for field in schema.fields)
         return f"<vecdb.Collection {self.name!r} ({fields})>"
 
     @property

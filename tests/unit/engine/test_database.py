@@ -147,3 +147,15 @@ def test_a_seed_that_is_none_is_refused(seed: Any, docs: vecdb.Collection) -> No
     fill(docs, 3)
     with pytest.raises(InvalidRequestError):
         docs.measure_recall(seed=seed)
+
+
+def test_the_handle_of_what_is_closed_or_dropped_can_still_be_printed(
+    db: vecdb.Database, docs: vecdb.Collection
+) -> None:
+    gone = db.create_collection("gone", dim=2)
+    db.drop_collection("gone")
+    assert "'gone'" in repr(gone)
+    assert "dropped" in repr(gone)
+    db.close()
+    assert docs.name in repr(docs)
+    assert "closed" in repr(docs)
