@@ -1,4 +1,7 @@
-"""Commands that look at a database: `info`, `get`, `count`. They open it for reading, beside any writer."""
+"""Commands that look at a database: `info`, `get`, `count`. They open it for reading, beside any writer.
+
+`get` and `count` also ask a server.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from vecdb.cli.options import (
     read_filter_text,
 )
 from vecdb.cli.output import compact_json, format_bytes, print_json, print_line, print_tables, table
+from vecdb.cli.places import ApiKeyEnv, Place, Tls, open_place
 from vecdb.fingerprint import ModelFingerprint
 from vecdb.storage.manifest import read_manifest
 
@@ -53,16 +57,18 @@ def info(directory: Directory, collection: AnyCollectionName = None, *, as_json:
 
 
 def get(
-    directory: Directory,
+    place: Place,
     collection: CollectionName,
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of records.", show_default=False)],
     *,
     with_vectors: Annotated[bool, typer.Option("--vectors", help="Print the vectors too.")] = False,
     id_type: IdTypeOption = IdType.AUTO,
+    api_key_env: ApiKeyEnv = None,
+    tls: Tls = None,
     as_json: AsJson = False,
 ) -> None:
     """Print records by id. Exits with 1 when one of them does not exist."""
-    with vecdb.open(directory, mode="r") as db:
+    with open_place(place, api_key_env=api_key_env, tls=tls) as db:
         source = db.collection(collection)
         found = {word: find_record(source, word, id_type, with_vectors=with_vectors) for word in ids}
     records = [record for record in found.values() if record is not None]
@@ -79,15 +85,17 @@ def get(
 
 
 def count(
-    directory: Directory,
+    place: Place,
     collection: AnyCollectionName = None,
     *,
     filter_text: FilterText = None,
+    api_key_env: ApiKeyEnv = None,
+    tls: Tls = None,
     as_json: AsJson = False,
 ) -> None:
     """Count the records of a collection, or of each; all, or those that match a filter."""
     wanted = read_filter_text(filter_text)
-    with vecdb.open(directory, mode="r") as db:
+    with open_place(place, api_key_env=api_key_env, tls=tls) as db:
         names = db.list_collections() if collection is None else [collection]
         counts = {name: db.collection(name).count(wanted) for name in names}
     if as_json:

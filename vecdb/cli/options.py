@@ -19,7 +19,7 @@ CollectionName: TypeAlias = Annotated[
 ]
 AnyCollectionName: TypeAlias = Annotated[
     str | None,
-    typer.Argument(metavar="[COLLECTION]", help="Name of a collection; all when left out.", show_default=False),
+    typer.Argument(metavar="COLLECTION", help="Name of a collection; all when left out.", show_default=False),
 ]
 FieldName: TypeAlias = Annotated[
     str | None,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 import typer
 
-import vecdb
+from vecdb.checks.options import check_count
 from vecdb.cli.ids import find_record
 from vecdb.cli.options import (
     AsJson,
     CollectionName,
-    Directory,
     Ef,
     FieldName,
     FilterText,
@@ -87,6 +86,7 @@ def search(
         raise InvalidRequestError('give exactly one of "TEXT", --like ID and --vector FILE.npy')
     if text is None and (model is not None or model_option):
         raise InvalidRequestError("--model embeds a text; --like and --vector have their vectors already")
+    check_count("limit", limit)  # before one is added for the record itself
     with open_place(place, api_key_env=api_key_env, tls=tls) as db:
         source = db.collection(collection)
         itself, fingerprint = None, None
@@ -112,7 +112,7 @@ def search(
 
 
 def recall(
-    directory: Directory,
+    place: Place,
     collection: CollectionName,
     *,
     k: Annotated[int, typer.Option("--k", help="Compare the best k hits.")] = 10,
@@ -121,10 +121,12 @@ def recall(
     ef: Ef = None,
     target_recall: TargetRecall = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the choice of queries.")] = 0,
+    api_key_env: ApiKeyEnv = None,
+    tls: Tls = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure recall@k of approximate against exact search on a sample of the stored records."""
-    with vecdb.open(directory, mode="r") as db:
+    with open_place(place, api_key_env=api_key_env, tls=tls) as db:
         report = db.collection(collection).measure_recall(
             k=k, sample=sample, ef=ef, target_recall=target_recall, field=field, seed=seed
         )

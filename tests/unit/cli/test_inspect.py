@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import vecdb
+from tests.conformance.served_fronts import server_in_this_process
 from tests.unit.cli.conftest import DIM, ROWS, SHARED_UUID, Shell
 from vecdb.config import FORMAT_VERSION
 
@@ -116,3 +117,16 @@ def test_info_names_the_indexes(shell: Shell, directory: Path) -> None:
     assert "row (int)" in shell("info", directory).out
     [docs, _] = shell("info", directory, "--json").document["collections"]
     assert docs["indexes"] == [{"path": "row", "kind": "int", "ready": True}]
+
+
+def test_a_server_is_asked_as_a_directory_is(shell: Shell) -> None:
+    with server_in_this_process() as place:
+        [address] = place.addresses
+        with vecdb.connect(address) as db:
+            db.create_collection("docs", dim=2).upsert([1, 2], [[1, 0], [0, 1]], [{"n": 1}, {"n": 2}])
+        got = shell("get", address, "docs", 1, 3, "--json")
+        counted = shell("count", address, "--filter", '{"n": {"$gt": 1}}', "--json").document
+        recall = shell("recall", address, "docs", "--k", 1, "--json").document
+    assert (got.code, got.document) == (1, {"records": [{"id": 1, "metadata": {"n": 1}}], "missing": ["3"]})
+    assert counted == {"counts": {"docs": 1}, "total": 1}
+    assert recall["recall"] == 1.0

@@ -121,3 +121,12 @@ def test_search_takes_a_filter(shell: Shell, directory: Path) -> None:
     outcome = shell("search", directory, "docs", "--like", "0", "--filter", '{"row": {"$lt": 3}}', "--json")
     hits = outcome.document["hits"]
     assert sorted(hit["metadata"]["row"] for hit in hits) == [1, 2]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1"])
+def test_a_limit_that_is_none_is_refused_for_searches_like_a_record_too(
+    shell: Shell, directory: Path, limit: str
+) -> None:
+    refused = shell("search", directory, "docs", "--like", "0", "--limit", limit)
+    assert refused.code == 2
+    assert f"limit is {limit}" in refused.err
