@@ -26,7 +26,10 @@ keys_app = typer.Typer(name="keys", help="Look after the API keys of a server.",
 KeyFile: TypeAlias = Annotated[
     Path, typer.Option("--keys", envvar="VECDB_KEYS", metavar="FILE", help="The file of keys.", show_default=False)
 ]
-KeyId: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="Id of the key (see list).", show_default=False)]
+KeyId: TypeAlias = Annotated[
+    str,
+    typer.Argument(metavar="ID", help="Id of the key (see list), or its name if no other has it.", show_default=False),
+]
 Duration: TypeAlias = str
 
 
@@ -77,16 +80,17 @@ def list_keys(keys: KeyFile, *, as_json: AsJson = False) -> None:
 @keys_app.command()
 def revoke(key_id: KeyId, keys: KeyFile, *, as_json: AsJson = False) -> None:
     """Remove a key; calls with it are refused from now on."""
+    gone: list[str] = []
 
     def change(held: list[Key]) -> list[Key]:
-        _find(held, key_id)
-        return [key for key in held if key.id != key_id]
+        gone[:] = [_find(held, key_id).id]
+        return [key for key in held if key.id != gone[0]]
 
     change_keys(str(keys), change)
     if as_json:
-        print_json({"revoked": key_id})
+        print_json({"revoked": gone[0]})
     else:
-        print_line(f"revoked {key_id}")
+        print_line(f"revoked {gone[0]}")
 
 
 @keys_app.command()
@@ -108,7 +112,7 @@ def rotate(
         made[:] = [make_key(old.name, old.grants, certificate=old.certificate)]
         until = ends if old.expires is None else min(ends, datetime.fromisoformat(old.expires))
         ended = replace(old, expires=spell_time(until), certificate=None)
-        return [ended if key.id == key_id else key for key in held] + [made[0][0]]
+        return [ended if key.id == old.id else key for key in held] + [made[0][0]]
 
     change_keys(str(keys), change)
     _show(*made[0], as_json=as_json)
@@ -130,10 +134,13 @@ def _read(path: Path) -> list[Key]:
 
 
 def _find(held: list[Key], key_id: str) -> Key:
-    found = next((key for key in held if key.id == key_id), None)
-    if found is None:
+    found = [key for key in held if key.id == key_id] or [key for key in held if key.name == key_id]
+    if not found:
         raise KeyNotFoundError(f"no key {key_id!r:.40}; see: vecdb keys list")
-    return found
+    if len(found) > 1:
+        ids = ", ".join(key.id for key in found)
+        raise InvalidRequestError(f"{len(found)} keys are called {key_id!r:.40}; say which by its id: {ids}")
+    return found[0]
 
 
 def _show(key: Key, spoken: str, *, as_json: bool) -> None:

@@ -89,3 +89,23 @@ def test_a_missing_folder_is_a_typed_error(shell: Shell, tmp_path: Path) -> None
     outcome = shell("keys", "create", "--keys", tmp_path / "none" / "k.json", "--name", "n")
     assert outcome.code == 2
     assert outcome.err.startswith("vecdb: cannot write keys")
+
+
+@pytest.mark.parametrize("command", ["revoke", "rotate"])
+def test_a_key_may_be_called_by_its_name(shell: Shell, file: Path, command: str) -> None:
+    key_id, _ = _create(shell, file)
+    done = shell("keys", command, "loader", "--keys", file, "--json")
+    assert done.code == 0
+    listed = shell("keys", "list", "--keys", file, "--json").document["keys"]
+    assert [key["id"] for key in listed if key["expires"] is None] == (
+        [] if command == "revoke" else [listed[-1]["id"]]
+    )
+    assert listed[-1:] == [] or listed[-1]["id"] != key_id
+
+
+def test_a_name_that_several_keys_have_names_none(shell: Shell, file: Path) -> None:
+    ids = [_create(shell, file)[0] for _ in range(2)]
+    refused = shell("keys", "revoke", "loader", "--keys", file)
+    assert refused.code == 2
+    assert all(key_id in refused.err for key_id in ids)
+    assert len(shell("keys", "list", "--keys", file, "--json").document["keys"]) == 2
