@@ -357,7 +357,7 @@ class RemoteDatabase:
 
     @property
     def uuid(self) -> UUID:
-        """Identity of the server's database, which copies and backups of it share."""
+        """Identity of the server's database, see `Database.uuid`."""
         return self._run(upkeep.identity(self._caller))
 
     def with_timeout(self, timeout_s: float) -> RemoteDatabase:

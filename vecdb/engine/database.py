@@ -168,7 +168,7 @@ class Database:
 
     @property
     def uuid(self) -> UUID:
-        """Identity of the database, which copies and backups of it share."""
+        """Identity of the database, which a copy of its directory shares; a backup has one of its own."""
         return self._environment.uuid
 
     # --- collections -----------------------------------------------------------------------------------------------
