@@ -84,6 +84,8 @@ def search(
     """
     if sum(given is not None for given in (text, like, vector)) != 1:
         raise InvalidRequestError('give exactly one of "TEXT", --like ID and --vector FILE.npy')
+    if text is not None and not text.strip():
+        raise InvalidRequestError("TEXT is empty; write what to search for")
     if text is None and (model is not None or model_option):
         raise InvalidRequestError("--model embeds a text; --like and --vector have their vectors already")
     check_count("limit", limit)  # before one is added for the record itself

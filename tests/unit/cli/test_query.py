@@ -130,3 +130,10 @@ def test_a_limit_that_is_none_is_refused_for_searches_like_a_record_too(
     refused = shell("search", directory, "docs", "--like", "0", "--limit", limit)
     assert refused.code == 2
     assert f"limit is {limit}" in refused.err
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_a_search_for_an_empty_text_is_refused(shell: Shell, directory: Path, text: str) -> None:
+    refused = shell("search", directory, "docs", text)
+    assert refused.code == 2
+    assert "TEXT is empty" in refused.err
