@@ -27,6 +27,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from vecdb.kernels.intrinsics import (
+    F16,
     F32,
     I8,
     I16,
@@ -40,7 +41,17 @@ from vecdb.kernels.intrinsics import (
     store_i32,
 )
 from vecdb.kernels.jit import device, intrinsic
-from vecdb.kernels.layout import GROUP, GROUP_BYTES, PADDED, QUERY_CODES, ROTATED, ROTATION, ROTATION_ROOM, TABLES
+from vecdb.kernels.layout import (
+    A_UNIT,
+    GROUP,
+    GROUP_BYTES,
+    PADDED,
+    QUERY_CODES,
+    ROTATED,
+    ROTATION,
+    ROTATION_ROOM,
+    TABLES,
+)
 from vecdb.kernels.native import SHUFFLE_VARIABLE
 from vecdb.kernels.rotation import rotate
 
@@ -157,8 +168,21 @@ def _fold(builder: Any, vector: Any) -> Any:
     return vector
 
 
-def estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., int]:
-    """An `estimate_neighbours` of the sums that are made, 16 together, of signs, tables and the size of the former."""
+def _load_floats(builder: Any, address: Any, part: int, kind: Any) -> Any:
+    """<16 x float32> of numbers of this kind, part by part."""
+    values = load_as(
+        builder, builder.add(address, I64(part * LANES * (2 if kind is F16 else 4))), ir.VectorType(kind, LANES)
+    )
+    return builder.fpext(values, ir.VectorType(F32, LANES)) if kind is F16 else values
+
+
+def estimator(
+    sums: Callable[[Any, Any, Any, Any], list[Any]], kind: Any = F32, unit: float = 1.0
+) -> Callable[..., int]:
+    """An `estimate_neighbours` of the sums that are made, 16 together, of signs, tables and the size of the former.
+
+    A and W are of this kind; an A of 1 stands for `unit`.
+    """
 
     def estimate(
         typingctx: Any, codes: Any, tables: Any, size: Any, added: Any, weights: Any, bound: Any, out: Any,
@@ -174,8 +198,10 @@ def estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., 
                 at = I64(4 * LANES * part)
                 scaled = builder.fmul(builder.uitofp(total, floats), spread(builder, step, floats))
                 scaled = builder.fadd(scaled, spread(builder, offset, floats))
-                scaled = builder.fmul(scaled, load_as(builder, builder.add(weights, at), floats))
-                value = builder.fsub(load_as(builder, builder.add(added, at), floats), scaled)
+                scaled = builder.fmul(scaled, _load_floats(builder, weights, part, kind))
+                value = _load_floats(builder, added, part, kind)
+                value = builder.fmul(value, splat(F32, unit, LANES)) if unit != 1.0 else value
+                value = builder.fsub(value, scaled)
                 value = builder.fadd(value, spread(builder, base, floats))
                 value = builder.select(builder.fcmp_ordered(">", value, zero), value, zero)
                 value = builder.select(builder.fcmp_ordered("<", value, top), value, top)
@@ -190,15 +216,16 @@ def estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., 
     return intrinsic(estimate)
 
 
-estimate_neighbours: Callable[..., int] = estimator(partial(_sums, at_once=1))
+estimate_neighbours: Callable[..., int] = estimator(partial(_sums, at_once=1), F16, A_UNIT)
 """Write the estimates of 32 neighbours, int32 in 0 to 2^31, to `out`; returns a bit for each that is at most `bound`.
 
-`codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A and W; `base` is |v - q|^2, and `step` and
+`codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A in A_UNIT and W, both float16; `base` is |v - q|^2, and `step` and
 `offset` turn sums of the tables into sums of the query (see `make_tables`). What a damaged file makes NaN counts as 0.
 """
 
 estimate_coarsely: Callable[..., int] = estimator(partial(_sums, at_once=AT_ONCE))
-"""`estimate_neighbours` where no entry of the tables is more than FEW_STEPS, which takes fewer instructions."""
+"""`estimate_neighbours` where no entry of the tables is more than FEW_STEPS, which takes fewer instructions; A and W are
+float32, in their own units."""
 
 
 def _fill_table(typingctx: Any, values: Any, target: Any, factor: Any) -> Any:
