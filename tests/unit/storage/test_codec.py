@@ -54,7 +54,7 @@ def test_a_datetime_comes_back_as_the_same_instant_with_a_zone() -> None:
 
 
 def test_the_id_is_read_without_the_metadata() -> None:
-    payload = len(ID_KEY).to_bytes(2, "big") + bytes(16) + ID_KEY + b"\xc1 no msgpack"
+    payload = len(ID_KEY).to_bytes(2, "big") + bytes(8) + ID_KEY + b"\xc1 no msgpack"
     assert codec.decode_record_id(KEY, codec.seal(Table.RECORDS, KEY, payload)) == "doc"
 
 
