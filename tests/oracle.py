@@ -266,8 +266,10 @@ def gather_records(keys: list[bytes], values: list[bytes], seed: int) -> bytes |
     for key, value in zip(keys, values, strict=True):
         if zlib.crc32(value[4:], zlib.crc32(key, seed)) != int.from_bytes(value[:4], "big"):
             return None
-        end = 22 + int.from_bytes(value[4:6], "big")
-        id_keys.append(value[22:end])
+        size = int.from_bytes(value[4:6], "big")
+        start = 22 if size & 0x8000 else 14
+        end = start + (size & 0x7FFF)
+        id_keys.append(value[start:end])
         metadata += value[end:]
     ids = id_array(id_keys)
     return (4 + len(ids)).to_bytes(4, "little") + ids + _array_head(len(keys)) + metadata

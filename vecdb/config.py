@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-FORMAT_VERSION: Final = 2
-"""On-disk format that this code writes and reads. Format 1 was that of versions before the first release."""
+FORMAT_VERSION: Final = 3
+"""On-disk format that this code writes and reads. Formats 1 and 2 were those of versions before the first release."""
 
 # --- limits on what a caller may hand in (anchors: reliability matrix S9) -------------------------------------------
 
@@ -172,8 +172,9 @@ FULL_DISK_SLACK_BYTES: Final = 1 << 20
 OPEN_WALK_PAGES_MAX: Final = 1_024
 """B-tree pages checked while opening, over all tables; at about 10 µs a page this takes 10 ms at most."""
 
-CHUNK_BYTES_TARGET: Final = 1 << 20
-"""Chunk values hold the largest power of two of rows that fits here (at least one row)."""
+CHUNK_BYTES_TARGET: Final = 9 << 18
+"""Chunk values hold the largest power of two of rows that fits here (at least one row). Each takes a page more than its
+rows: so 1,024 packed rows of 384 components fit, and 1,024 original vectors."""
 
 INDEX_COMMIT_BYTES: Final = 8 * 1024 * 1024
 """Most index bytes in one transaction, so that a user's commit never waits for long."""

@@ -3,8 +3,8 @@ them.
 
 A packed column takes the place of the columns of codes and links, which are views of it (`Column.shifted`), so that
 everything that reads codes or links works on both layouts.
-Promises: deterministic, whatever the number of threads. Bytes of a row: `packed_stride`; at 32 links 2,304 for 384
-components and 1,024 for 128, where codes and links alone take 512 and 256.
+Promises: deterministic, whatever the number of threads. Bytes of a row: `packed_stride`; at 32 links 2,176 for 384
+components and 896 for 128, where codes and links alone take 512 and 256.
 Concurrency: pure functions; `threads` workers each with its own Scratch.
 """
 

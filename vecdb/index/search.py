@@ -62,7 +62,12 @@ SCAN_QUERIES: Final = 32
 """Queries scanned together: each block of rows is read once for all of them."""
 
 BATCH_QUERIES: Final = 16
-"""Queries a worker takes at a time."""
+"""Fewest queries a worker takes at a time."""
+
+BATCH_QUERIES_MAX: Final = 256
+BATCH_PIECES: Final = 16
+"""Pieces of a batch for each worker: few, for a call of a kernel costs as much as half a search, but enough that none
+is left with much when the others are done."""
 
 
 def search_segment(
@@ -200,8 +205,13 @@ def _search_pass(
             plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs
         )
 
-    run_ranges(len(queries), BATCH_QUERIES, threads, answer)
+    run_ranges(len(queries), _piece(len(queries), threads), threads, answer)
     return hits
+
+
+def _piece(queries: int, threads: int) -> int:
+    """How many of these queries a worker takes at a time."""
+    return min(max(queries // (BATCH_PIECES * max(threads, 1)), BATCH_QUERIES), BATCH_QUERIES_MAX)
 
 
 def _search_harder(

@@ -40,10 +40,10 @@ def _loader(kind: Any, result: Any, widen: str | None) -> Callable[[int], Any]:
     return intrinsic(load)
 
 
-def _storer(kind: Any, argument: Any, narrow: bool) -> Callable[[int, Any], None]:
+def _storer(kind: Any, argument: Any, narrow: str | None) -> Callable[[int, Any], None]:
     def store(typingctx: Any, address: Any, value: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            content = builder.trunc(args[1], kind) if narrow else args[1]
+            content = getattr(builder, narrow)(args[1], kind) if narrow else args[1]
             builder.store(content, pointer(builder, args[0], kind), align=1)
             return context.get_dummy_value()
 
@@ -60,11 +60,12 @@ load_u32: Callable[[int], int] = _loader(I32, types.int64, "zext")
 load_i64: Callable[[int], int] = _loader(I64, types.int64, None)
 load_f32: Callable[[int], float] = _loader(F32, types.float32, None)
 load_f64: Callable[[int], float] = _loader(F64, types.float64, None)
-store_u8: Callable[[int, int], None] = _storer(I8, types.int64, True)
-store_i16: Callable[[int, int], None] = _storer(I16, types.int64, True)
-store_i32: Callable[[int, int], None] = _storer(I32, types.int64, True)
-store_i64: Callable[[int, int], None] = _storer(I64, types.int64, False)
-store_f32: Callable[[int, float], None] = _storer(F32, types.float32, False)
+store_u8: Callable[[int, int], None] = _storer(I8, types.int64, "trunc")
+store_i16: Callable[[int, int], None] = _storer(I16, types.int64, "trunc")
+store_i32: Callable[[int, int], None] = _storer(I32, types.int64, "trunc")
+store_i64: Callable[[int, int], None] = _storer(I64, types.int64, None)
+store_f32: Callable[[int, float], None] = _storer(F32, types.float32, None)
+store_f16: Callable[[int, float], None] = _storer(F16, types.float32, "fptrunc")
 
 
 def _float_order(typingctx: Any, value: Any) -> Any:

@@ -103,9 +103,18 @@ def tables_bytes(padded: int) -> int:
     return SEXTET_BYTES * sextets(padded)
 
 
+A_BYTES: Final = 4  # bytes in front of A in a packed row behind its codes, for each link: the links,
+W_BYTES: Final = 6  # in front of W: also A, float16,
+SIGNS_BYTES: Final = 8  # in front of the signs: also W, float16
+
+A_UNIT: Final = 32_768.0
+"""What an A of 1 stands for in a packed row: the distances of codes, up to 2^31, fit float16 so. An estimate is off by
+.05 % of A and of W at most, where signs of 1,000 components are off by 3 % of a residual."""
+
+
 def packed_stride(padded: int, degree: int) -> int:
-    """Bytes of a packed row: codes, links, two float32 for each neighbour, and the signs of the neighbours."""
-    return padded + 12 * degree + degree // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
+    """Bytes of a packed row: codes, links, two float16 for each neighbour, and the signs of the neighbours."""
+    return padded + SIGNS_BYTES * degree + degree // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
 
 
 NARROW: Final = 32  # bytes of a sketch that is so short

@@ -27,6 +27,7 @@ from vecdb.kernels.jit import device
 from vecdb.kernels.kept import is_kept
 from vecdb.kernels.keys import NO_KEY, clear_keys, even_keys, insert_sorted, take_even
 from vecdb.kernels.layout import (
+    A_BYTES,
     CHECKED_PADDED,
     DEGREE,
     ESTIMATES,
@@ -43,8 +44,10 @@ from vecdb.kernels.layout import (
     ROWS,
     SEEN,
     SHARE_UNIT,
+    SIGNS_BYTES,
     TABLES,
     VISITED,
+    W_BYTES,
 )
 from vecdb.kernels.signs import estimate_neighbours, make_tables
 from vecdb.kernels.traverse import (
@@ -136,14 +139,14 @@ def offer_neighbours(
     pool, visited, seen = load_i64(scratch + POOL) + GUARD, load_i64(scratch + VISITED), load_i64(scratch + SEEN)
     estimates, links = load_i64(scratch + ESTIMATES), column_row(plan + PACKED, row) + padded
     size = padded // GROUP * GROUP_BYTES
-    signs = links + 12 * degree
+    added, weights, signs = links + A_BYTES * degree, links + W_BYTES * degree, links + SIGNS_BYTES * degree
     for block in range(degree // SIGN_BLOCK):
         near = estimate_neighbours(
             signs + size * block,
             load_i64(scratch + TABLES),
             size,
-            links + 4 * degree,
-            links + 8 * degree,
+            added + 2 * SIGN_BLOCK * block,
+            weights + 2 * SIGN_BLOCK * block,
             load_i64(pool + 8 * (ef - 1)) >> 32,
             estimates,
             np.float32(distance),
@@ -283,14 +286,14 @@ def collect_neighbours(
     table, shift, stride = load_i64(plan + PACKED), load_i64(plan + PACKED + 8), load_i64(plan + PACKED + 16)
     estimates, links = load_i64(scratch + ESTIMATES), row_address(table, shift, stride, row) + padded
     worst = load_i64(load_i64(scratch + POOL) + GUARD + 8 * (among - 1)) >> 32
-    signs = links + 12 * degree
+    added, weights, signs = links + A_BYTES * degree, links + W_BYTES * degree, links + SIGNS_BYTES * degree
     for block in range(degree // SIGN_BLOCK):
         near = estimate_neighbours(
             signs + padded // GROUP * GROUP_BYTES * block,
             load_i64(scratch + TABLES),
             padded // GROUP * GROUP_BYTES,
-            links + 4 * degree,
-            links + 8 * degree,
+            added + 2 * SIGN_BLOCK * block,
+            weights + 2 * SIGN_BLOCK * block,
             worst,
             estimates,
             np.float32(distance),

@@ -1,11 +1,11 @@
 """Makes packed rows: all that a search needs of a row, in one place.
 
-    codes int8 (padded) | links int32 (degree) | A float32 (degree) | W float32 (degree) | signs
+    codes int8 (padded) | links int32 (degree) | A float16 (degree) | W float16 (degree) | signs
 
 Signs lie in blocks of 32 neighbours; in a block 16 bytes for each group of 4 components, byte i with the signs of
 neighbour i in its low half and those of neighbour 16 + i in its high half, the first component in the lowest bit.
 For residual r = x - v with n2 = |r|^2 and rotated residual R r (GAIN times as long), w = n2 / |R r|_1 * GAIN,
-A = n2 + 2 w sum(s_j (R v)_j) / GAIN and W = 2 w / GAIN: see `signs`.
+A = n2 + 2 w sum(s_j (R v)_j) / GAIN and W = 2 w / GAIN: see `signs`; A is in units of A_UNIT.
 
 Rotation is linear, so R r = R x - R v: each row is rotated once, and not for each row that it is a neighbour of, which
 took 42 us a row of 384 components instead of 8 to 12.
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
@@ -37,12 +38,14 @@ from vecdb.kernels.intrinsics import (
     load_i64,
     move_bytes,
     pointer,
-    store_f32,
+    store_f16,
     store_i16,
     store_i32,
 )
 from vecdb.kernels.jit import device, intrinsic, kernel
 from vecdb.kernels.layout import (
+    A_BYTES,
+    A_UNIT,
     CODES,
     DEGREE,
     GROUP,
@@ -53,7 +56,9 @@ from vecdb.kernels.layout import (
     ROTATION,
     ROTATION_ROOM,
     ROWS,
+    SIGNS_BYTES,
     TABLES,
+    W_BYTES,
 )
 from vecdb.kernels.rotation import GAIN, rotate
 from vecdb.kernels.traverse import column_row, fetch_row
@@ -67,7 +72,7 @@ AHEAD = 4
 WIDE = -32768
 """First value of a rotated row that does not fit int16; others do not begin with it."""
 
-MISSING = 1e30
+MISSING = np.inf
 """A of a neighbour that there is not."""
 
 
@@ -186,13 +191,13 @@ def compare_signs(plan: int, scratch: int, other: int, rotated: int, place: int)
 def pack_neighbour(plan: int, scratch: int, codes: int, other: int, rotated: int, number: int, target: int) -> None:
     """Write what the row packed at `target` holds of its neighbour `number`, signs not yet in order."""
     padded, degree = load_i64(plan + PADDED), load_i64(plan + DEGREE)
-    block = target + padded + 12 * degree + number // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
+    block = target + padded + SIGNS_BYTES * degree + number // SIGN_BLOCK * (padded // GROUP) * GROUP_BYTES
     length, along = compare_signs(plan, scratch, other, rotated, block + 2 * (number % SIGN_BLOCK))
     square = pair_distance(codes, other, padded)
     weight = float(square) * GAIN / float(length) if length else 0.0
-    added = target + padded + 4 * degree + 4 * number
-    store_f32(added, float(square) + 2.0 * weight * float(along) / GAIN)
-    store_f32(added + 4 * degree, 2.0 * weight / GAIN)
+    added = float(square) + 2.0 * weight * float(along) / GAIN
+    store_f16(target + padded + A_BYTES * degree + 2 * number, np.float32(added / A_UNIT))
+    store_f16(target + padded + W_BYTES * degree + 2 * number, np.float32(2.0 * weight / GAIN))
 
 
 @device
@@ -227,8 +232,8 @@ def pack_rows(
                 known = rotated + 2 * padded * neighbour if neighbour < count else 0
                 pack_neighbour(plan, scratch, codes, column_row(plan + CODES, neighbour), known, number, target)
             else:
-                store_f32(target + padded + 4 * degree + 4 * number, MISSING)
-        for place in range(padded + 12 * degree, stride, 2 * SIGN_BLOCK):
+                store_f16(target + padded + A_BYTES * degree + 2 * number, np.float32(MISSING))
+        for place in range(padded + SIGNS_BYTES * degree, stride, 2 * SIGN_BLOCK):
             order_signs(target + place)
         target += stride
     return last - first

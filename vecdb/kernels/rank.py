@@ -42,6 +42,7 @@ from vecdb.kernels.layout import (
     SLOTS,
     VECTORS,
 )
+from vecdb.kernels.query import LANES, encode_floats, scale_floats, square_sum
 from vecdb.kernels.traverse import column_row, insert_key
 
 
@@ -49,15 +50,17 @@ from vecdb.kernels.traverse import column_row, insert_key
 def prepare_query(plan: int, source: int, target: int) -> float:
     """Copy the float32 query at `source` to `target`, normalised for cosine; returns its norm (float64)."""
     dim = load_i64(plan + DIM)
-    total = 0.0
-    for position in range(dim):
+    whole = dim & -LANES
+    total = square_sum(source, whole)
+    for position in range(whole, dim):
         value = np.float64(load_f32(source + 4 * position))
         total += value * value
     norm = math.sqrt(total)
     factor = 1.0
     if load_i64(plan + METRIC) == METRIC_COSINE:
         factor = 1.0 / norm if norm > 0.0 else 0.0
-    for position in range(dim):
+    scale_floats(source, target, whole, factor)
+    for position in range(whole, dim):
         store_f32(target + 4 * position, np.float64(load_f32(source + 4 * position)) * factor)
     return norm
 
@@ -71,11 +74,10 @@ def encode_query(plan: int, query: int, norm: float, codes: int) -> None:
     metric = load_i64(plan + METRIC)
     if metric != METRIC_L2 and metric != METRIC_COSINE:
         factor = factor / norm if norm > 0.0 else 0.0
-    center = load_i64(plan + CENTER)
-    for position in range(dim):
-        value = np.float64(load_f32(query + 4 * position))
-        if metric == METRIC_L2:
-            value -= np.float64(load_f32(center + 4 * position))
+    center, whole = load_i64(plan + CENTER), dim & -LANES
+    encode_floats(query, center, codes, whole, factor, clip)
+    for position in range(whole, dim):
+        value = np.float64(load_f32(query + 4 * position)) - np.float64(load_f32(center + 4 * position))
         scaled = min(max(value * factor, -clip), clip)
         store_i16(codes + 2 * position, int(scaled + 0.5 if scaled >= 0.0 else scaled - 0.5))
     for position in range(dim, load_i64(plan + PADDED)):

@@ -28,14 +28,25 @@ PAGE_HEAD = 16
 NODE_HEAD = 8
 KEY_BYTES = 8
 BRANCH, LEAF, BIG_DATA = 1, 2, 1
-RECORD_HEAD = 22
-"""Bytes of a record before its id key: checksum, length of the id key, version, expiry."""
+RECORD_HEAD = 14
+"""Bytes of a record before its id key: checksum, length of the id key, version,"""
+EXPIRING = 0x8000
+EXPIRY_BYTES = 8
+"""and, where the length has this bit, the expiry."""
 
 NODE_PREFETCHED = 256
 """Bytes of a node asked for ahead: its head, and the value of most."""
 
 PREFETCHED = 512
 """Bytes of a value asked for ahead; longer ones follow in order, which memory reads ahead by itself."""
+
+
+@device
+def id_place(value: int) -> tuple[int, int]:
+    """Where in a record the id key begins and ends."""
+    size = load_u8(value + 4) << 8 | load_u8(value + 5)
+    start = RECORD_HEAD + (EXPIRY_BYTES if size & EXPIRING else 0)
+    return start, start + (size & ~EXPIRING)
 
 
 @device
@@ -236,10 +247,10 @@ def gather_records(
         check = load_u8(value) << 24 | load_u8(value + 1) << 16 | load_u8(value + 2) << 8 | load_u8(value + 3)
         if crc32(value + 4, size - 4, crc32(node + NODE_HEAD, KEY_BYTES, seed)) != check:
             return -1
-        length = load_u8(value + 4) << 8 | load_u8(value + 5)
-        if RECORD_HEAD + length >= size:
+        start, stop = id_place(value)
+        if stop >= size:
             return -1
-        end = write_id(end, value + RECORD_HEAD, length)
+        end = write_id(end, value + start, stop - start)
         if end == 0:
             return -1
     store_i32(target, end - target)
@@ -247,7 +258,7 @@ def gather_records(
     for position in range(count):
         value, node = load_i64(places + 16 * position), load_i64(places + 16 * position + 8)
         size = load_u16(node) | load_u16(node + 2) << 16
-        skipped = RECORD_HEAD + (load_u8(value + 4) << 8 | load_u8(value + 5))
+        _, skipped = id_place(value)
         move_bytes(end, value + skipped, size - skipped)
         end += size - skipped
     return end - target

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 
 from vecdb.kernels.intrinsics import I32, I64, load_as, load_i32, move_bytes, pointer, store_i32
 from vecdb.kernels.jit import device, intrinsic
@@ -59,12 +59,22 @@ def _hadamard(typingctx: Any, address: Any) -> Any:
 hadamard: Callable[[int], None] = intrinsic(_hadamard)
 
 
-@device
-def flip_signs(values: int, masks: int, count: int) -> None:
-    """Negate the int32 values whose mask is -1; the others' is 0."""
-    for position in range(count):
-        mask = load_i32(masks + 4 * position)
-        store_i32(values + 4 * position, (load_i32(values + 4 * position) ^ mask) - mask)
+def _flip_signs(typingctx: Any, values: Any, masks: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = ir.VectorType(I32, LANES)
+        with cgutils.for_range(builder, builder.lshr(args[2], I64(4))) as loop:
+            at = builder.mul(loop.index, I64(4 * LANES))
+            mask = load_as(builder, builder.add(args[1], at), kind)
+            value = builder.xor(load_as(builder, builder.add(args[0], at), kind), mask)
+            place = pointer(builder, builder.add(args[0], at), kind)
+            builder.store(builder.sub(value, mask), place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate
+
+
+flip_signs: Callable[[int, int, int], None] = intrinsic(_flip_signs)
+"""Negate the int32 values whose mask is -1; the others' is 0."""
 
 
 @device

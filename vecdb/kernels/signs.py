@@ -26,7 +26,9 @@ import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 
+from vecdb.kernels.distance import fold
 from vecdb.kernels.intrinsics import (
+    F16,
     F32,
     I8,
     I16,
@@ -37,15 +39,27 @@ from vecdb.kernels.intrinsics import (
     load_i64,
     pointer,
     spread,
-    store_i32,
 )
 from vecdb.kernels.jit import device, intrinsic
-from vecdb.kernels.layout import GROUP, GROUP_BYTES, PADDED, QUERY_CODES, ROTATED, ROTATION, ROTATION_ROOM, TABLES
+from vecdb.kernels.layout import (
+    A_UNIT,
+    GROUP,
+    GROUP_BYTES,
+    PADDED,
+    QUERY_CODES,
+    ROTATED,
+    ROTATION,
+    ROTATION_ROOM,
+    TABLES,
+)
 from vecdb.kernels.native import SHUFFLE_VARIABLE
 from vecdb.kernels.rotation import rotate
 
 GREATEST_SUM = 65_535
 MOST_STEPS = 255
+
+FRACTION = 6
+"""Bits below 1 of the values that entries are sums of: with the 8 of the largest entry they fit 16 bits."""
 
 AT_ONCE = 8
 FEW_STEPS = 31
@@ -157,8 +171,21 @@ def _fold(builder: Any, vector: Any) -> Any:
     return vector
 
 
-def estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., int]:
-    """An `estimate_neighbours` of the sums that are made, 16 together, of signs, tables and the size of the former."""
+def _load_floats(builder: Any, address: Any, part: int, kind: Any) -> Any:
+    """<16 x float32> of numbers of this kind, part by part."""
+    values = load_as(
+        builder, builder.add(address, I64(part * LANES * (2 if kind is F16 else 4))), ir.VectorType(kind, LANES)
+    )
+    return builder.fpext(values, ir.VectorType(F32, LANES)) if kind is F16 else values
+
+
+def estimator(
+    sums: Callable[[Any, Any, Any, Any], list[Any]], kind: Any = F32, unit: float = 1.0
+) -> Callable[..., int]:
+    """An `estimate_neighbours` of the sums that are made, 16 together, of signs, tables and the size of the former.
+
+    A and W are of this kind; an A of 1 stands for `unit`.
+    """
 
     def estimate(
         typingctx: Any, codes: Any, tables: Any, size: Any, added: Any, weights: Any, bound: Any, out: Any,
@@ -174,8 +201,10 @@ def estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., 
                 at = I64(4 * LANES * part)
                 scaled = builder.fmul(builder.uitofp(total, floats), spread(builder, step, floats))
                 scaled = builder.fadd(scaled, spread(builder, offset, floats))
-                scaled = builder.fmul(scaled, load_as(builder, builder.add(weights, at), floats))
-                value = builder.fsub(load_as(builder, builder.add(added, at), floats), scaled)
+                scaled = builder.fmul(scaled, _load_floats(builder, weights, part, kind))
+                value = _load_floats(builder, added, part, kind)
+                value = builder.fmul(value, splat(F32, unit, LANES)) if unit != 1.0 else value
+                value = builder.fsub(value, scaled)
                 value = builder.fadd(value, spread(builder, base, floats))
                 value = builder.select(builder.fcmp_ordered(">", value, zero), value, zero)
                 value = builder.select(builder.fcmp_ordered("<", value, top), value, top)
@@ -190,56 +219,113 @@ def estimator(sums: Callable[[Any, Any, Any, Any], list[Any]]) -> Callable[..., 
     return intrinsic(estimate)
 
 
-estimate_neighbours: Callable[..., int] = estimator(partial(_sums, at_once=1))
+estimate_neighbours: Callable[..., int] = estimator(partial(_sums, at_once=1), F16, A_UNIT)
 """Write the estimates of 32 neighbours, int32 in 0 to 2^31, to `out`; returns a bit for each that is at most `bound`.
 
-`codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A and W; `base` is |v - q|^2, and `step` and
-`offset` turn sums of the tables into sums of the query (see `make_tables`). What a damaged file makes NaN counts as 0.
+`codes`, `added` and `weights` are the neighbours' signs (`size` bytes), A (in A_UNIT) and W, float16; `base` is
+|v - q|^2, and `step` and `offset` turn sums of the tables into sums of the query (see `make_tables`). What a damaged
+file makes NaN counts as 0.
 """
 
 estimate_coarsely: Callable[..., int] = estimator(partial(_sums, at_once=AT_ONCE))
-"""`estimate_neighbours` where no entry of the tables is more than FEW_STEPS, which takes fewer instructions."""
+"""`estimate_neighbours` where no entry of the tables is more than FEW_STEPS, which takes fewer instructions. A and W
+are float32, in their own units."""
 
 
-def _fill_table(typingctx: Any, values: Any, target: Any, factor: Any) -> Any:
+def _fill_tables(typingctx: Any, values: Any, target: Any, count: Any, factor: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        ints, floats = ir.VectorType(I32, LANES), ir.VectorType(F32, LANES)
-        total = splat(I32, 0, LANES)
-        for place in range(GROUP):
-            value = load_as(builder, builder.add(args[0], I64(4 * place)), I32)
-            chosen = ir.Constant(ints, [-(entry >> place & 1) for entry in range(LANES)])
-            least = builder.and_(value, builder.ashr(value, I32(31)))
-            part = builder.sub(builder.and_(spread(builder, value, ints), chosen), spread(builder, least, ints))
-            total = builder.add(total, part)
-        scaled = builder.fmul(builder.sitofp(total, floats), spread(builder, args[2], floats))
-        rounded = builder.fptosi(builder.fadd(scaled, ir.Constant(floats, [0.5] * LANES)), ints)
-        entries = builder.trunc(rounded, ir.VectorType(I8, LANES))
-        builder.store(entries, pointer(builder, args[1], entries.type), align=1)
+        values, target, count, factor = args
+        floats, words = ir.VectorType(F32, LANES), ir.VectorType(I16, LANES)
+        factors = spread(builder, builder.fmul(factor, ir.Constant(F32, float(1 << FRACTION))), floats)
+        with cgutils.for_range(builder, builder.lshr(count, I64(4))) as loop:
+            at = builder.mul(loop.index, I64(4 * LANES))
+            scaled = builder.sitofp(load_as(builder, builder.add(values, at), ir.VectorType(I32, LANES)), floats)
+            whole = builder.fptosi(builder.fmul(scaled, factors), ir.VectorType(I32, LANES))
+            value = builder.trunc(whole, words)
+            least = builder.and_(value, builder.ashr(value, splat(I16, 15, LANES)))
+            for distance in (1, 2):
+                least = builder.add(least, _lanes(builder, least, [lane ^ distance for lane in range(LANES)]))
+            begin = builder.sub(splat(I16, 1 << FRACTION >> 1, LANES), least)
+            for first in range(0, LANES, 2 * GROUP):
+                entries = _entries(builder, value, begin, first)
+                place = builder.add(builder.add(target, at), I64(GROUP_BYTES // GROUP * first))
+                builder.store(entries, pointer(builder, place, entries.type), align=1)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.float32), generate
+    return types.void(*[types.int64] * 3, types.float32), generate
 
 
-fill_table: Callable[[int, int, Any], None] = intrinsic(_fill_table)
-"""Write the 16 entries of a group: entry b is the sum of the 4 int32 values whose bit of b is set, less that of the
-negative ones, times a factor."""
+def _entries(builder: Any, value: Any, begin: Any, first: int) -> Any:
+    """<32 x i8>: the tables of two groups of 4 values, of which `first` is the first."""
+    lanes = range(2 * LANES)
+    group = [first + GROUP * (lane // LANES) for lane in lanes]
+    total = _lanes(builder, begin, group)
+    for place in range(GROUP):
+        chosen = ir.Constant(total.type, [-(lane >> place & 1) for lane in lanes])
+        part = _lanes(builder, value, [start + place for start in group])
+        total = builder.add(total, builder.and_(part, chosen))
+    return builder.trunc(builder.lshr(total, splat(I16, FRACTION, 2 * LANES)), ir.VectorType(I8, 2 * LANES))
 
 
-def _span(typingctx: Any, values: Any) -> Any:
+def _lanes(builder: Any, vector: Any, order: list[int]) -> Any:
+    """A vector of these lanes of another."""
+    return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, len(order)), order))
+
+
+fill_tables: Callable[[int, int, int, Any], None] = intrinsic(_fill_tables)
+"""fill_tables(values, target, count, factor): write the 16 entries of each group of int32 values: entry b is the sum of
+the 4 whose bit of b is set, less that of the negative ones, times a factor, rounded."""
+
+
+def _spans(typingctx: Any, values: Any, count: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = load_as(builder, args[0], ir.VectorType(I32, GROUP))
-        negative = builder.ashr(value, splat(I32, 31, GROUP))
-        value = builder.sub(builder.xor(value, negative), negative)
-        total = I32(0)
-        for place in range(GROUP):
-            total = builder.add(total, builder.extract_element(value, I32(place)))
-        return builder.sext(total, I64)
+        kind = ir.VectorType(I32, LANES)
+        zero = splat(I32, 0, LANES)
+        total, largest = (cgutils.alloca_once_value(builder, zero) for _ in range(2))
+        with cgutils.for_range(builder, builder.lshr(args[1], I64(4))) as loop:
+            place = builder.add(args[0], builder.mul(loop.index, I64(4 * LANES)))
+            value = load_as(builder, place, kind)
+            negative = builder.ashr(value, splat(I32, 31, LANES))
+            value = builder.sub(builder.xor(value, negative), negative)
+            for distance in (1, 2):
+                value = builder.add(value, _lanes(builder, value, [lane ^ distance for lane in range(LANES)]))
+            builder.store(builder.add(builder.load(total), value), total)
+            most = builder.load(largest)
+            builder.store(builder.select(builder.icmp_signed(">", value, most), value, most), largest)
+        greater = partial(_greater, builder)
+        sums = [fold(builder, builder.load(total), builder.add), fold(builder, builder.load(largest), greater)]
+        return cgutils.pack_array(builder, [builder.sext(one, I64) for one in sums])
 
-    return types.int64(types.int64), generate
+    return types.UniTuple(types.int64, 2)(types.int64, types.int64), generate
 
 
-span: Callable[[int], int] = intrinsic(_span)
-"""Sum of the magnitudes of 4 int32 values."""
+def _greater(builder: Any, left: Any, right: Any) -> Any:
+    return builder.select(builder.icmp_signed(">", left, right), left, right)
+
+
+spans: Callable[[int, int], tuple[int, int]] = intrinsic(_spans)
+"""spans(values, count): GROUP times the sum of the magnitudes of int32 values, and the greatest such sum of a group.
+
+Both fit int32: a query's codes are less than 2^15.5 long (see `segment.query_clip`), so 8,192 rotated ones sum up to
+2^28.
+"""
+
+
+def _widen_codes(typingctx: Any, codes: Any, target: Any, count: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        ints = ir.VectorType(I32, LANES)
+        with cgutils.for_range(builder, builder.lshr(args[2], I64(4))) as loop:
+            place = builder.add(args[0], builder.mul(loop.index, I64(2 * LANES)))
+            value = builder.sext(load_as(builder, place, ir.VectorType(I16, LANES)), ints)
+            target = builder.add(args[1], builder.mul(loop.index, I64(4 * LANES)))
+            builder.store(value, pointer(builder, target, ints), align=1)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate
+
+
+widen_codes: Callable[[int, int, int], None] = intrinsic(_widen_codes)
+"""widen_codes(codes, target, count): write int16 values as int32."""
 
 
 @device
@@ -256,8 +342,7 @@ def query_square(plan: int, scratch: int) -> int:
 def rotate_query(plan: int, scratch: int) -> int:
     """Put the query in QUERY_CODES, rotated, into ROTATED; returns its address there."""
     padded, codes, values = load_i64(plan + PADDED), load_i64(scratch + QUERY_CODES), load_i64(scratch + ROTATED)
-    for place in range(padded):
-        store_i32(values + 4 * place, load_i16(codes + 2 * place))
+    widen_codes(codes, values, padded)
     rotate(values, load_i64(scratch + ROTATION_ROOM), load_i64(plan + ROTATION), padded)
     return values
 
@@ -276,12 +361,7 @@ def make_tables_of(plan: int, scratch: int, steps: int) -> tuple[float, float]:
     """`make_tables` whose entries are at most `steps`."""
     values, tables = rotate_query(plan, scratch), load_i64(scratch + TABLES)
     groups = load_i64(plan + PADDED) // GROUP
-    largest, total = 1, 0
-    for group in range(groups):
-        size = span(values + 4 * GROUP * group)
-        total += size
-        largest = max(largest, size)
-    factor = np.float32(float(min(steps, GREATEST_SUM // groups)) / float(largest))
-    for group in range(groups):
-        fill_table(values + 4 * GROUP * group, tables + GROUP_BYTES * group, factor)
-    return 2.0 / np.float64(factor), -float(total)
+    total, largest = spans(values, load_i64(plan + PADDED))
+    factor = np.float32(float(min(steps, GREATEST_SUM // groups)) / float(max(largest, 1)))
+    fill_tables(values, tables, load_i64(plan + PADDED), factor)
+    return 2.0 / np.float64(factor), -float(total // GROUP)

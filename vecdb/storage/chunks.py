@@ -1,8 +1,8 @@
 """Writes the columns of a segment as chunk values and reads them back in place, as tables of addresses into the map.
 
 A column is cut into chunks of 2^shift rows, as many as fit CHUNK_BYTES_TARGET; only the last may hold fewer. A chunk
-value is a header of 48 bytes, the rows, and, in a shorter last chunk, zeros up to 1, 2, 3 or 4, 5, 6, 7 times 2^n
-pages. LMDB puts a value of more than half a page on pages of its own, 16 bytes in, so row 0 lies on a multiple of 64.
+value is a header of 48 bytes, the rows, and, in a shorter last chunk, zeros up to 1 to 7, or 8 to 15 times 2^n, pages.
+LMDB puts a value of more than half a page on pages of its own, 16 bytes in, so row 0 lies on a multiple of 64.
 Header, little-endian:
 
     0 magic "VDBC" | 4 version u8 | 5 kind u8 | 6 zero u16 | 8 rows u32 | 12 stride u32 | 16 first row u64
@@ -107,7 +107,7 @@ def encode_chunk(key: bytes, kind: ChunkKind, first_row: int, rows: npt.NDArray[
 def _padded_bytes(size: int) -> int:
     """Size of a last chunk's value of at least `size` bytes: with the header of its page, a full number of pages."""
     pages = -(-(HEADER_BYTES + size) // _PAGE_BYTES)
-    step = 1 << max(pages.bit_length() - 3, 0)
+    step = 1 << max(pages.bit_length() - 4, 0)
     return -(-pages // step) * step * _PAGE_BYTES - HEADER_BYTES
 
 

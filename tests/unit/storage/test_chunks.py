@@ -56,10 +56,10 @@ def test_a_column_is_read_back_row_by_row(
 
 
 def test_the_first_row_of_every_chunk_starts_a_cache_line(memory: Environment) -> None:
-    array = np.zeros((3_000, 448), dtype=np.int8)
+    array = np.zeros((6_000, 448), dtype=np.int8)
     write_column(memory, ChunkKind.CODES, array)
     with memory.begin_read() as transaction:
-        column = open_column(transaction, *PLACE, ChunkKind.CODES, 3_000, 448)
+        column = open_column(transaction, *PLACE, ChunkKind.CODES, 6_000, 448)
         assert len(column.table) == 2
         assert not np.any(column.table % 64)
 
@@ -97,7 +97,7 @@ def stored(memory: Environment, rng: np.random.Generator) -> tuple[Environment, 
     return memory, write_column(memory, ChunkKind.CODES, array)
 
 
-def reopen(environment: Environment, rows: int = 3 * 16 - 5, stride: int = 65_536) -> Column:
+def reopen(environment: Environment, rows: int = 3 * 32 - 5, stride: int = 65_536) -> Column:
     with environment.begin_read() as transaction:
         return open_column(transaction, *PLACE, ChunkKind.CODES, rows, stride)
 
@@ -111,7 +111,7 @@ def test_a_missing_chunk_is_corruption(stored: tuple[Environment, list[bytes]], 
         reopen(environment)
 
 
-@pytest.mark.parametrize(("rows", "stride"), [(16, 65_536), (48, 65_536), (43, 65_535), (43, 32_768)])
+@pytest.mark.parametrize(("rows", "stride"), [(32, 65_536), (96, 65_536), (91, 65_535), (91, 32_768)])
 def test_chunks_of_another_shape_are_corruption(
     stored: tuple[Environment, list[bytes]], rows: int, stride: int
 ) -> None:
@@ -147,9 +147,9 @@ def test_damaged_rows_are_found_when_opening_with_a_check(stored: tuple[Environm
         damaged = bytearray(value)
         damaged[500_000] ^= 1
         transaction.put(Table.CHUNKS, chunks[1], damaged)
-    assert reopen(environment).rows == 43
+    assert reopen(environment).rows == 91
     with environment.begin_read() as read, pytest.raises(CorruptionError, match="checksum"):
-        open_column(read, *PLACE, ChunkKind.CODES, 43, 65_536, check=True)
+        open_column(read, *PLACE, ChunkKind.CODES, 91, 65_536, check=True)
 
 
 def test_every_flipped_bit_of_a_header_is_noticed_by_opening_or_checking() -> None:
