@@ -16,6 +16,7 @@ from vecdb.checks.addresses import Address, parse_address
 from vecdb.client import upkeep
 from vecdb.client.credentials import TLSLike, channel_credentials, check_key, tls_of
 from vecdb.client.database import RemoteDatabase
+from vecdb.client.memory import keep_memory
 from vecdb.client.session import Caller, Session, checked_timeout
 from vecdb.client.transport import Metadata, Transport
 from vecdb.config import (
@@ -115,6 +116,7 @@ def read_arguments(
 def open_database(arguments: Connecting) -> RemoteDatabase:
     """See `vecdb.connect`."""
     _check_process()
+    keep_memory()
     if arguments.tls is None:
         channel = grpc.insecure_channel(arguments.target, arguments.options)
     else:
@@ -136,6 +138,7 @@ async def open_async_database(arguments: Connecting) -> AsyncDatabase:
     from vecdb.client.async_transport import AsyncTransport  # noqa: PLC0415 - as above
 
     _check_process()
+    keep_memory()
     if arguments.tls is None:
         channel = grpc.aio.insecure_channel(arguments.target, arguments.options)
     else:
