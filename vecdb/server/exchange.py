@@ -172,6 +172,12 @@ class Exchange:
         self._dispatch.receiving.discard(self)
         self._body = body
 
+    @property
+    def may_be_known(self) -> bool:
+        """Whether the reply to the body that was taken may be known, and be given on the spot."""
+        known = self.route.known
+        return known is not None and known.is_quick and self._body is not None
+
     def known_reply(self) -> bytes | None:
         """The reply to the body that was taken, if that is known (see `known_searches`).
 
@@ -355,23 +361,9 @@ class SingleAnswer(Answer):
     # --- by whoever receives the message early (see `early_receipt`) --------------------------------------------------
 
     @property
-    def is_let_in(self) -> bool:
-        """Whether the caller is known, so that the message may be received."""
-        return self._exchange.principal is not None
-
-    @property
-    def may_be_known(self) -> bool:
-        """Whether messages of this RPC can be known, and answered on the spot."""
-        known = self._exchange.route.known
-        return known is not None and known.is_quick
-
-    def expect(self, cancel: Callable[[], object]) -> None:
-        """See `Exchange.expect`."""
-        self._exchange.expect(cancel)
-
-    def take(self, body: bytes | None) -> None:
-        """See `Exchange.take`."""
-        self._exchange.take(body)
+    def exchange(self) -> Exchange:
+        """The call."""
+        return self._exchange
 
     def at_once(self) -> bytes | None:
         """The reply if it is known; the call's place is free then."""
@@ -379,10 +371,6 @@ class SingleAnswer(Answer):
         if reply is not None:
             self._exchange.leave()
         return reply
-
-    def leave(self) -> None:
-        """See `Exchange.leave`."""
-        self._exchange.leave()
 
     def observe(self, context: grpc.ServicerContext) -> None:
         """Say that the call went well."""
