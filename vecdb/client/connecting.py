@@ -16,7 +16,6 @@ from vecdb.checks.addresses import Address, parse_address
 from vecdb.client import upkeep
 from vecdb.client.credentials import TLSLike, channel_credentials, check_key, tls_of
 from vecdb.client.database import RemoteDatabase
-from vecdb.client.memory import keep_memory
 from vecdb.client.session import Caller, Session, checked_timeout
 from vecdb.client.transport import Metadata, Transport
 from vecdb.config import (
@@ -31,6 +30,7 @@ from vecdb.config import (
 )
 from vecdb.errors import ClosedError, InvalidRequestError
 from vecdb.types import TLSConfig
+from vecdb.wire.memory import keep_memory
 
 if TYPE_CHECKING:
     from vecdb.client.async_database import AsyncDatabase
