@@ -73,7 +73,7 @@ def targets_of(results: Mapping[str, Any]) -> list[Target]:
     """All that can be told from the parts that were measured."""
     return [
         *_unary_targets(_part(results, "unary") or ()),
-        *_batch_targets(_part(results, "batch")),
+        *_batch_targets(_part(results, "batch") or ()),
         *_ingest_targets(_part(results, "ingest")),
         *_peer_targets(_part(results, "peer")),
         *_overload_targets(_part(results, "overload")),
@@ -109,17 +109,17 @@ def _callers(point: Mapping[str, Any]) -> str:
     return "1 caller" if point["callers"] == 1 else f"{point['callers']} callers"
 
 
-def _batch_targets(rates: Mapping[str, Any] | None) -> list[Target]:
-    if rates is None:
-        return []
+def _batch_targets(points: Sequence[Mapping[str, Any]]) -> list[Target]:
     return [
         Target(
-            f"{label}{words} / embedded search_batch",
+            f"{label}{words} / embedded search_batch, {_callers(one)}",
             BATCH_RATIO,
-            _ratio(rates, f"{what}{end}", f"embedded_batch{end}"),
+            _ratio(one["rates"], f"{what}{end}", f"embedded_batch{end}"),
         )
+        for one in points
         for what, label in BATCHES.items()
         for end, words in (("", ""), ("_metadata", ", with metadata"))
+        if what in one["rates"]
     ]
 
 
@@ -190,15 +190,22 @@ def _unary(points: Sequence[Mapping[str, Any]]) -> list[str]:
     return table(["call", "callers", "calls/s", "range", "p50 ms", "p99 ms", "of the empty call", HALF], rows)
 
 
-def _batch(rates: Mapping[str, Any]) -> list[str]:
+def _batch(points: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = []
-    for end, words in (("", "ids and scores"), ("_metadata", "with metadata")):
-        base = f"embedded_batch{end}"
-        rows += [[f"embedded search_batch, {words}", *speed_cells(rates[base]), number(1.0, 2), NONE]]
-        for what, label in BATCHES.items():
-            name = f"{what}{end}"
-            rows += [[f"{label}, {words}", *speed_cells(rates[name]), *_ratio_cells(rates, name, base)]]
-    return table(["batches", "queries/s", "range", "of embedded", HALF], rows)
+    for one in points:
+        rates, callers = one["rates"], str(one["callers"])
+        for end, words in (("", "ids and scores"), ("_metadata", "with metadata")):
+            base = f"embedded_batch{end}"
+            rows += [[f"embedded search_batch, {words}", callers, *_batch_cells(rates, base), number(1.0, 2), NONE]]
+            for what, label in BATCHES.items():
+                if (name := f"{what}{end}") in rates:
+                    cells = _batch_cells(rates, name)
+                    rows += [[f"{label}, {words}", callers, *cells, *_ratio_cells(rates, name, base)]]
+    return table(["batches", "callers", "queries/s", "range", "p50 ms", "of embedded", HALF], rows)
+
+
+def _batch_cells(rates: Mapping[str, Any], name: str) -> list[str]:
+    return [*speed_cells(rates[name]), number(rates[name]["p50_ms"], 2)]
 
 
 def _ingest(part: Mapping[str, Any]) -> list[str]:

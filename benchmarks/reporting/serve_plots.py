@@ -30,10 +30,10 @@ INGEST: Final = {"embedded": "embedded", "stream": "stream"}
 def draw_serve(report: Mapping[str, Any], out: Path) -> list[str]:
     """A panel for each of the parts that compare speeds."""
     results = report["results"]
-    unary = next((one["rates"] for one in results.get("unary") or () if isinstance(one, Mapping)), None)
+    unary, batch = (_first_rates(results.get(part)) for part in ("unary", "batch"))
     panels = [
         ("calls per second, one caller", UNARY, unary),
-        ("queries per second, 100 a call", BATCHES, results.get("batch")),
+        ("queries per second, 100 a call, one caller", BATCHES, batch),
         ("records per second", INGEST, results.get("ingest")),
     ]
     drawn = [(label, names, rates) for label, names, rates in panels if rates is not None and set(names) <= set(rates)]
@@ -52,6 +52,11 @@ def draw_serve(report: Mapping[str, Any], out: Path) -> list[str]:
     about = f"{data['name']}: {data['rows']:,} rows, {data['dim']} dimensions; " if data else ""
     title(figure, f"{OURS} over gRPC: {met} of {len(found)} targets reached", f"{about}medians; lines: range")
     return [save(figure, out, "serve")]
+
+
+def _first_rates(points: Any) -> Mapping[str, Any] | None:
+    """The rates with the fewest callers."""
+    return next((one["rates"] for one in points or () if isinstance(one, Mapping)), None)
 
 
 def _bars(axes: Any, names: Mapping[str, str], rates: Mapping[str, Any]) -> None:

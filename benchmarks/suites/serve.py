@@ -6,7 +6,9 @@ turns, and a ratio is the median of the ratios of all rounds of turns: what slow
 
 - unary: searches one a call, beside an empty call of a plain grpcio server (`floor`, without any interceptor) and
   beside one that does next to nothing behind all of vecdb's server (`info`).
-- batch: 100 queries a call, and a stream of such batches, beside `search_batch` of the embedded engine.
+- batch: 100 queries a call, and a stream of such batches, beside `search_batch` of the embedded engine. One caller has
+  the server wait for the client and the client for the server; with several the server is busy, as in production. The
+  embedded engine is asked from as many threads.
 - ingest: a bulk load through the stream, beside `upsert` of the same batches into the embedded engine, synced alike.
 - peer: milvus-lite's own server, at the least effort that reaches the recall.
 - overload: calls at ten times the rate that can be answered.
@@ -42,7 +44,8 @@ from vecdb.config import CONCURRENT_RPCS_DEFAULT
 
 ANSWER_WITHIN_S: Final = 900.0
 UNARY: Final = ("floor", "info", "ids", "metadata")
-BATCHES: Final = ("batch", "batch_metadata", "stream", "stream_metadata")
+CALLED_BATCHES: Final = ("batch", "batch_metadata")
+STREAMED_BATCHES: Final = ("stream", "stream_metadata")
 OVERLOAD_CALLERS: Final = 4
 NORMAL_SHARE: Final = 0.9
 """Of the speed before an overload: what counts as normal after it."""
@@ -66,6 +69,7 @@ class ServeOptions:
     seconds: float = 2.0
     rounds_each: int = 4
     callers: Sequence[int] = (1, 4)
+    batch_callers: Sequence[int] = (1, 2, 4)
     k: int = 10
     effort: Mapping[str, Any] = field(default_factory=lambda: {"target_recall": 0.95})
     ingest_rows: int = 100_000
@@ -175,17 +179,22 @@ def _unary(bench: Bench) -> list[dict[str, Any]]:
     return points
 
 
-def _batch(bench: Bench) -> dict[str, Any]:
-    """Batches through the server, and in a process that has the database itself on the server's CPU."""
-    options = bench.options
+def _batch(bench: Bench) -> list[dict[str, Any]]:
+    """Batches through the server, and in a process that has the database itself on the server's CPU, by callers."""
+    options, points = bench.options, []
     with ExitStack() as stack:
         served = stack.enter_context(vecdb_server(bench.server_cpu, bench.data))
         client = stack.enter_context(bench.worker(served=served.address))
         embedded = stack.enter_context(bench.worker(bench.server_cpu, embedded=str(bench.data)))
-        asked = {f"embedded_{what}": (embedded, {"what": what}) for what in BATCHES[:2]}
-        rates = _in_turns(options, asked | {what: (client, {"what": what}) for what in BATCHES})
-        options.progress(f"    {_line(rates)}")
-        return rates
+        for callers in options.batch_callers:
+            asked = {f"embedded_{what}": (embedded, {"what": what, "callers": callers}) for what in CALLED_BATCHES}
+            asked |= {what: (client, {"what": what, "callers": callers}) for what in CALLED_BATCHES}
+            if callers == 1:  # a stream is one caller's, who has several batches under way
+                asked |= {what: (client, {"what": what}) for what in STREAMED_BATCHES}
+            rates = _in_turns(options, asked)
+            points.append({"callers": callers, "rates": rates})
+            options.progress(f"    {callers} caller(s): {_line(rates)}")
+    return points
 
 
 def _in_turns(options: ServeOptions, asked: Mapping[str, tuple[Ask, Mapping[str, Any]]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Concurrency: as plans.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,17 +28,21 @@ def call(
 ) -> Plan[Reply]:
     """Call a method; `surely_not_done` says that it must not run twice, see `retrying`."""
     limit = caller.timeout_s if timeout_s is None else timeout_s
-    attempts = Attempts(caller.session.retries, limit, surely_not_done=surely_not_done)
+    begun, left = time.monotonic(), limit
+    attempts: Attempts | None = None
     while True:
         try:
-            reply: Reply = yield Invoke(method, request, attempts.remaining_s())
+            reply: Reply = yield Invoke(method, request, left)
         except VecDBError as error:
+            if attempts is None:  # nearly all calls need but one
+                attempts = Attempts(caller.session.retries, limit, surely_not_done=surely_not_done, begun=begun)
             pause = attempts.pause_after(error)
             if pause is None:
                 raise
         else:
             return reply
         yield Sleep(pause)
+        left = attempts.remaining_s()
 
 
 def follow(

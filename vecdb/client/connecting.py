@@ -30,6 +30,7 @@ from vecdb.config import (
 )
 from vecdb.errors import ClosedError, InvalidRequestError
 from vecdb.types import TLSConfig
+from vecdb.wire.memory import keep_memory
 
 if TYPE_CHECKING:
     from vecdb.client.async_database import AsyncDatabase
@@ -115,6 +116,7 @@ def read_arguments(
 def open_database(arguments: Connecting) -> RemoteDatabase:
     """See `vecdb.connect`."""
     _check_process()
+    keep_memory()
     if arguments.tls is None:
         channel = grpc.insecure_channel(arguments.target, arguments.options)
     else:
@@ -136,6 +138,7 @@ async def open_async_database(arguments: Connecting) -> AsyncDatabase:
     from vecdb.client.async_transport import AsyncTransport  # noqa: PLC0415 - as above
 
     _check_process()
+    keep_memory()
     if arguments.tls is None:
         channel = grpc.aio.insecure_channel(arguments.target, arguments.options)
     else:

@@ -23,10 +23,13 @@ class Attempts:
 
     __slots__ = ("_deadline", "_made", "_retries", "_surely_not_done", "_timeout_s")
 
-    def __init__(self, retries: int, timeout_s: float, *, surely_not_done: bool = False) -> None:
+    def __init__(
+        self, retries: int, timeout_s: float, *, surely_not_done: bool = False, begun: float | None = None
+    ) -> None:
+        """`begun` is when, by the monotonic clock; None for now."""
         self._retries = retries
         self._timeout_s = timeout_s
-        self._deadline = time.monotonic() + timeout_s
+        self._deadline = (time.monotonic() if begun is None else begun) + timeout_s
         self._surely_not_done = surely_not_done
         self._made = 0
 

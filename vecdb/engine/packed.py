@@ -16,11 +16,13 @@ import numpy as np
 from vecdb.checks.options import check_count
 from vecdb.config import RECORD_LOOKUPS_MAX
 from vecdb.engine.collection import Collection
-from vecdb.engine.config import LATE_BYTES_MAX, LATE_HITS_MAX
+from vecdb.engine.config import LATE_HITS_MAX
 from vecdb.engine.found_hits import Form, PackedHits, found_hits, scores_of
 from vecdb.engine.hit_results import opened_records, search_result
 from vecdb.engine.ids import bind_ids, ids_room
-from vecdb.engine.interruption import check_bytes, check_interruption
+from vecdb.engine.interruption import check_bytes
+from vecdb.engine.quick_batch import copied_records, keep_batch
+from vecdb.engine.quick_search import asked_of
 from vecdb.engine.records import Decoded, present
 from vecdb.engine.search import FieldHits
 from vecdb.storage import codec, keys
@@ -76,6 +78,9 @@ class PackedCollection(Collection):
             found, hits = self._batch_hits(view, field, queries, limit, effort, wanted, strict=strict, model=model)
             late = None if with_vectors else self._late(view, found, hits, with_metadata=with_metadata)
             if late is not None:
+                if wanted is None and model is None:
+                    asked, threads = asked_of(limit, ef, target_recall, exact, field), self._database.threads
+                    keep_batch(self._view(view), asked, found, limit, effort, threads)
                 return HitColumns(hits.counts.tolist(), late)
             every = hits.one_after_another()
             result = self._result(view, found, every, with_metadata=with_metadata, with_vectors=with_vectors)
@@ -118,21 +123,6 @@ def copied_ids(field: FieldView, found: FieldBatch) -> bytes | None:
     room = np.empty(ids_room(column, slots.size), dtype=np.uint8)
     end = bind_ids(column, rows.ctypes.data, slots.ctypes.data, slots.size, room.ctypes.data)()
     return None if end < 0 else room[:end].tobytes()
-
-
-def copied_records(view: View, number: int, slots: Slots) -> list[bytes] | None:
-    """The records at live slots (n,), in pieces; None when one needs a closer look, or when they are too much."""
-    reader = view.txn.records or opened_records(view)
-    pieces, size = list[bytes](), 0
-    for piece in reader.copies(number, slots):
-        check_interruption()
-        if piece is None:
-            return None
-        pieces.append(piece)
-        size += len(piece)
-        if size > LATE_BYTES_MAX:
-            return None
-    return pieces
 
 
 def packed_records(view: View, number: int, slots: Slots) -> tuple[list[RecordId], list[Any]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from vecdb.engine.filtering import FilterKey, Matches
     from vecdb.engine.index_view import IndexView
+    from vecdb.engine.quick_batch import QuickBatch
     from vecdb.engine.quick_search import Asked, QuickSearch
     from vecdb.engine.validate import VectorArray
     from vecdb.index.columns import ColumnTable
@@ -156,8 +157,8 @@ class CollectionView:
     """One collection: schema, counters, tombstones by slot, its fields in the order of the schema, its ready indexes.
 
     `expiry` tells when records expire, None when none ever has had an expiry. What grows: `remembered`, what filters
-    matched, by `filter_key`, and `prepared`, searches that were asked before (see `quick_search`). `room` is what
-    copies for remembered filters may take.
+    matched, by `filter_key`, and `prepared` and `prepared_batches`, what was searched for before (see `quick_search`
+    and `quick_batch`). `room` is what copies for remembered filters may take.
     """
 
     schema: CollectionSchema
@@ -168,6 +169,7 @@ class CollectionView:
     expiry: ColumnTable | None = None
     remembered: dict[FilterKey, Matches] = field(default_factory=dict, compare=False, repr=False)
     prepared: dict[Asked, QuickSearch] = field(default_factory=dict, compare=False, repr=False)
+    prepared_batches: dict[Asked, QuickBatch] = field(default_factory=dict, compare=False, repr=False)
     room: CopyRoom = field(default_factory=CopyRoom, compare=False, repr=False)
 
     def field(self, name: str | None) -> FieldView:

@@ -8,7 +8,7 @@ Concurrency: thread safe. Each thread has its own Scratch; batches run on `threa
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,9 @@ from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
 from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SlotArray = npt.NDArray[np.uint32]
 RowArray = npt.NDArray[np.int32]
@@ -65,6 +68,8 @@ BATCH_QUERIES: Final = 16
 """Fewest queries a worker takes at a time."""
 
 BATCH_QUERIES_MAX: Final = 256
+"""Most queries, and what a worker without others takes: some milliseconds, in which nothing else is noticed."""
+
 BATCH_PIECES: Final = 16
 """Pieces of a batch for each worker: few, for a call of a kernel costs as much as half a search, but enough that none
 is left with much when the others are done."""
@@ -156,6 +161,33 @@ def prepare_search(segment: Segment, limit: int, ef: int, dead: DeadBits | None,
     return PreparedSearch(room, scratch, needs, call)
 
 
+def prepare_batch(
+    segment: Segment, limit: int, ef: int, dead: DeadBits | None, threads: int, skip_address: int = 0
+) -> Callable[[int, int, int, int, int, int], None]:
+    """The first pass of `search_segment_batch`, for any thread: to be called with the address and the number of queries
+    (float32), and the addresses of slots, distances and rows (q, limit), and counts (q,). Whoever keeps it keeps the
+    segment and the tombstones.
+    """
+    effort, needs = _needs(segment, limit, ef)
+    plan, dead_address = segment.plan.address, 0 if dead is None else dead.ctypes.data
+    settled = limit, effort, ranked_rows(limit), dead_address, skip_address
+
+    def search(source: int, queries: int, slots: int, distances: int, rows: int, counts: int) -> None:
+        def answer(first: int, last: int) -> None:
+            scratch = thread_scratch()
+            scratch.reserve_for(needs)
+            places = slots, distances, rows, counts
+            kernels.search_graph(plan, scratch.address, source, first, last, *settled, *places)
+
+        size = _piece(queries, threads)
+        if queries <= size:
+            answer(0, queries)
+        else:
+            run_ranges(queries, size, threads, answer)
+
+    return search
+
+
 def _least_effort(segment: Segment, limit: int) -> int:
     """What `ef` is raised to: `limit`, but half of it where rows are compared by their codes before they are expanded.
 
@@ -192,26 +224,17 @@ def _search_pass(
     hits = empty_hits(len(queries), limit)
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
         return hits
-    outputs = [column.ctypes.data for column in hits]
-    dead_address = 0 if dead is None else dead.ctypes.data
     skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
-    source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
-
-    def answer(first: int, last: int) -> None:
-        scratch = thread_scratch()
-        effort = _reserve(scratch, segment, limit, ef)
-        address = scratch.address
-        kernels.search_graph(
-            plan, address, source, first, last, limit, effort, rerank, dead_address, skip_address, *outputs
-        )
-
-    run_ranges(len(queries), _piece(len(queries), threads), threads, answer)
+    search = prepare_batch(segment, limit, ef, dead, threads, skip_address)
+    search(queries.ctypes.data, len(queries), *[column.ctypes.data for column in hits])
     return hits
 
 
 def _piece(queries: int, threads: int) -> int:
     """How many of these queries a worker takes at a time."""
-    return min(max(queries // (BATCH_PIECES * max(threads, 1)), BATCH_QUERIES), BATCH_QUERIES_MAX)
+    if threads <= 1:
+        return BATCH_QUERIES_MAX
+    return min(max(queries // (BATCH_PIECES * threads), BATCH_QUERIES), BATCH_QUERIES_MAX)
 
 
 def _search_harder(

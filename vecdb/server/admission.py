@@ -9,7 +9,6 @@ Concurrency: any thread; one lock held for a few additions.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from typing import Literal, NoReturn, TypeAlias
 
 from vecdb.config import RETRY_AFTER_S
@@ -54,7 +53,7 @@ class Admission:
         self._request_bytes = request_bytes
         self._lock = threading.Lock()
         self._under_way: dict[Lane, int] = {"calls": 0, "streams": 0}
-        self._of_principal: Counter[tuple[Lane, str]] = Counter()
+        self._of_principal: dict[tuple[Lane, str], int] = {}
         self._bytes = 0
 
     @property
@@ -91,10 +90,10 @@ class Admission:
             ticket.principal = principal
 
     def _count(self, lane: Lane, principal: str) -> None:
-        limit = self._principal_limits[lane]
-        if self._of_principal[lane, principal] >= limit:
+        limit, count = self._principal_limits[lane], self._of_principal.get((lane, principal), 0)
+        if count >= limit:
             refuse(f"this key has {limit} {lane} under way, as many as one may have")
-        self._of_principal[lane, principal] += 1
+        self._of_principal[lane, principal] = count + 1
 
     def hold(self, ticket: Ticket, count: int) -> None:
         """See `Ticket.hold`."""
@@ -117,9 +116,9 @@ class Admission:
             self._bytes -= ticket.bytes
             if ticket.principal is not None:
                 place = ticket.lane, ticket.principal
-                self._of_principal[place] -= 1
-                if not self._of_principal[place]:
-                    del self._of_principal[place]
+                count = self._of_principal.pop(place) - 1
+                if count:
+                    self._of_principal[place] = count
 
 
 def refuse(message: str) -> NoReturn:

@@ -38,6 +38,7 @@ from vecdb.server.scopes import RULES, Rule
 from vecdb.server.settings import ServerConfig
 from vecdb.server.tls import certificates
 from vecdb.server.tracing import Tracer
+from vecdb.wire.memory import keep_memory
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
@@ -155,6 +156,7 @@ class Service:
 
     def start(self) -> Self:
         """Listen. InvalidConfigError when an address cannot be had."""
+        keep_memory()
         try:
             for address in self.config.addresses:
                 self._addresses.append(self._listen(address))

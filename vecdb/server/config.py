@@ -75,8 +75,11 @@ KNOWN_SEARCHES_MAX: Final = 256
 KNOWN_BODY_BYTES_MAX: Final = 64 * 1024
 """The longest request that is known again, its vector included."""
 
+KNOWN_BATCH_BYTES_MAX: Final = 1024 * 1024
+"""The longest batch that is: what is saved is a few tenths of a millisecond, and a longer one takes twenty."""
+
 KNOWN_SEARCH_BYTES_MAX: Final = 4_096
-"""The longest of them but for its vector: a megabyte at most for all."""
+"""The longest of them but for its vectors: a megabyte at most for all searches, and one for all batches."""
 
 KNOWN_PLACES_MAX: Final = 8
 """Places of the vector that are tried for one length of requests; there is one for all requests of one program."""

@@ -84,6 +84,7 @@ class Route:
 
     method: str
     rule: Rule
+    is_public: bool
     behavior: Callable[[Any, Any], Any]
     read: Callable[[bytes], Any]
     write: Callable[[Any], bytes]
@@ -104,6 +105,7 @@ def route_of(method: str, handler: Any, rule: Rule, known: KnownRequests | None)
     return Route(
         method=method,
         rule=rule,
+        is_public=rule.is_public,
         behavior=handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream,
         read=handler.request_deserializer,
         write=handler.response_serializer,
@@ -264,7 +266,7 @@ class Dispatch(grpc.GenericRpcHandler):
         principal = (
             identity.from_worker(metadata)
             if exchange.was_passed_on
-            else identity.from_metadata(metadata, is_public=route.rule.is_public)
+            else identity.from_metadata(metadata, is_public=route.is_public)
         )
         exchange.principal = principal  # now, so that the log names whoever is refused from here on
         if principal is None:

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from vecdb.server.answering import AnsweringThreads, Ended
 from vecdb.server.config import AT_ONCE_MOST_S, AT_ONCE_PAUSE_S, AT_ONCE_S, AT_ONCE_SAMPLES
-from vecdb.server.exchange import SingleAnswer
+from vecdb.server.exchange import Exchange, SingleAnswer
 from vecdb.server.grpc_setup import is_known_release
 
 logger = logging.getLogger(__name__)
@@ -72,10 +72,10 @@ class EarlyThreads(AnsweringThreads):
         if self.parts is None or len(args) != ARGUMENTS:
             return super().submit(fn, *args, **kwargs)
         _, event, state, answer, _, _, _ = args
-        if type(answer) is not SingleAnswer or not answer.is_let_in:
+        if type(answer) is not SingleAnswer or (exchange := answer.exchange).principal is None:
             return super().submit(fn, *args, **kwargs)
-        receipt = Receipt(self, self.parts, fn, args)
-        answer.expect(event.call.cancel)
+        receipt = Receipt(self, self.parts, fn, args, exchange)
+        exchange.expect(event.call.cancel)
         event.call.start_server_batch((self.parts.operation(0),), receipt.take)
         state.due.add(self.parts.token)
         return receipt  # type: ignore[return-value]  # see AnsweringThreads
@@ -97,12 +97,17 @@ class EarlyThreads(AnsweringThreads):
 class Receipt:
     """A call whose message is on its way; as much of a future as gRPC asks for."""
 
-    __slots__ = ("_arguments", "_ended", "_function", "_parts", "_receive", "_threads")
+    __slots__ = ("_arguments", "_ended", "_exchange", "_function", "_parts", "_receive", "_threads")
 
     def __init__(
-        self, threads: EarlyThreads, used: Parts, function: Callable[..., Any], arguments: tuple[Any, ...]
+        self,
+        threads: EarlyThreads,
+        used: Parts,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        exchange: Exchange,
     ) -> None:
-        self._threads, self._parts = threads, used
+        self._threads, self._parts, self._exchange = threads, used, exchange
         self._function, self._arguments = function, arguments
         self._receive = used.receive_message(arguments[2], None, None)
         self._ended: Ended | None = None
@@ -118,7 +123,7 @@ class Receipt:
             self._go_on()
         except BaseException:
             logger.exception("a call could not be answered")
-            self._arguments[3].leave()
+            self._exchange.leave()
             self._arguments[1].call.cancel()
             self._tell(self)
         return followed
@@ -126,8 +131,8 @@ class Receipt:
     def _go_on(self) -> None:
         _, event, state, answer, _, _, _ = self._arguments
         body, state.request = state.request, None
-        answer.take(body)
-        reply = self._threads.at_once(answer) if body is not None and answer.may_be_known else None
+        self._exchange.take(body)
+        reply = self._threads.at_once(answer) if self._exchange.may_be_known else None
         if reply is None:
             answering: Any = AnsweringThreads.submit(self._threads, self._function, *self._arguments)
             answering.add_done_callback(self._tell)

@@ -19,7 +19,6 @@ from vecdb.config import DRAIN_QUIET_S
 from vecdb.errors import LimitExceededError, MalformedRequestError
 from vecdb.server.answering import Turns, do_afterwards
 from vecdb.server.call import Call
-from vecdb.server.config import KNOWN_BODY_BYTES_MAX
 from vecdb.server.principals import NOBODY, Principal
 from vecdb.server.refusals import as_error, discreet, status_of, stopping
 
@@ -49,6 +48,12 @@ Observer: TypeAlias = Callable[[Outcome], None]
 
 class KnownRequests(Protocol):
     """What knows the replies to requests of one RPC from their bytes."""
+
+    is_quick: ClassVar[bool]
+    body_bytes_max: ClassVar[int]
+
+    def knows(self, body: bytes) -> bool:
+        """Whether there might be an answer."""
 
     def answer(self, body: bytes, principal: Principal) -> bytes | None:
         """The reply that the servicer would send; None when that is not known."""
@@ -135,7 +140,8 @@ class Exchange:
         body, self._body = self._body, None
         if body is None:
             body = self._awaited(bodies)
-        if self.route.known is not None and len(body) <= KNOWN_BODY_BYTES_MAX:
+        known = self.route.known
+        if known is not None and len(body) <= known.body_bytes_max:
             self._body = body
         return self._message(body)
 
@@ -143,6 +149,7 @@ class Exchange:
         """Know the request, which was answered, when it comes again."""
         if self._body is not None and self.route.known is not None:
             self.route.known.learn(self._body, message)
+        self._body = None
 
     def _awaited(self, bodies: Iterator[bytes]) -> bytes:
         """The one body, which has not been received early."""
@@ -165,10 +172,16 @@ class Exchange:
         self._dispatch.receiving.discard(self)
         self._body = body
 
+    @property
+    def may_be_known(self) -> bool:
+        """Whether the reply to the body that was taken may be known, and be given on the spot."""
+        known = self.route.known
+        return known is not None and known.is_quick and self._body is not None
+
     def known_reply(self) -> bytes | None:
         """The reply to the body that was taken, if that is known (see `known_searches`).
 
-        Its bytes are not counted: they are let go of before anything else is received.
+        In the serving thread its bytes are not counted: they are let go of before anything else is received.
         """
         known, body, principal = self.route.known, self._body, self.principal
         if known is None or body is None or principal is None:
@@ -179,6 +192,20 @@ class Exchange:
         self.received_bytes, self.sent_bytes = len(body), len(reply)
         return reply
 
+    def known_reply_in_turn(self, call: Call) -> bytes | None:
+        """As `known_reply`, by the thread of the call, for what takes long enough to have a turn."""
+        known, body = self.route.known, self._body
+        if known is None or known.is_quick or body is None or not known.knows(body):
+            return None
+        self._hold(len(body))
+        self._take_turn_of(self._dispatch.reads, call)
+        reply = self.known_reply()
+        if reply is None:
+            self.end_turn()
+        else:
+            self._body = None
+        return reply
+
     def give_up_after(self, seconds: float) -> None:
         """Cancel the call if it is that old and its body is still not there."""
         if self._cancel is not None and time.monotonic() - self.started > seconds:
@@ -187,8 +214,10 @@ class Exchange:
     def take_turn(self, call: Call, message: Any) -> None:
         """Wait until the call may work, at most until its deadline. Streams, and what is passed on, need not wait."""
         turns = self._dispatch.turns_for(self.route, message)
-        if turns is None:
-            return
+        if turns is not None:
+            self._take_turn_of(turns, call)
+
+    def _take_turn_of(self, turns: Turns, call: Call) -> None:
         is_free = turns.take_free()
         if is_free or turns.take(call.remaining_s):
             self._turns = turns
@@ -332,22 +361,9 @@ class SingleAnswer(Answer):
     # --- by whoever receives the message early (see `early_receipt`) --------------------------------------------------
 
     @property
-    def is_let_in(self) -> bool:
-        """Whether the caller is known, so that the message may be received."""
-        return self._exchange.principal is not None
-
-    @property
-    def may_be_known(self) -> bool:
-        """Whether messages of this RPC can be known."""
-        return self._exchange.route.known is not None
-
-    def expect(self, cancel: Callable[[], object]) -> None:
-        """See `Exchange.expect`."""
-        self._exchange.expect(cancel)
-
-    def take(self, body: bytes | None) -> None:
-        """See `Exchange.take`."""
-        self._exchange.take(body)
+    def exchange(self) -> Exchange:
+        """The call."""
+        return self._exchange
 
     def at_once(self) -> bytes | None:
         """The reply if it is known; the call's place is free then."""
@@ -356,10 +372,6 @@ class SingleAnswer(Answer):
             self._exchange.leave()
         return reply
 
-    def leave(self) -> None:
-        """See `Exchange.leave`."""
-        self._exchange.leave()
-
     def observe(self, context: grpc.ServicerContext) -> None:
         """Say that the call went well."""
         self._exchange.observe(context, grpc.StatusCode.OK)
@@ -367,12 +379,14 @@ class SingleAnswer(Answer):
     # --- by gRPC ----------------------------------------------------------------------------------------------------
 
     def __call__(self, bodies: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        exchange, self._context = self._exchange, context
+        exchange, self._context, self._argument = self._exchange, context, None
         try:
             call = exchange.begin(context)
-            argument = self._argument = exchange.argument(bodies, call)
-            exchange.take_turn(call, argument)
-            body = exchange.reply(exchange.route.behavior(argument, call))
+            body = exchange.known_reply_in_turn(call)
+            if body is None:
+                argument = self._argument = exchange.argument(bodies, call)
+                exchange.take_turn(call, argument)
+                body = exchange.reply(exchange.route.behavior(argument, call))
             do_afterwards(self._observe)
         except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a status
             exchange.fail(context, error)
@@ -383,7 +397,7 @@ class SingleAnswer(Answer):
 
     def _observe(self) -> None:
         self.observe(self._context)
-        self._exchange.learn(self._argument)
+        self._exchange.learn(self._argument)  # nothing where the reply was known
 
 
 class StreamAnswer(Answer):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from vecdb.wire.search_requests import tag, varint
 if TYPE_CHECKING:
     from vecdb.engine.found_hits import FoundHits
 
+Pieces: TypeAlias = Sequence[bytes | memoryview]
 DISTANCE_BYTES: Final = 4
 MIDDLE: Final = 4
 """Bytes of a copy of records before its ids, which say where its metadata begins."""
@@ -77,29 +78,32 @@ def reply_of(hits: FoundHits, queries: int = 1, front: bytes = REPLY) -> bytes:
     """
     (metric, count), distances, records = hits.copied
     counts, before_scores, before_distances, size = heads_of(queries, count // queries)
+    ids: Pieces
+    metadata: Pieces = ()
     if records:
         ids, metadata = _arrays(records, count)
     else:
         numbers = DISTANCE_BYTES * count
-        ids, metadata, distances = distances[numbers:], b"", distances[:numbers]
-    head, before_metadata = head_of(IDS, len(ids)), b""
-    if len(metadata) == ARRAY.size + count:  # an empty map takes one byte, no other does: all are left out
-        metadata = b""
-    elif metadata:
-        before_metadata = head_of(METADATA, len(metadata))
+        ids, distances = (distances[numbers:],), distances[:numbers]
+    ids_size, metadata_size = sum(map(len, ids)), sum(map(len, metadata))
+    head, before_metadata = head_of(IDS, ids_size), b""
+    if metadata_size == ARRAY.size + count:  # an empty map takes one byte, no other does: all are left out
+        metadata, metadata_size = (), 0
+    elif metadata_size:
+        before_metadata = head_of(METADATA, metadata_size)
     return b"".join(
         (
             front,
-            length_of(size + len(head) + len(ids) + len(before_metadata) + len(metadata)),
+            length_of(size + len(head) + ids_size + len(before_metadata) + metadata_size),
             counts,
             head,
-            ids,
+            *ids,
             before_scores,
             scores_of(np.frombuffer(distances, np.float32), metric).data,
             before_distances,
             distances,
             before_metadata,
-            metadata,
+            *metadata,
         )
     )
 
@@ -109,14 +113,15 @@ def stream_reply_of(number: int, hits: FoundHits, queries: int) -> bytes:
     return reply_of(hits, queries, SearchStreamResponse(number=number).SerializeToString() + STREAM_REPLY)
 
 
-def _arrays(records: Sequence[bytes], count: int) -> tuple[bytes, bytes]:
-    """The ids and the metadata of copied records, as arrays."""
+def _arrays(records: Sequence[bytes], count: int) -> tuple[Pieces, Pieces]:
+    """The ids and the metadata of copied records, as arrays in pieces."""
     if len(records) == 1:
         content, middle = records[0], int.from_bytes(records[0][:MIDDLE], "little")
-        return content[MIDDLE:middle], content[middle:]
-    ids, metadata = [array_head(count)], [array_head(count)]
+        return (content[MIDDLE:middle],), (content[middle:],)
+    ids: list[bytes | memoryview] = [array_head(count)]
+    metadata: list[bytes | memoryview] = [array_head(count)]
     for content in records:
-        middle = int.from_bytes(content[:MIDDLE], "little")
-        ids.append(content[MIDDLE + ARRAY.size : middle])
-        metadata.append(content[middle + ARRAY.size :])
-    return b"".join(ids), b"".join(metadata)
+        middle, view = int.from_bytes(content[:MIDDLE], "little"), memoryview(content)  # what is cut of it is no copy
+        ids.append(view[MIDDLE + ARRAY.size : middle])
+        metadata.append(view[middle + ARRAY.size :])
+    return ids, metadata

@@ -18,7 +18,7 @@ from vecdb._pb.v1 import (
 )
 from vecdb.server.app import ServiceBinding
 from vecdb.server.backing import Backing
-from vecdb.server.known_searches import KnownSearches
+from vecdb.server.known_searches import KnownBatches, KnownSearches
 from vecdb.server.scopes import RULES
 from vecdb.server.services_admin import AdminService
 from vecdb.server.services_collections import CollectionService
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vecdb.server.settings import ServerConfig
 
 SEARCH: Final = "/vecdb.v1.SearchService/Search"
+SEARCH_BATCH: Final = "/vecdb.v1.SearchService/SearchBatch"
 
 
 def bind_services(database: Database, config: ServerConfig) -> list[ServiceBinding]:
@@ -52,7 +53,10 @@ def bind_services(database: Database, config: ServerConfig) -> list[ServiceBindi
             "vecdb.v1.SearchService",
             search_service_pb2_grpc.add_SearchServiceServicer_to_server,
             SearchService(backing),
-            {SEARCH: KnownSearches(backing, RULES[SEARCH].scope)},
+            {
+                SEARCH: KnownSearches(backing, RULES[SEARCH].scope),
+                SEARCH_BATCH: KnownBatches(backing, RULES[SEARCH_BATCH].scope),
+            },
         ),
         ServiceBinding(
             "vecdb.v1.IngestService",

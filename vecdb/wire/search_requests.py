@@ -34,7 +34,8 @@ class SearchRequests:
     def one(self, query: object, limit: object, options: Mapping[str, Any], *, explain: bool) -> bytes:
         """A SearchRequest as bytes; `options` are the keyword arguments of `put_options`."""
         row = as_query(query)
-        return self._head(pb.SearchRequest, row, limit, options, explain=explain) + little_endian(row).tobytes()
+        head = self._head(pb.SearchRequest, row, limit, options, explain=explain)
+        return head + (row if IS_LITTLE else little_endian(row)).tobytes()
 
     def batch(self, rows: Rows, limit: object, options: Mapping[str, Any]) -> bytes:
         """A SearchBatchRequest as bytes, for vectors (n, dim)."""

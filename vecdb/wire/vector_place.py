@@ -1,4 +1,4 @@
-"""Finds where in the bytes of a request the components of its vector lie, without making a message of it.
+"""Finds where in the bytes of a request the components of its vectors lie, without making a message of it.
 
 Two requests that differ in those bytes alone mean the same but for the vector: components are the content of a field of
 bytes, which no parser looks into.
@@ -30,10 +30,20 @@ class Place(NamedTuple):
 
 def place_of_query(body: bytes) -> Place | None:
     """The place of `query.data` of a SearchRequest: of the last one, which counts."""
+    return _place(body, pb.SearchRequest.QUERY_FIELD_NUMBER)
+
+
+def place_of_queries(body: bytes) -> Place | None:
+    """The place of `queries.data` of a SearchBatchRequest, as `place_of_query`."""
+    return _place(body, pb.SearchBatchRequest.QUERIES_FIELD_NUMBER)
+
+
+def _place(body: bytes, wanted: int) -> Place | None:
+    """The place of `data` of the vectors that are a field of a message."""
     place = None
     try:
-        for query in _contents(body, Place(0, len(body)), pb.SearchRequest.QUERY_FIELD_NUMBER):
-            for data in _contents(body, query, vectors_pb2.Vectors.DATA_FIELD_NUMBER):
+        for vectors in _contents(body, Place(0, len(body)), wanted):
+            for data in _contents(body, vectors, vectors_pb2.Vectors.DATA_FIELD_NUMBER):
                 place = data
     except (IndexError, ValueError):
         return None

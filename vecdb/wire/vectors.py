@@ -68,6 +68,8 @@ def as_rows(value: object) -> Rows:
 
 def as_query(value: object) -> Rows:
     """One vector to search for, as `as_rows` makes it."""
+    if type(value) is np.ndarray and value.dtype == FLOAT32 and value.ndim == 1 and value.flags.c_contiguous:
+        return value  # what nearly all of them are
     row = as_rows(value)
     if row.ndim != 1:
         raise InvalidVectorError(
@@ -227,7 +229,9 @@ def _spread(message: vectors_pb2.FieldVectors, rows: Rows, count: int, place: st
 def read_numbers(message: vectors_pb2.FloatColumn, count: int, where: str) -> FloatArray:
     """A column of `count` numbers, in either form."""
     data = message.data
-    if data or not message.values:
+    if len(data) == FLOAT32.itemsize * count != 0:
+        numbers = np.frombuffer(data, LITTLE["float32"])
+    elif data or not message.values:
         numbers = _bytes_as(data, LITTLE["float32"], where)
     else:
         numbers = np.fromiter(message.values, FLOAT32, len(message.values))

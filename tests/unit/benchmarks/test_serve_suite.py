@@ -48,6 +48,7 @@ def results(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[
         repeats=1,
         seconds=0.1,
         callers=(1, 2),
+        batch_callers=(1, 2),
         overload_s=0.5,
         after_s=1,
         cache=dataset.directory.parent,
@@ -84,9 +85,14 @@ def test_calls_are_measured_for_each_number_of_callers(results: dict[str, Any]) 
         assert all(rate["median"] > 0 and rate["p50_ms"] <= rate["p99_ms"] for rate in one["rates"].values())
 
 
-def test_batches_are_measured_through_the_server_and_embedded(results: dict[str, Any]) -> None:
-    assert set(results["batch"]) == {*serve.BATCHES, "embedded_batch", "embedded_batch_metadata"}
-    assert all(rate["median"] > 0 for rate in results["batch"].values())
+def test_batches_are_measured_through_the_server_and_embedded_for_each_number_of_callers(
+    results: dict[str, Any],
+) -> None:
+    one, two = results["batch"]
+    called = {"batch", "batch_metadata", "embedded_batch", "embedded_batch_metadata"}
+    assert (one["callers"], set(one["rates"])) == (1, called | {"stream", "stream_metadata"})
+    assert (two["callers"], set(two["rates"])) == (2, called)
+    assert all(rate["median"] > 0 for point in (one, two) for rate in point["rates"].values())
 
 
 def test_every_call_of_an_overload_is_accounted_for(results: dict[str, Any]) -> None:

@@ -283,6 +283,20 @@ def test_more_slow_bodies_than_there_are_bytes_for_are_given_up_the_last_first(s
     _settle(served)
 
 
+def test_no_more_bodies_are_on_their_way_than_calls_are_let_in(serve: Serve) -> None:
+    served = serve(max_concurrent_rpcs=2, max_message_bytes=64 * 1024, max_in_flight_bytes=1024 * 1024)
+    hold = threading.Event()
+    calls = [served.channel.stream_stream(SEARCH)(_nothing(hold), timeout=WAIT_S) for _ in range(2)]
+    receiving = served.service.dispatch.receiving
+    while len(receiving) < 2:
+        threading.Event().wait(0.01)
+    assert code_of(lambda: call_raw(served.channel, SEARCH, b"x" * 60_000)) == Code.RESOURCE_EXHAUSTED
+    assert len(receiving) == 2
+    hold.set()
+    assert [code_of(functools.partial(list, call)) for call in calls] == [Code.INVALID_ARGUMENT] * 2
+    _settle(served)
+
+
 def _nothing(hold: threading.Event) -> Iterator[bytes]:
     hold.wait(WAIT_S)
     yield from ()

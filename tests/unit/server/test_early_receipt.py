@@ -32,10 +32,16 @@ WAIT_S = 20
 class Knows:
     """Knows what `reply` says; a stand-in for what learns."""
 
-    def __init__(self, reply: Callable[[bytes], bytes | None]) -> None:
+    body_bytes_max = 100
+
+    def __init__(self, reply: Callable[[bytes], bytes | None], *, is_quick: bool = True) -> None:
         self.reply = reply
+        self.is_quick = is_quick
         self.learnt: list[bytes] = []
         self.threads: set[str] = set()
+
+    def knows(self, body: bytes) -> bool:
+        return body != b""
 
     def answer(self, body: bytes, _principal: Any) -> bytes | None:
         self.threads.add(threading.current_thread().name)
@@ -110,6 +116,30 @@ def test_what_is_known_is_answered_without_a_thread_and_logged(knowing: Any) -> 
     calls = [(line["code"], line["received_bytes"], line["sent_bytes"]) for line in lines if line["event"] == "rpc"]
     assert calls == [("OK", 3, 5), ("OK", 3, 0)]
     assert knows.learnt == [b"\x0a\x01b"]
+    assert (service.dispatch.admission.under_way, service.dispatch.admission.bytes_held) == (0, 0)
+
+
+def test_what_is_known_but_takes_its_time_is_answered_in_a_turn_by_the_thread_of_the_call(knowing: Any) -> None:
+    held: list[tuple[int, int]] = []
+
+    def answer(body: bytes) -> bytes | None:
+        held.append((service.dispatch.admission.bytes_held, turns.qsize()))
+        return b"known" if body == b"\x0a\x01a" else None
+
+    knows = Knows(answer, is_quick=False)
+    service, channel, log = knowing(knows)
+    turns = service.dispatch.reads._free
+    free = turns.qsize()
+    assert call_raw(channel, SEARCH, b"\x0a\x01a") == [b"known"]
+    assert call_raw(channel, SEARCH, b"\x0a\x01b") == [b""]
+    assert all(name.startswith("vecdb-call") for name in knows.threads)
+    assert service.log.settle()
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    calls = [(line["code"], line["received_bytes"], line["sent_bytes"]) for line in lines if line["event"] == "rpc"]
+    assert calls == [("OK", 3, 5), ("OK", 3, 0)]
+    assert knows.learnt == [b"\x0a\x01b"]
+    assert held == [(3, free - 1), (3, free - 1)]
+    assert turns.qsize() == free
     assert (service.dispatch.admission.under_way, service.dispatch.admission.bytes_held) == (0, 0)
 
 
