@@ -10,6 +10,9 @@ import sys
 import time
 from typing import Final
 
+BUILTIN_PARALLEL: Final = 2
+"""Calls of the built-in model at once, as it says itself once it is loaded."""
+
 EXIT_PIPE: Final = 128 + 13
 """As for every command; `signal` takes a while to load."""
 
@@ -17,8 +20,12 @@ EXIT_PIPE: Final = 128 + 13
 def main() -> None:
     """Run the command line and exit."""
     words = sys.argv[1:]
-    if words[:2] == ["ingest", "run"] and _had_nothing_to_do(words):
-        os._exit(_flushed())  # gRPC's threads take a while to end, and nothing waits for them
+    if words[:2] == ["ingest", "run"]:
+        if _had_nothing_to_do(words):
+            os._exit(_flushed())  # gRPC's threads take a while to end, and nothing waits for them
+        from vecdb.ingest.embedders.spawning import start_ahead  # noqa: PLC0415 - only this command has a use for it
+
+        start_ahead(words, os.environ, BUILTIN_PARALLEL)
     from vecdb.cli.app import main as run_commands  # noqa: PLC0415 - all commands and their libraries
 
     run_commands()

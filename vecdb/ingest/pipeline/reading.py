@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from vecdb.errors import MissingExtraError, VecDBError
-from vecdb.ingest.pipeline.config import ITEM_BYTES, NOTIFY_ITEMS, READ_AHEAD_PARTS, READ_BYTES, READ_ITEMS, READ_POLL_S
+from vecdb.ingest.pipeline.config import ITEM_BYTES, LOOK_ITEMS, NOTIFY_ITEMS, READ_AHEAD_PARTS, READ_BYTES, READ_ITEMS, READ_POLL_S
 from vecdb.ingest.pipeline.control import HALTED, Control, Halted
 from vecdb.ingest.sources.item import Event, Item, PartEnd, Position, Problem, SourceEnd
 from vecdb.ingest.sources.seen import SeenIds, repeated
@@ -50,7 +50,7 @@ class Conduit:
 
     def put(self, event: Event) -> None:
         """Add an event (the reader's side)."""
-        weight = weight_of(event)
+        weight = ITEM_BYTES + len(event.text or "") if type(event) is Item and event.vector is None else weight_of(event)
         self._weights.append(weight)  # before the event: whoever takes that takes its weight
         self._events.append(event)
         self._added += weight
@@ -199,9 +199,9 @@ class Reading:
         try:
             known = self._known(task.part.key)
             with closing(_events_of(task.part, known)) as events:
-                for event in events:
+                for number, event in enumerate(events):
                     conduit.put(event)
-                    if self._control.is_aborted or self._control.is_stopping:
+                    if number % LOOK_ITEMS == 0 and (self._control.is_aborted or self._control.is_stopping):
                         break
         except Halted:
             conduit.end()
