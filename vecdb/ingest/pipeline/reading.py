@@ -19,7 +19,15 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from vecdb.errors import MissingExtraError, VecDBError
-from vecdb.ingest.pipeline.config import ITEM_BYTES, LOOK_ITEMS, NOTIFY_ITEMS, READ_AHEAD_PARTS, READ_BYTES, READ_ITEMS, READ_POLL_S
+from vecdb.ingest.pipeline.config import (
+    ITEM_BYTES,
+    LOOK_ITEMS,
+    NOTIFY_ITEMS,
+    READ_AHEAD_PARTS,
+    READ_BYTES,
+    READ_ITEMS,
+    READ_POLL_S,
+)
 from vecdb.ingest.pipeline.control import HALTED, Control, Halted
 from vecdb.ingest.sources.item import Event, Item, PartEnd, Position, Problem, SourceEnd
 from vecdb.ingest.sources.seen import SeenIds, repeated
@@ -50,7 +58,7 @@ class Conduit:
 
     def put(self, event: Event) -> None:
         """Add an event (the reader's side)."""
-        weight = ITEM_BYTES + len(event.text or "") if type(event) is Item and event.vector is None else weight_of(event)
+        weight = weight_of(event)
         self._weights.append(weight)  # before the event: whoever takes that takes its weight
         self._events.append(event)
         self._added += weight
