@@ -44,10 +44,10 @@ _ahead: list[Spawned] = []
 def helpers_of(cpus: int, calls: int) -> tuple[int, int]:
     """How many processes help where so many calls may be under way, and with how many threads each.
 
-    One for each two CPUs, and for all but one of their threads: the other is busy with a text before and after.
+    One for each two CPUs, and for all of their threads: what is done with a text before and after leaves gaps.
     """
     helpers = min(calls, cpus // 2)
-    return helpers, max(1, cpus // helpers - 1) if helpers else 0
+    return helpers, cpus // helpers if helpers else 0
 
 
 def spawn(threads: int) -> Spawned:
@@ -79,8 +79,7 @@ def start_ahead(words: Sequence[str], environ: Mapping[str, str], calls: int) ->
         return
     helpers, threads = helpers_of(len(os.sched_getaffinity(0)), calls)
     with contextlib.suppress(OSError):  # no memory for it, or no right: the run finds out by itself
-        for _ in range(helpers):
-            _ahead.append(spawn(threads))
+        _ahead.extend(spawn(threads) for _ in range(helpers))
 
 
 def take_ahead(most: int) -> list[Spawned]:
@@ -125,7 +124,7 @@ def _given(words: Sequence[str], flag: str) -> str:
 def _size(word: str) -> int:
     """Bytes of a file of that name; 0 where there is none."""
     try:
-        status = os.stat(word.partition("?")[0])  # what follows are options of the source
+        status = os.stat(word.partition("?")[0])  # noqa: PTH116 - pathlib is not loaded yet; "?" begins its options
     except (OSError, ValueError):
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
