@@ -7,9 +7,9 @@ from typing import Final
 READERS_DEFAULT: Final = 1
 """Reading is much cheaper than embedding: one reader keeps several embedders busy."""
 
-QUEUE_BYTES_DEFAULT: Final = 32 * 1024 * 1024
-"""What waits between the stages; 32 MiB are some 20,000 chunks with 256 components, two seconds of work, or 4,000 with
-1,536, twice what eight calls of a service take."""
+QUEUE_BYTES_DEFAULT: Final = 24 * 1024 * 1024
+"""What waits between the stages; 24 MiB are some 15,000 chunks with 256 components, a second of work, or 3,000 with
+1,536, more than eight calls of a service take."""
 
 CACHE_BYTES_DEFAULT: Final = 8 * 1024**3
 """Embeddings kept: a million of 1,536 components, or eight million of the built-in model's."""
