@@ -11,7 +11,7 @@ from vecdb.cli import app, ingest, plain_words
 TO = ["--to", "data", "--collection", "docs"]
 
 
-class Seen(Exception):
+class SeenError(Exception):
     """Stands for all that a run does."""
 
 
@@ -21,10 +21,10 @@ def arguments_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> dict[str,
 
     def request(given: dict[str, Any]) -> None:
         seen.update({name: value for name, value in given.items() if value not in (None, [], ())})
-        raise Seen
+        raise SeenError
 
     monkeypatch.setattr(ingest, "_request", request)
-    with pytest.raises(Seen):
+    with pytest.raises(SeenError):
         app.run(["ingest", "run", *words])
     return seen
 

@@ -78,7 +78,8 @@ def test_what_may_be_another_model_has_no_helper(
     assert not started
 
 
-def test_little_to_read_is_not_worth_a_process(tmp_path: Path, much: str, started: list[int]) -> None:
+@pytest.mark.usefixtures("much")
+def test_little_to_read_is_not_worth_a_process(tmp_path: Path, started: list[int]) -> None:
     (tmp_path / "little.jsonl").write_text("{}", encoding="utf-8")
     start_ahead(["ingest", "run", str(tmp_path / "little.jsonl"), str(tmp_path), "no\0file", "--to", "data"], {}, 2)
     assert not started
