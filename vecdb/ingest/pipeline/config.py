@@ -49,9 +49,9 @@ not so little that the disk is waited for all the time. Twice as many took a twe
 IDLE_TEXTS: Final = 256
 """A call with a multiple of so many texts goes off before it is full when the model has nothing else to do."""
 
-CALLS_WAITING: Final = 1
-"""Calls of the model that wait, for each that is under way, so that none waits for the reading. Two took no less time,
-and more memory."""
+CALLS_WAITING: Final = 2
+"""Calls of the model that wait, for each that is under way, so that none waits for the reading. What bounds them with
+the built-in model is `queue_bytes`, so that memory is level whichever stage is the slowest."""
 
 RETRY_PAUSE_S: Final = 0.5
 RETRY_PAUSE_MAX_S: Final = 30.0
