@@ -21,6 +21,9 @@ from vecdb.errors import InvalidMetadataError
 Packed: TypeAlias = msgspec.Raw
 """Metadata that passed, as msgpack; encoders copy it as it is."""
 
+Scalar: TypeAlias = str | int | float | bool | None
+"""Values that hold no others. Of floats, the finite ones."""
+
 EMPTY_METADATA = msgspec.Raw(b"\x80")
 INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
 
@@ -35,22 +38,39 @@ def encode_metadata(metadata: object, position: int, *, by_key: bool = False) ->
     """
     if metadata is None:
         return EMPTY_METADATA
-    if not isinstance(metadata, Mapping):
+    return msgspec.Raw(encode_sound(sound_metadata(metadata, position), position, by_key=by_key))
+
+
+def sound_metadata(metadata: object, position: int) -> Mapping[Any, Any]:
+    """Metadata that can be packed: what is given, or where something in it had to be converted, a dict of its own."""
+    if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise InvalidMetadataError(
             f"metadata of record {position} is {type(metadata).__name__}; give a dict or None", position=position
         )
-    size = _sound_size(metadata, 1)
+    size = _sound_items(metadata, 1) if type(metadata) is dict else -1
     if size > METADATA_BYTES_MAX:
         raise _too_large(position)
-    if size < 0:
-        metadata = _Normaliser(position).map(metadata, 1)
+    return _Normaliser(position).map(metadata, 1) if size < 0 else metadata
+
+
+def encode_sound(metadata: Mapping[Any, Any], position: int, *, by_key: bool = False) -> bytes:
+    """What `sound_metadata` returned as msgpack; further sound values may have been added to it."""
     try:
         packed = _encode_sorted(metadata) if by_key else _encode(metadata)
     except UnicodeEncodeError as error:
         raise InvalidMetadataError(f"metadata of record {position} holds text that is not valid Unicode") from error
     if len(packed) > METADATA_BYTES_MAX:
         raise _too_large(position)
-    return msgspec.Raw(packed)
+    return packed
+
+
+def encode_flat(metadata: dict[str, Scalar | list[Scalar]]) -> bytes | None:
+    """What `encode_metadata` makes of it with `by_key`, quicker; None where that has to look more closely."""
+    try:
+        packed = _encode_sorted(metadata)
+    except (OverflowError, UnicodeEncodeError):
+        return None
+    return packed if len(packed) <= METADATA_BYTES_MAX else None
 
 
 def encode_column(metadata: object, count: int) -> list[Packed]:

@@ -87,8 +87,7 @@ def run(words: list[str]) -> int:
     """Run one command line and return its exit code. Without words, the help."""
     as_json = "--json" in words
     try:
-        app = app_of(COMMANDS if words[:1] == [] or words[0] not in COMMANDS else words[:1])
-        code = typer.main.get_command(app).main(args=words or ["--help"], prog_name="vecdb", standalone_mode=False)
+        code = _ran(words)
         sys.stdout.flush()
     except VecDBError as error:
         _report(error.message, error.reason, error.details, as_json=as_json)
@@ -106,6 +105,21 @@ def run(words: list[str]) -> int:
             return _without_reader()
         raise
     return code if isinstance(code, int) else 0
+
+
+def _ran(words: list[str]) -> object:
+    """Run the command; what it returns or exits with."""
+    if words[:2] == ["ingest", "run"]:
+        from vecdb.cli import ingest, plain_words  # noqa: PLC0415 - commands are loaded when they are asked for
+
+        given = plain_words.read(words[2:], ingest.WATCH_ONLY)
+        if given is not None:
+            try:
+                ingest.run(**given)
+            except typer.Exit as ended:
+                return ended.exit_code
+    app = app_of(COMMANDS if words[:1] == [] or words[0] not in COMMANDS else words[:1])
+    return typer.main.get_command(app).main(args=words or ["--help"], prog_name="vecdb", standalone_mode=False)
 
 
 def app_of(names: Iterable[str]) -> typer.Typer:

@@ -10,6 +10,9 @@ import sys
 import time
 from typing import Final
 
+BUILTIN_PARALLEL: Final = 2
+"""Calls of the built-in model at once, as it says itself once it is loaded."""
+
 EXIT_PIPE: Final = 128 + 13
 """As for every command; `signal` takes a while to load."""
 
@@ -17,21 +20,33 @@ EXIT_PIPE: Final = 128 + 13
 def main() -> None:
     """Run the command line and exit."""
     words = sys.argv[1:]
-    if words[:2] == ["ingest", "run"] and _had_nothing_to_do(words):
-        os._exit(_flushed())  # gRPC's threads take a while to end, and nothing waits for them
+    if words[:2] == ["ingest", "run"]:
+        _ingest(words)
     from vecdb.cli.app import main as run_commands  # noqa: PLC0415 - all commands and their libraries
 
     run_commands()
 
 
-def _flushed() -> int:
-    """Let go of what was printed; returns the exit code, which says so when nobody reads it."""
+def _ingest(words: list[str]) -> None:
+    """Run the ingestor and exit at once: gRPC's threads and a heap of objects take a while to end, for nobody."""
+    if _had_nothing_to_do(words):
+        os._exit(_flushed(0))
+    from vecdb.ingest.embedders.spawning import start_ahead  # noqa: PLC0415 - a run with nothing to do needs none
+
+    start_ahead(words, os.environ, BUILTIN_PARALLEL)
+    from vecdb.cli.app import run  # noqa: PLC0415 - as in main
+
+    os._exit(_flushed(run(words)))
+
+
+def _flushed(code: int) -> int:
+    """Let go of what was printed; returns the exit code, or the one that says that nobody reads it."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
         return EXIT_PIPE
-    return 0
+    return code
 
 
 def _had_nothing_to_do(words: list[str]) -> bool:

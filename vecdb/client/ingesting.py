@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from vecdb._pb.v1 import ingest_service_pb2 as pb
 from vecdb.client import methods
@@ -43,6 +43,13 @@ NAMES: Final = frozenset({"ids", "records", "delete"})
 TRANSIENT: Final = (OverloadedError, UnavailableError)
 
 
+class Numbered(NamedTuple):
+    """A batch as it is sent: put into bytes once, since to ask a message for its size takes as long as that."""
+
+    number: int
+    body: bytes
+
+
 class Load:
     """How far one load has come: what is stored, what is under way, what is still to be sent."""
 
@@ -56,8 +63,8 @@ class Load:
         self._taken = self._stored = self._seq = 0
         self._numbers = 0
         self._first: dict[int, int] = {}
-        self._waiting: deque[pb.IngestRequest] = deque()
-        self._unanswered: dict[int, pb.IngestRequest] = {}
+        self._waiting: deque[Numbered] = deque()
+        self._unanswered: dict[int, Numbered] = {}
         self._unanswered_bytes = 0
         self._window = pb.IngestWindow()
         self.failure: VecDBError | None = None
@@ -98,7 +105,7 @@ class Load:
                 put_batch(request.batch.records, part)
             if part.delete is not None:
                 put_ids(request.batch.delete, part.delete)
-            self._waiting.append(request)
+            self._waiting.append(Numbered(self._numbers, request.SerializeToString()))
 
     def _parts(self, batch: Batch) -> list[Batch]:
         """The batch in parts, each of which is stored as a whole; one that also deletes is a whole in itself."""
@@ -113,14 +120,14 @@ class Load:
             )
         return [batch]
 
-    def next_to_send(self) -> pb.IngestRequest | None:
+    def next_to_send(self) -> bytes | None:
         """The next message, when there is one and the window has room for it. It counts as sent."""
-        if not self._waiting or not self._has_room(self._waiting[0].ByteSize()):
+        if not self._waiting or not self._has_room(len(self._waiting[0].body)):
             return None
         request = self._waiting.popleft()
-        self._unanswered[request.batch.number] = request
-        self._unanswered_bytes += request.ByteSize()
-        return request
+        self._unanswered[request.number] = request
+        self._unanswered_bytes += len(request.body)
+        return request.body
 
     def hear(self, response: pb.IngestResponse) -> bool:
         """Take in what the server says; True when a batch was stored. Raises what ends the stream."""
@@ -157,7 +164,7 @@ class Load:
     def _answered(self, number: int) -> None:
         request = self._unanswered.pop(number, None)
         if request is not None:
-            self._unanswered_bytes -= request.ByteSize()
+            self._unanswered_bytes -= len(request.body)
 
     def _refused(self, failure: pb.IngestFailure) -> None:
         error = read_error(failure.error)

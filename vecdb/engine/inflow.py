@@ -25,7 +25,11 @@ class Inflow:
         seen.append((now, rows))
         while len(seen) > 2 and seen[1][0] <= now - LOAD_WINDOW_S:
             seen.popleft()
-        since, before = seen[0]
-        if rows > before and rows - before >= LOAD_ROWS_PER_S * max(now - since, LOAD_WINDOW_S):
+        # the first may be from long ago, when it was quiet; what came since the second came within the window
+        if any(_is_fast(now - since, rows - before) for since, before in (seen[0], seen[1])):
             self._loading_until = now + LOAD_PAUSE_S
         return now < self._loading_until
+
+
+def _is_fast(seconds: float, rows: int) -> bool:
+    return rows >= LOAD_ROWS_PER_S * max(seconds, LOAD_WINDOW_S)

@@ -18,6 +18,7 @@ import json
 import os
 import stat
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -28,6 +29,9 @@ VARIABLES: Final = "VECDB_"
 PLACES: Final = ("HOME", "XDG_STATE_HOME")
 SETTLE_NS: Final = 2_000_000_000
 """As for runs: a file changed this recently may change again within the grain of its clock."""
+
+DIGEST_BYTES: Final = 8 * 1024 * 1024
+"""Read at a time, of a file that was touched."""
 
 Facts = dict[str, Any]
 
@@ -88,13 +92,19 @@ def still_true(place: str) -> Facts | None:
             facts: Facts = json.load(file)
         if facts["form"] != FORM or any(state_of(path) != seen for path, seen in facts["kept"].items()):
             return None
-        touched = False
-        for part in facts["parts"]:
-            same = _is_same(part)
-            if same is None:
-                return None
-            touched = touched or not same
-        if not _stands(facts):
+        states = [_is_untouched(part) for part in facts["parts"]]
+        touched = [part for part, untouched in zip(facts["parts"], states, strict=True) if not untouched]
+        if None in states:
+            return None
+        same: list[bool] = []
+        # beside the question to the server, for which gRPC has to be loaded
+        reading = threading.Thread(target=lambda: same.extend(map(_is_same, touched)), daemon=True)
+        if touched:
+            reading.start()
+        stands = _stands(facts)
+        if touched:
+            reading.join()
+        if not stands or same != [True] * len(touched):
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -103,24 +113,41 @@ def still_true(place: str) -> Facts | None:
     return facts
 
 
-def _is_same(part: Facts) -> bool | None:
-    """Whether a file is untouched; False for one that was touched and is noted down so, None for another one.
-
-    One that was touched just now is compared by its content again next time.
-    """
+def _is_untouched(part: Facts) -> bool | None:
+    """Whether a file is as it was by its state; False when its content has to tell, None when it cannot be the same."""
     now = state_of(part["path"])
     if not now or now[0] != part["state"][0]:
         return None
-    is_settled = abs(time.time_ns() - now[1]) >= SETTLE_NS
-    if is_settled and now == part["state"]:
-        return True
-    with open(part["path"], "rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=len(part["digest"]) // 2)).hexdigest()
-    if digest != part["digest"] or state_of(part["path"]) != now:
-        return None
-    if is_settled:
+    return _is_settled(now) and now == part["state"]
+
+
+def _is_settled(state: list[int]) -> bool:
+    return abs(time.time_ns() - state[1]) >= SETTLE_NS
+
+
+def _is_same(part: Facts) -> bool:
+    """Whether a file has the same content, which is noted down.
+
+    One that was touched just now is compared by its content again next time.
+    """
+    try:
+        now = state_of(part["path"])
+        if _digest(part["path"], len(part["digest"]) // 2) != part["digest"] or state_of(part["path"]) != now:
+            return False
+    except (OSError, ValueError, TypeError):
+        return False
+    if _is_settled(now):
         part["state"] = now
-    return not is_settled
+    return True
+
+
+def _digest(path: str, size: int) -> str:
+    """The hash of a file, in few steps: after each it waits for the thread that loads something."""
+    made = hashlib.blake2b(digest_size=size)
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(DIGEST_BYTES):
+            made.update(block)
+    return made.hexdigest()
 
 
 def _stands(facts: Facts) -> bool:

@@ -75,7 +75,7 @@ class Batch:
 
     ids: list[RecordId]
     vectors: Mapping[str | None, Column]
-    metadata: list[Packed] | None = None
+    metadata: Sequence[Packed | bytes] | None = None
     if_version: list[int | None] | None = None
     expires_at: list[Expiry | None] | None = None
     models: Mapping[str | None, ModelFingerprint] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Batch:
         """About the size of the message: a little more than its vectors, metadata and ids."""
         size = sum(column.rows.nbytes for column in self.vectors.values())
         if self.metadata is not None:
-            size += sum(len(memoryview(item)) + ENTRY_BYTES for item in self.metadata)
+            size += sum(len(memoryview(item)) for item in self.metadata) + ENTRY_BYTES * len(self.metadata)
         ids = chain(self.ids, self.delete or ())
         size += sum(len(item) * UTF8_BYTES_MOST if isinstance(item, str) else ENTRY_BYTES for item in ids)
         return size + OPTION_BYTES * len(self.ids) * sum(map(bool, (self.if_version, self.expires_at)))

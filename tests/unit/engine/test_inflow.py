@@ -35,6 +35,13 @@ def test_vectors_that_came_slowly_while_nobody_asked_are_no_load() -> None:
     assert not inflow.is_load(1_000.0, 10 * LOAD_ROWS_PER_S)
 
 
+def test_a_load_after_a_long_rest_is_one_from_its_first_second_on() -> None:
+    inflow = Inflow(0.0, 0)
+    assert not inflow.is_load(1_000.0, 0)
+    assert not inflow.is_load(1_000.1, int(LOAD_ROWS_PER_S * LOAD_WINDOW_S) - 1)
+    assert inflow.is_load(1_000.2, int(LOAD_ROWS_PER_S * LOAD_WINDOW_S))
+
+
 def _load(collection: vecdb.Collection, rows: int) -> None:
     collection.upsert(list(range(rows)), np.random.default_rng(1).standard_normal((rows, 4), dtype=np.float32))
 

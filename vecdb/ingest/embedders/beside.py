@@ -2,7 +2,8 @@
 
 Its sums are made of many small steps of numpy, and before each of them a thread waits until the others of its process,
 which read, cut and journal, let it go on. In a process of its own it waits for nobody. A process takes a third of a
-second to begin and 60 MB, so there is none until HELPED_AFTER_TEXTS texts were embedded here.
+second to begin and 60 MB, so there is none until HELPED_AFTER_TEXTS texts were embedded here, but for those that a
+command line has started ahead (`spawning`).
 Promises: the same bits as from the model itself. Whatever happens to a helper, its texts are embedded here instead;
 errors are those of the model. No helper outlives its owner, however that ends.
 Concurrency: any number of threads.
@@ -12,13 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
 import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,46 +25,20 @@ from vecdb.ingest.embedders.config import HELPED_AFTER_TEXTS, HELPED_CALLS, HELP
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.line import Line
 from vecdb.ingest.embedders.protocol import Embedder, EmbedderLimits, Role
-
-BUILTIN: Final = "builtin"
-HELPER: Final = "vecdb.ingest.embedders.apart"
-TOKENIZER_THREADS: Final = "RAYON_NUM_THREADS"
+from vecdb.ingest.embedders.spawning import BUILTIN, Spawned, dismiss, end, helpers_of, spawn, take_ahead
 
 
 @dataclass(slots=True, eq=False)
 class _Helper:
     """A process, and the line to it. `lent` to so many callers, whose answers come in the order of `asked`."""
 
-    pid: int
+    spawned: Spawned
     line: Line
     lent: int = 0
     asked: int = 0
     answered: int = 0
     asking: threading.Lock = field(default_factory=threading.Lock)
     changed: threading.Condition = field(default_factory=threading.Condition)
-
-    @classmethod
-    def start(cls, threads: int) -> _Helper:
-        """Spawn a process. It inherits one descriptor, and the paths of modules of this one."""
-        mine, theirs = socket.socketpair()
-        theirs.set_inheritable(True)
-        try:
-            pid = os.posix_spawn(  # this interpreter, a fixed module and a number
-                sys.executable,
-                [sys.executable, "-P", "-m", HELPER, str(theirs.fileno())],
-                {
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
-                    TOKENIZER_THREADS: str(threads),
-                },
-                setsigmask={signal.SIGINT, signal.SIGTERM},  # until the process ignores them by itself
-            )
-        except OSError:
-            mine.close()
-            raise
-        finally:
-            theirs.close()
-        return cls(pid, Line(mine))
 
     def rows(self, texts: Sequence[str], dim: int) -> NDArray[np.float32] | None:
         """Ask, and wait for the answer; what others asked before is answered before.
@@ -87,26 +59,25 @@ class _Helper:
                 self.answered += 1
                 self.changed.notify_all()
 
-    def end(self) -> None:
-        """End it, which loses nothing."""
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        self.line.close()
-
 
 class BesideEmbedder:
-    """The built-in model, helped by so many processes of so many threads. `close` ends them, and not the model."""
+    """The built-in model, helped by so many processes of so many threads. `close` ends them, and not the model.
 
-    def __init__(self, model: Embedder, helpers: int, threads: int = 1) -> None:
+    `ahead` are those of them that have been started already.
+    """
+
+    def __init__(self, model: Embedder, helpers: int, threads: int = 1, ahead: Sequence[Spawned] = ()) -> None:
         self.fingerprint: ModelFingerprint = model.fingerprint
         self.limits: EmbedderLimits = model.limits
-        self._model, self._wanted, self._threads = model, helpers, threads
+        self._model, self._wanted, self._threads = model, helpers - len(ahead), threads
         self._changed = threading.Condition()
         self._started: list[_Helper] = []
         self._ready: list[_Helper] = []
         self._texts = 0
         self._is_free = False
+        with self._changed:
+            for spawned in ahead:
+                self._take(spawned)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._model.count_tokens(texts)
@@ -128,7 +99,7 @@ class BesideEmbedder:
     def helper_pids(self) -> list[int]:
         """The processes that were started."""
         with self._changed:
-            return [helper.pid for helper in self._started]
+            return [helper.spawned.pid for helper in self._started]
 
     def helpers_idle(self) -> int:
         """Helpers that are ready, and have nothing to do just now."""
@@ -141,18 +112,22 @@ class BesideEmbedder:
             self._wanted, started = 0, self._started
             self._started, self._ready = [], []
         for helper in started:
-            helper.end()
+            end(helper.spawned)
 
     def _start(self) -> None:
         with self._changed:
             wanted, self._wanted = self._wanted, 0
             for _ in range(wanted):
                 try:
-                    helper = _Helper.start(self._threads)
+                    self._take(spawn(self._threads))
                 except OSError:
                     return  # no memory for it, or no right: what is there goes on alone
-                self._started.append(helper)
-                threading.Thread(target=self._wait_for, args=(helper,), name="vecdb-helper", daemon=True).start()
+
+    def _take(self, spawned: Spawned) -> None:
+        """Lend a process as soon as it is ready; the lock is held."""
+        helper = _Helper(spawned, Line(spawned.end))
+        self._started.append(helper)
+        threading.Thread(target=self._wait_for, args=(helper,), name="vecdb-helper", daemon=True).start()
 
     def _wait_for(self, helper: _Helper) -> None:
         """Lend a helper once it is ready."""
@@ -197,14 +172,17 @@ class BesideEmbedder:
 
 
 def beside(model: Embedder, calls: int) -> BesideEmbedder | None:
-    """The model helped by processes; None where that helps nothing: another model, one CPU, or no way to start them.
-
-    One for each two CPUs, and for all but one of their threads: the other is busy with a text before and after.
-    """
-    if model.fingerprint.provider != BUILTIN or not (hasattr(os, "sched_getaffinity") and sys.executable):
+    """The model helped by processes; None where that helps nothing: another model, one CPU, or no way to start them."""
+    helpers, threads = _helpers(model, calls)
+    if not helpers:
+        dismiss()
         return None
+    return BesideEmbedder(model, helpers, threads, take_ahead(helpers))
+
+
+def _helpers(model: Embedder, calls: int) -> tuple[int, int]:
+    if model.fingerprint.provider != BUILTIN or not (hasattr(os, "sched_getaffinity") and sys.executable):
+        return 0, 0
     from vecdb.ingest.embedders.static import builtin  # noqa: PLC0415  the model is mapped when it is wanted
 
-    cpus = len(os.sched_getaffinity(0))
-    helpers = min(calls, cpus // 2)
-    return BesideEmbedder(model, helpers, max(1, cpus // helpers - 1)) if helpers and model is builtin() else None
+    return helpers_of(len(os.sched_getaffinity(0)), calls) if model is builtin() else (0, 0)

@@ -265,6 +265,8 @@ def _places(
     transaction: ReadTransaction | WriteTransaction, model: int, keys: Sequence[bytes]
 ) -> list[tuple[int, int] | None]:
     values = transaction.get_many(CacheTable.PLACES, bundles.place_keys(model, keys))
+    if values.count(None) == len(values):
+        return [None] * len(values)
     return [None if value is None else bundles.decode_place(value) for value in values]
 
 

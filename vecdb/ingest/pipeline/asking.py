@@ -102,13 +102,14 @@ class Asking:
                 return _without(piece, asked)
 
     def _ask(self, call: Call, asked: Sequence[int]) -> None:
-        given = [call.given[place] for place in asked]
+        is_whole = len(asked) == len(call.given)
+        given = call.given if is_whole else [call.given[place] for place in asked]
+        keys = call.keys if is_whole else [call.keys[place] for place in asked]
         self._tally.add(calls=1)
         rows = self._embed(given)
         assert call.rows is not None
-        call.rows[asked] = rows
+        call.rows[slice(None) if is_whole else asked] = rows
         # looked up when the call was filled; to look again takes as long as to store
-        keys = [call.keys[place] for place in asked]
         self._cache.put_many(self._embedder.fingerprint, keys, rows, are_new=True)
         self._breaker.succeeded()
         self._tally.add(embedded=len(asked), tokens=sum(call.tokens[place] for place in asked))

@@ -33,6 +33,8 @@ from vecdb.types import RecordId
 CHUNK_ID: Final = re.compile(r"#\d+$")
 """How ids of chunks end; see `chunkers.chunk.chunk_id`."""
 
+NOTHING_BEFORE: Final[tuple[tuple[RecordId, ...], int]] = ((), 0)
+
 Choice: TypeAlias = Callable[[Verdict], bool]
 """Whether an item is to be stored."""
 
@@ -117,14 +119,7 @@ class Assembly:
         verdicts = self._comparison.items(taken) if taken else []
         counts = Counter([verdict.kind for verdict in verdicts])
         choice = self._choice
-        due: list[Verdict] = []
-        for verdict in verdicts:
-            if choice(verdict):
-                due.append(verdict)
-            elif verdict.kind == "moved":
-                self._moved(verdict)
-            elif verdict.kind == "duplicate":
-                self._duplicate(verdict)
+        due = verdicts if choice is is_due and counts["new"] == len(verdicts) else self._due(verdicts)
         self._tally.add(
             items=len(items),
             left_out=len(items) - len(taken),
@@ -136,13 +131,24 @@ class Assembly:
         if due:
             self._add(due)
 
+    def _due(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Those whose items are to be stored; what is to be done about the others is done."""
+        choice = self._choice
+        due: list[Verdict] = []
+        for verdict in verdicts:
+            if choice(verdict):
+                due.append(verdict)
+            elif verdict.kind == "moved":
+                self._moved(verdict)
+            elif verdict.kind == "duplicate":
+                self._duplicate(verdict)
+        return due
+
     def _cut(self, due: Sequence[Verdict]) -> dict[int, Cut | None]:
         """The records of those that are not short, by their places; None for what cannot be cut, which is a failure."""
         cuts: dict[int, Cut | None] = {}
-        is_short = self._cutter.is_short
-        for place, verdict in enumerate(due):
-            if is_short(verdict.item):
-                continue
+        for place in self._cutter.long_places([verdict.item for verdict in due]):
+            verdict = due[place]
             cuts[place] = None
             try:
                 cut = self._cutter.cut(verdict.item)
@@ -196,7 +202,7 @@ class Assembly:
                 keys += cut.keys
                 given += cut.given
         rows = self._found(keys, given)
-        known = [(_chunks_of(verdict), attempts_of(verdict)) for verdict in short]
+        known = [_before(verdict) for verdict in short]
         at = 0
         for start, stop, place in _stretches(len(shorts.items), cuts):
             end = at + stop - start
@@ -296,6 +302,13 @@ def _stretches(count: int, cuts: Collection[int]) -> Iterator[tuple[int, int, in
         yield start, place - number, place
         start = place - number
     yield start, count, -1
+
+
+def _before(verdict: Verdict) -> tuple[tuple[RecordId, ...], int]:
+    """The records that an item had, and how often its content has failed."""
+    if verdict.known is None and verdict.failure is None:
+        return NOTHING_BEFORE
+    return _chunks_of(verdict), attempts_of(verdict)
 
 
 def _chunks_of(verdict: Verdict) -> tuple[RecordId, ...]:

@@ -12,6 +12,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import is_not
 from typing import TypeAlias
 
 import numpy as np
@@ -75,9 +77,9 @@ class Calls:
         open_places = [place for place, one in enumerate(found) if one is None]
         is_open = len(open_places) == len(keys)
         rows = self._cache.get_many(self._model, keys if is_open else [keys[place] for place in open_places])
-        if is_open and all(row is None for row in rows):  # most are new, or none is
+        if is_open and not any(map(is_not, rows, repeat(None))):  # most are new, or none is
             texts = list(map(given, open_places))
-            return self._placed(keys, texts, tokens_of(texts))  # type: ignore[return-value]  # places are what it gives
+            return self._placed_new(keys, texts)  # type: ignore[return-value]  # places are what it gives
         missing = []
         for place, row in zip(open_places, rows, strict=True):
             found[place] = row
@@ -114,6 +116,38 @@ class Calls:
         self._room.release()
         call.done.set()
 
+    def _placed_new(self, keys: Sequence[bytes], given: Sequence[Given]) -> list[Place]:
+        """`_placed` of what is in no call yet: many at once where that comes to the same."""
+        tokens = tokens_of(given)
+        limits = self._limits
+        if len(set(keys)) < len(keys) or not are_texts(given) or max(tokens, default=0) > limits.text_tokens:
+            return self._placed(keys, given, tokens)
+        places: list[Place] = []
+        start = 0
+        while start < len(keys):
+            call, size = self._open, len(self._open.given)
+            stop = min(len(keys), start + limits.batch_texts - size, start + IDLE_TEXTS - size % IDLE_TEXTS)
+            cost = sum(tokens[start:stop])
+            if call.cost + cost > limits.batch_tokens or not are_texts(call.given[:1]):
+                return places + self._placed(keys[start:], given[start:], tokens[start:])
+            made: list[Place] = list(zip(repeat(call), range(size, size + stop - start), strict=False))
+            self._pending.update(zip(keys[start:stop], made, strict=True))
+            places += made
+            call.given += given[start:stop]
+            call.keys += keys[start:stop]
+            call.tokens += tokens[start:stop]
+            call.cost += cost
+            self.asked += stop - start
+            self._flush_if_due()
+            start = stop
+        return places
+
+    def _flush_if_due(self) -> None:
+        """Send the open call when it is full, or now and then when the model has nothing else to do."""
+        size = len(self._open.given)
+        if size >= self._limits.batch_texts or (size % IDLE_TEXTS == 0 and self.is_idle):
+            self.flush()
+
     def _placed(self, keys: Sequence[bytes], given: Sequence[Given], tokens: Sequence[int]) -> list[Place]:
         """Put what is to be embedded into calls."""
         pending, limits, places = self._pending, self._limits, []
@@ -132,15 +166,18 @@ class Calls:
                 call.tokens.append(count)
                 call.cost += cost
                 self.asked += 1
-                size += 1
-                if size >= limits.batch_texts or (size % IDLE_TEXTS == 0 and self.is_idle):
-                    self.flush()
+                self._flush_if_due()
             places.append(place)
         return places
 
 
+def are_texts(given: Sequence[Given]) -> bool:
+    """Whether none is an image."""
+    return set(map(type, given)) <= {str}
+
+
 def tokens_of(given: Sequence[Given]) -> list[int]:
     """Tokens of each, about; an image counts as one."""
-    if all(type(one) is str for one in given):
+    if are_texts(given):
         return estimated_tokens(given)  # type: ignore[arg-type]  # as was just seen
     return [estimated_tokens([one])[0] if isinstance(one, str) else 1 for one in given]

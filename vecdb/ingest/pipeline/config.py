@@ -7,9 +7,9 @@ from typing import Final
 READERS_DEFAULT: Final = 1
 """Reading is much cheaper than embedding: one reader keeps several embedders busy."""
 
-QUEUE_BYTES_DEFAULT: Final = 32 * 1024 * 1024
-"""What waits between the stages; 32 MiB are some 20,000 chunks with 256 components, two seconds of work, or 4,000 with
-1,536, twice what eight calls of a service take."""
+QUEUE_BYTES_DEFAULT: Final = 24 * 1024 * 1024
+"""What waits between the stages; 24 MiB are some 15,000 chunks with 256 components, a second of work, or 3,000 with
+1,536, more than eight calls of a service take."""
 
 CACHE_BYTES_DEFAULT: Final = 8 * 1024**3
 """Embeddings kept: a million of 1,536 components, or eight million of the built-in model's."""
@@ -36,6 +36,9 @@ READ_POLL_S: Final = 0.05
 NOTIFY_ITEMS: Final = 64
 """A reader wakes up whoever waits for its items after so many: each waking costs 10 µs, as much as reading one."""
 
+LOOK_ITEMS: Final = 16
+"""A reader looks whether the run is to stop before so many items: looking takes a tenth as long as reading one."""
+
 GROUP_CHUNKS: Final = 1_024
 GROUP_CHUNKS_MIN: Final = 32
 GROUP_BYTES: Final = 2 * 1024 * 1024
@@ -47,7 +50,8 @@ IDLE_TEXTS: Final = 256
 """A call with a multiple of so many texts goes off before it is full when the model has nothing else to do."""
 
 CALLS_WAITING: Final = 2
-"""Calls of the model that wait, for each that is under way, so that none waits for the reading."""
+"""Calls of the model that wait, for each that is under way, so that none waits for the reading. What bounds them with
+the built-in model is `queue_bytes`, so that memory is level whichever stage is the slowest."""
 
 RETRY_PAUSE_S: Final = 0.5
 RETRY_PAUSE_MAX_S: Final = 30.0

@@ -72,10 +72,14 @@ class Cutter:
         """Those that can be embedded: no images where the model embeds none."""
         return items if self._takes_images else [item for item in items if item.image is None]
 
-    def is_short(self, item: Item) -> bool:
-        """Whether it is a row of one chunk at any rate, with an id that no chunk of another item can have."""
-        text = item.text
-        return self._is_one(item.kind, text) and (type(item.id) is not str or "#" not in item.id)
+    def long_places(self, items: Sequence[Item]) -> list[int]:
+        """Places of those that are not short: a row of one chunk, with an id that no chunk of another item can have."""
+        is_one = self._is_one
+        return [
+            place
+            for place, item in enumerate(items)
+            if not is_one(item.kind, item.text) or (type(item.id) is str and "#" in item.id)
+        ]
 
     def _is_one(self, kind: str, text: str | None) -> bool:
         """Whether a text is one chunk at any rate, which the chunker would find out more slowly."""

@@ -19,7 +19,15 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from vecdb.errors import MissingExtraError, VecDBError
-from vecdb.ingest.pipeline.config import ITEM_BYTES, NOTIFY_ITEMS, READ_AHEAD_PARTS, READ_BYTES, READ_ITEMS, READ_POLL_S
+from vecdb.ingest.pipeline.config import (
+    ITEM_BYTES,
+    LOOK_ITEMS,
+    NOTIFY_ITEMS,
+    READ_AHEAD_PARTS,
+    READ_BYTES,
+    READ_ITEMS,
+    READ_POLL_S,
+)
 from vecdb.ingest.pipeline.control import HALTED, Control, Halted
 from vecdb.ingest.sources.item import Event, Item, PartEnd, Position, Problem, SourceEnd
 from vecdb.ingest.sources.seen import SeenIds, repeated
@@ -199,9 +207,9 @@ class Reading:
         try:
             known = self._known(task.part.key)
             with closing(_events_of(task.part, known)) as events:
-                for event in events:
+                for number, event in enumerate(events):
                     conduit.put(event)
-                    if self._control.is_aborted or self._control.is_stopping:
+                    if number % LOOK_ITEMS == 0 and (self._control.is_aborted or self._control.is_stopping):
                         break
         except Halted:
             conduit.end()

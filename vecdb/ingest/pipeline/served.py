@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from vecdb.checks.metadata import encode_sound
 from vecdb.client.database import RemoteDatabase
 from vecdb.client.ingesting import Load, ingest
 from vecdb.client.targets import Target
@@ -17,6 +18,7 @@ from vecdb.ingest.pipeline.collections import Place, model_of, prepared
 from vecdb.ingest.pipeline.config import STOP_POLL_S
 from vecdb.ingest.pipeline.destination import Acknowledged, Prepared, Supply, Swap
 from vecdb.types import RecordId
+from vecdb.wire.writes import Batch, Column
 
 
 class ServedDestination:
@@ -50,7 +52,7 @@ class ServedDestination:
     def deliver(self, supply: Supply, acknowledged: Callable[[Acknowledged], None]) -> None:
         collection = self._database.collection(self._place.collection)
         # the collection's own `ingest` tells how many records are stored, and this has to know which swaps are
-        load = _Swaps(collection._target, acknowledged)  # noqa: SLF001
+        load = _Swaps(collection._target, acknowledged, self._batch)  # noqa: SLF001
         collection._run(ingest(load, self._batches(supply, load)))  # noqa: SLF001
 
     def versions(self, ids: Sequence[RecordId]) -> dict[RecordId, int]:
@@ -61,29 +63,35 @@ class ServedDestination:
         self._database.close()
 
     def _batches(self, supply: Supply, load: _Swaps) -> Iterator[Any]:
-        """Swaps as batches; None when answers should be heard before there is another."""
+        """Swaps; None when answers should be heard before there is another."""
         while True:
             swap = supply.take(STOP_POLL_S if load.is_idle else 0.0)
             if swap is not None:
-                yield swap, self._batch(swap)
+                yield swap
             elif supply.is_ended:
                 return
             elif not load.is_idle:
                 yield None
 
-    def _batch(self, swap: Swap) -> dict[str, Any]:
-        batch: dict[str, Any] = {"ids": list(swap.ids), "delete": list(swap.deletes)}
-        if swap.ids:
-            batch |= {"vectors": self._place.named(swap.vectors), "metadata": list(swap.metadata), "model": self._model}
-        return batch
+    def _batch(self, swap: Swap) -> Batch:
+        """What is sent. All of it is the ingestor's own, so only its size is looked at again."""
+        ids, deletes = list(swap.ids), list(swap.deletes)
+        if not ids:
+            return Batch(ids, {}, delete=deletes)
+        field = self._place.field or None
+        models = {} if self._model is None else {field: self._model}
+        packed = [encode_sound(metadata, position) for position, metadata in enumerate(swap.metadata)]
+        return Batch(ids, {field: Column(swap.vectors, None)}, packed, models=models, delete=deletes)
 
 
 class _Swaps(Load):
     """A load whose batches are swaps, each of them one batch of the stream."""
 
-    def __init__(self, target: Target, acknowledged: Callable[[Acknowledged], None]) -> None:
+    def __init__(
+        self, target: Target, acknowledged: Callable[[Acknowledged], None], batch: Callable[[Swap], Batch]
+    ) -> None:
         super().__init__(target, "upsert", None)
-        self._acknowledged = acknowledged
+        self._acknowledged, self._batch = acknowledged, batch
         self._swaps: dict[int, Swap] = {}
         self._is_listening = False
 
@@ -95,11 +103,13 @@ class _Swaps(Load):
         if item is None:
             self._is_listening = True
             return
-        swap, batch = item
         before = self._numbers
-        super().take_checked(batch)
+        super().take_checked(item)
         if self._numbers > before:  # else it was refused here
-            self._swaps[self._numbers] = swap
+            self._swaps[self._numbers] = item
+
+    def _read(self, item: Any) -> Batch:
+        return self._batch(item)
 
     def hear(self, response: Any) -> bool:
         self._is_listening = False

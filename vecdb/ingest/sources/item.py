@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from vecdb.checks.metadata import encode_metadata
+from vecdb.checks.metadata import encode_sound, sound_metadata
 from vecdb.ingest.sources.config import CONTENT_HASH_BYTES
 from vecdb.types import FloatArray, Metadata, RecordId
 
@@ -58,7 +58,8 @@ class Item(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One document: exactly one of `text`, `image` and `vector` is what its vector comes from.
 
     An item with a vector may have a text too, which is then stored and not embedded. `part` is the key of the part
-    that it belongs to and `ordinal` its number there, from 0, bad items not counted.
+    that it belongs to and `ordinal` its number there, from 0, bad items not counted. `metadata` can be stored as it is:
+    what had to be converted for that is. Whoever gives a `content_hash` vouches for both.
     """
 
     id: RecordId
@@ -74,7 +75,10 @@ class Item(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def __post_init__(self) -> None:
         if not self.content_hash:
-            msgspec.structs.force_setattr(self, "content_hash", _content_hash(self))
+            metadata = sound_metadata(self.metadata, self.ordinal)
+            packed = encode_sound(metadata, self.ordinal, by_key=True)
+            msgspec.structs.force_setattr(self, "metadata", metadata)
+            msgspec.structs.force_setattr(self, "content_hash", _content_hash(self, packed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +125,21 @@ class SourceEnd:
 Event: TypeAlias = Item | Problem | PartEnd | SourceEnd
 
 
-def _content_hash(item: Item) -> bytes:
+def hash_of_text(text: bytes, metadata: bytes) -> bytes:
+    """The content hash of an item with a text in UTF-8 and with metadata as `encode_metadata` packs it by key."""
+    made = _BEGUN.copy()
+    made.update(b"%d:%b--%d:%b" % (len(text), text, len(metadata), metadata))
+    return made.digest()
+
+
+def _content_hash(item: Item, metadata: bytes) -> bytes:
     """Length-prefixed parts, so that no two items run together; keys sorted, since tables reorder their columns."""
     text = None if item.text is None else item.text.encode("utf-8", "surrogatepass")
-    metadata = bytes(encode_metadata(item.metadata, item.ordinal, by_key=True))
     if item.image is None and item.vector is None and text is not None:  # most are: the same, put together faster
-        spelled = b"%d:%b--%d:%b" % (len(text), text, len(metadata), metadata)
-    else:
-        image = None if item.image is None else item.image.content_hash
-        vector = None if item.vector is None else item.vector.tobytes()
-        pieces = (text, image, vector, metadata)
-        spelled = b"".join([b"-" if piece is None else b"%d:%b" % (len(piece), piece) for piece in pieces])
+        return hash_of_text(text, metadata)
+    image = None if item.image is None else item.image.content_hash
+    vector = None if item.vector is None else item.vector.tobytes()
     made = _BEGUN.copy()
-    made.update(spelled)
+    for piece in (text, image, vector, metadata):
+        made.update(b"-" if piece is None else b"%d:%b" % (len(piece), piece))
     return made.digest()

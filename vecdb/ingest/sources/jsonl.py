@@ -18,12 +18,13 @@ from vecdb.ingest.sources.decoding import MARK_BYTES, UTF8, mark_of
 from vecdb.ingest.sources.file import SourceFile
 from vecdb.ingest.sources.item import Item, Position, Problem
 from vecdb.ingest.sources.options import DETECT
-from vecdb.ingest.sources.rows import Placed, Row, read_rows
+from vecdb.ingest.sources.rows import FlatRow, Placed, Row, RowReader
 
 BLOCK_BYTES: Final = 256 * 1024
 """Read at a time; no more than a line may have, so that only those that begin in an earlier block can be too long."""
 
 _decode = msgspec.json.Decoder().decode
+_decode_flat = msgspec.json.Decoder(FlatRow).decode
 
 
 def read_jsonl(file: SourceFile) -> Iterator[Item | Problem]:
@@ -32,10 +33,10 @@ def read_jsonl(file: SourceFile) -> Iterator[Item | Problem]:
         length, marked = mark_of(cast(io.BufferedReader, stream).peek(MARK_BYTES)[:MARK_BYTES])
         if marked in {None, UTF8} and file.options.encoding in {None, DETECT, UTF8}:
             stream.read(length)
-            yield from read_rows(_placed(byte_lines(stream), file), file, are_plain=True)
+            yield from _items(byte_lines(stream), file)
             return
         with text_stream(stream, file.options.encoding) as text:
-            yield from read_rows(jsonl_rows(text, file), file, are_plain=True)
+            yield from _items(text_lines(text), file)
 
 
 def byte_lines(stream: BinaryIO) -> Iterator[bytes | None]:
@@ -103,14 +104,27 @@ def too_long() -> InvalidDocumentError:
 
 def jsonl_rows(text: io.TextIOWrapper, file: SourceFile) -> Iterator[Placed]:
     """The rows of JSON Lines with their places."""
-    return _placed(text_lines(text), file)
-
-
-def _placed(lines: Iterator[str | None] | Iterator[bytes | None], file: SourceFile) -> Iterator[Placed]:
     name = file.position().file
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_lines(text), start=1):
         if line is None or (line and not line.isspace()):
             yield Position(name, number), too_long() if line is None else _parsed(line)
+
+
+def _items(lines: Iterator[str | None] | Iterator[bytes | None], file: SourceFile) -> Iterator[Item | Problem]:
+    name = file.position().file
+    reader = RowReader(file, are_plain=True)
+    for number, line in enumerate(lines, start=1):
+        position = Position(name, number)
+        if line is None:
+            yield reader.read(position, too_long())
+            continue
+        try:
+            row = _decode_flat(line)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):  # it is nested, or wrong, or a blank line
+            if line and not line.isspace():
+                yield reader.read(position, _parsed(line))
+        else:
+            yield reader.read_flat(position, row)
 
 
 def _parsed(line: str | bytes) -> Row | InvalidDocumentError:

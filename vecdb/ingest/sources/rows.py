@@ -14,16 +14,19 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from vecdb.checks.metadata import Scalar, encode_flat
 from vecdb.config import ID_BYTES_MAX
 from vecdb.errors import InvalidDocumentError, VecDBError
 from vecdb.ingest.sources.config import ITEM_TEXT_CHARS_MAX, SHOWN_CHARS_MAX, VECTOR_DIM_MAX
 from vecdb.ingest.sources.decoding import is_sound
 from vecdb.ingest.sources.file import SourceFile
-from vecdb.ingest.sources.item import Item, Kind, Position, Problem
+from vecdb.ingest.sources.item import Item, Kind, Position, Problem, hash_of_text
 from vecdb.ingest.sources.options import ROW_ID, ReadOptions
 from vecdb.types import FloatArray, Metadata, RecordId
 
 Row: TypeAlias = Mapping[str, Any]
+FlatRow: TypeAlias = dict[str, Scalar | list[Scalar]]
+"""A row in which nothing is nested but lists of single values, as in most."""
 Placed: TypeAlias = tuple[Position, Row | VecDBError]
 """A row with its place, or what was wrong with it there."""
 
@@ -33,20 +36,59 @@ PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 LISTED_COLUMNS: Final = 12
 
 
-def read_rows(rows: Iterable[Placed], file: SourceFile, *, are_plain: bool = False) -> Iterator[Item | Problem]:
-    """The items of rows; bad ones are problems. `are_plain`: they hold nothing but what metadata may, as JSON does."""
-    ordinal = 0
-    for number, (position, row) in enumerate(rows, start=1):
+def read_rows(rows: Iterable[Placed], file: SourceFile) -> Iterator[Item | Problem]:
+    """The items of rows; bad ones are problems."""
+    reader = RowReader(file)
+    for position, row in rows:
+        yield reader.read(position, row)
+
+
+class RowReader:
+    """Makes an item, or a problem, of each row of a file.
+
+    `are_plain`: rows are dicts that hold nothing but what metadata may, as JSON does.
+    """
+
+    def __init__(self, file: SourceFile, *, are_plain: bool = False) -> None:
+        self._file, self._are_plain = file, are_plain
+        options = file.options
+        self._id_field, self._text_field = options.id_field, options.text_field
+        self._takes_flat = options.vector_field is None and options.id_field not in {ROW_ID, options.text_field}
+        self._number = self._ordinal = 0
+
+    def read(self, position: Position, row: Row | VecDBError) -> Item | Problem:
+        """Any row, or what was wrong with it."""
+        self._number += 1
+        file = self._file
         if isinstance(row, VecDBError):
-            yield Problem(file.part, position, row.message, "item", None, row.reason)
-            continue
+            return Problem(file.part, position, row.message, "item", None, row.reason)
         try:
-            item = row_item(row, position, file, number, ordinal, is_plain=are_plain)
+            item = row_item(row, position, file, self._number, self._ordinal, is_plain=self._are_plain)
         except VecDBError as error:
-            yield Problem(file.part, position, _without_position(error), "item", _id_or_none(row, file), error.reason)
-            continue
-        ordinal += 1
-        yield item
+            return Problem(file.part, position, _without_position(error), "item", _id_or_none(row, file), error.reason)
+        self._ordinal += 1
+        return item
+
+    def read_flat(self, position: Position, row: FlatRow) -> Item | Problem:
+        """The same for a flat row, in half the time for what most are. The row is the reader's from now on."""
+        text, record_id = row.get(self._text_field), row.get(self._id_field)
+        if not (
+            self._takes_flat
+            and type(text) is str
+            and type(record_id) is str
+            and _is_short_ascii(text, ITEM_TEXT_CHARS_MAX)
+            and _is_short_ascii(record_id, ID_BYTES_MAX)
+        ):
+            return self.read(position, row)
+        del row[self._text_field], row[self._id_field]
+        packed = encode_flat(row)
+        if packed is None:
+            return self.read(position, {**row, self._text_field: text, self._id_field: record_id})
+        content_hash = hash_of_text(text.encode(), packed)
+        part, ordinal = self._file.part, self._ordinal
+        self._number += 1
+        self._ordinal += 1
+        return Item(record_id, part, ordinal, "row", position, text, None, None, row, content_hash)
 
 
 def row_item(

@@ -250,7 +250,7 @@ def _arrow(content: Any, *, stream: bool) -> bytes:
 def test_parquet_is_read_by_rows(tmp_path: Path) -> None:
     found = read(_parquet(tmp_path / "a.parquet", _table(when=[date(2020, 1, 2)] * 3, price=[Decimal("1.50")] * 3)))
     assert found.ids == [1, 3]
-    assert found.items[0].metadata == {"when": datetime(2020, 1, 2), "price": 1.5}  # noqa: DTZ001 - no zone is UTC
+    assert found.items[0].metadata == {"when": datetime(2020, 1, 2, tzinfo=UTC), "price": 1.5}  # no zone is UTC
     assert [problem.position.row for problem in found.problems] == [2]
 
 
