@@ -152,7 +152,7 @@ class Compactor:
             self.writer, job.collection.number, job.field, number, data, self.cancelled
         )
         entry = segment_entry(number, data, quantizer, bytes_written)
-        entry = calibrated(self.environment, job.collection.number, job.field, entry)
+        entry = calibrated(self.environment, job.collection.number, job.field, entry, threads)
         self._check_cancelled()
         self.writer.submit(PublishSegment(job, entry))
 

@@ -140,13 +140,15 @@ def column_bytes(field: FieldSchema, data: ColumnData) -> int:
     return sum(rows * stride for _, rows, stride, _ in _columns(field, data))
 
 
-def calibrated(environment: Environment, collection: int, field: FieldSchema, entry: SegmentEntry) -> SegmentEntry:
+def calibrated(
+    environment: Environment, collection: int, field: FieldSchema, entry: SegmentEntry, threads: int = 1
+) -> SegmentEntry:
     """Measure the recall curve of a segment just written and return its entry with it."""
     with environment.begin_read() as txn:
         segment = open_segment(txn, collection, field, entry)
     # Without the pin: it would keep every page that users' commits free meanwhile. The chunks stay where they are, for
     # nobody rewrites them, and only the holder of the job lock, which is this thread, removes unlisted ones.
-    curve, by_codes = measure_walks(segment, CALIBRATION_SAMPLE, seed=entry.number)
+    curve, by_codes = measure_walks(segment, CALIBRATION_SAMPLE, entry.number, threads)
     return msgspec.structs.replace(entry, curve=curve.to_dict(), by_codes=by_codes)
 
 

@@ -7,5 +7,5 @@ from typing import Final
 ROOMS_MAX: Final = 32
 """Rooms that a thread keeps."""
 
-FURTHER_ROWS_MIN: Final = 32_768
+FURTHER_ROWS_MIN: Final = 8_192
 """In segments of so many rows the chosen curve is measured with further queries: it takes 5 % of the time to build."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from vecdb.index.recall_curve import Points
 from vecdb.index.search import BatchHits
@@ -58,3 +59,15 @@ def best_of(hits: BatchHits, limit: int) -> BatchHits:
     """The hits with at most `limit` of each query."""
     counts = np.minimum(hits.counts, limit).astype(np.int32)
     return BatchHits(hits.slots[:, :limit], hits.distances[:, :limit], hits.rows[:, :limit], counts)
+
+
+def without_hits(hits: BatchHits, gone: npt.NDArray[np.int64]) -> BatchHits:
+    """The hits without those that are rows of `gone`: (n,) for all queries, or (q, n)."""
+    struck = np.isin(hits.rows, gone) if gone.ndim == 1 else (hits.rows[:, :, None] == gone[:, None, :]).any(axis=2)
+    order = np.argsort(struck | (hits.rows < 0), axis=1, kind="stable")
+    return BatchHits(
+        np.take_along_axis(hits.slots, order, axis=1),
+        np.take_along_axis(hits.distances, order, axis=1),
+        np.take_along_axis(hits.rows, order, axis=1),
+        hits.counts - struck.sum(axis=1, dtype=np.int32),
+    )

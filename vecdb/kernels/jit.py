@@ -80,6 +80,7 @@ def import_kernel_modules() -> None:
         scan,  # noqa: F401 - as columns
         search,  # noqa: F401 - as columns
         sketches,  # noqa: F401 - as columns
+        taking_out,  # noqa: F401 - as columns
     )
 
 

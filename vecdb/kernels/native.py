@@ -36,11 +36,14 @@ class Kernels:
     """The kernels as functions of int64 arguments; see the module of each. The first use of any readies all."""
 
     attach_unreached: Kernel
+    copy_codes: Kernel
     copy_lists: Kernel
     copy_states: Kernel
     even_links: Kernel
     fill_links: Kernel
     find_entries: Kernel
+    find_linking: Kernel
+    find_twins: Kernel
     gather_ids: Kernel
     gather_keys: Kernel
     gather_records: Kernel
@@ -51,6 +54,7 @@ class Kernels:
     match_column: Kernel
     match_sizes: Kernel
     pack_rows: Kernel
+    relink_rows: Kernel
     repair_rows: Kernel
     rotate_rows: Kernel
     scan_block: Kernel

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 
 import vecdb
 from tests.unit.engine.filling import CONFIG
+from vecdb.types import FloatArray
 
 
-def test_measured_recall_is_that_of_queries_held_out() -> None:
-    rows = np.random.default_rng(0).standard_normal((3_600, 24)).astype(np.float32)
-    queries = rows[3_000:]
+def rows_of(seed: int, count: int) -> FloatArray:
+    """Rows of 12 dimensions that are alike, among 40."""
+    plane = np.random.default_rng(99).standard_normal((12, 40))
+    return (np.random.default_rng(seed).standard_normal((count, 12)) @ plane).astype(np.float32)
+
+
+@pytest.mark.parametrize(("layout", "m"), [("compact", 8), ("packed", 16)])
+def test_measured_recall_is_that_of_queries_held_out(layout: Literal["compact", "packed"], m: int) -> None:
     with vecdb.open(":memory:", config=CONFIG) as db:
-        docs = db.create_collection("docs", dim=24, metric="l2", m=8, ef_construction=64)
-        docs.upsert(list(range(3_000)), rows[:3_000])
+        docs = db.create_collection("docs", dim=40, metric="l2", m=m, ef_construction=64, layout=layout)
+        docs.upsert(list(range(3_000)), rows_of(0, 3_000))
         docs.optimize()
-        found = docs.search_batch(queries, ef=24)
-        truth = docs.search_batch(queries, exact=True)
+        found = docs.search_batch(rows_of(1, 1_000), ef=12)
+        truth = docs.search_batch(rows_of(1, 1_000), exact=True)
         recall = (found.distances <= truth.distances[:, -1:]).mean()
-        report = docs.measure_recall(sample=500, ef=24)
-    assert report.recall == pytest.approx(recall, abs=0.02)
+        report = docs.measure_recall(sample=800, ef=12)
+    assert recall < 0.98
+    assert report.recall == pytest.approx(recall, abs=0.015)
     assert report.low < report.recall < report.high
+    assert report.sample == 800
+
+
+def test_a_recall_measured_twice_is_the_same() -> None:
+    with vecdb.open(":memory:", config=CONFIG) as db:
+        docs = db.create_collection("docs", dim=40, metric="cosine", layout="packed")
+        docs.upsert(list(range(1_000)), rows_of(0, 1_000))
+        docs.optimize()
+        docs.delete(ids=list(range(0, 300, 3)))
+        docs.upsert(list(range(5_000, 5_050)), rows_of(2, 50))
+        assert docs.measure_recall(sample=100, ef=5) == docs.measure_recall(sample=100, ef=5)
+
+
+def test_records_that_are_all_alike_are_no_miss() -> None:
+    with vecdb.open(":memory:", config=CONFIG) as db:
+        docs = db.create_collection("docs", dim=40, metric="l2")
+        docs.upsert(list(range(600)), np.repeat(rows_of(0, 6), 100, axis=0))
+        docs.optimize()
+        assert docs.measure_recall(k=10, sample=100, ef=20).recall == 1.0
 
 
 def test_recall_of_rows_that_are_all_scanned_is_one() -> None:
