@@ -61,6 +61,7 @@ class PlaceMatches:
     given: GivenRows | None = None
     blocks: SketchBlocks | None = None
     choices: dict[tuple[int, SearchEffort, bool], Choice] = field(default_factory=dict)
+    trusted: set[tuple[int, SearchEffort]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def test_where_a_scan_takes_less_time_a_walk_is_tried_if_it_could_be_much_quicke
     tried = choose(ROWS, 60_000, LIMIT, FIXED, EF, SKETCHED)
     assert tried.scan_ns < tried.graph_ns
     assert tried.reach is not None
-    assert tried.reach.share > 1.0
+    assert tried.reach.tried > 1.0
     assert tried.reach.far == 0
     assert choose(ROWS, 5_000, LIMIT, FIXED, EF, SKETCHED).reach is None
 
