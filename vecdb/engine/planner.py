@@ -33,7 +33,7 @@ has: 90 us for 163 of them, where 40 take 17.5 without a filter, part of that wh
 TRIAL_SHARE: Final = 2.0
 """Share that a walk is told where a scan takes less time than it, unless many of the rows around the query match: it
 then ends where four rows do not match and these are more than half. Among 12 % of all rows, all on the query's side, a
-walk takes 33 us in all, a scan 107."""
+walk takes 33 us in all, a scan 107. Mostly the links around the entry tell beforehand."""
 
 TRIAL_GAIN: Final = 4.0
 """A walk is tried where a scan takes this many times what it takes among matches alone: in vain it costs 15 us."""
@@ -41,14 +41,14 @@ TRIAL_GAIN: Final = 4.0
 FAR_SIGNS: Final = 4
 """Times the pool of a walk among kept rows where it goes by signs (`kernels.kept_signs`)."""
 
-LEAN_POOL: Final = 5
+LEAN_POOL: Final = 6
 """Times the pool of an unfiltered search with which a walk by signs is tried beside what is sure to find enough. In a
-million rows of 128 components it then finds more than a search without a filter at shares of .1 to .5 (with ef 20 .950
-to .954 and .913), of a mixture of 50 Gaussians .947 among a half and less than .9 among a third, where .973 are found
-without a filter. So each filter has to show it."""
+million rows of 128 components it then finds more than a search without a filter at shares of .1 to .5 (with ef 20 .959
+among the far half, and .913), of a mixture of 50 Gaussians .951 among a half and less than .9 among a third, where .973
+are found without a filter. So each filter has to show it."""
 
-LEAN_KEYS: Final = 1.8
-"""Times the cost of a candidate of an unfiltered search that one of LEAN_POOL has."""
+LEAN_KEYS: Final = 1.5
+"""Times the cost of a candidate of an unfiltered search that one of LEAN_POOL has: 62 to 87 us for 84 and 120 of them."""
 
 LEAN_GAIN: Final = 1.25
 """Times the cost of a lean walk that what is sure must have for one to be tried."""

@@ -314,22 +314,9 @@ def search_kept(
         encode_query(plan, query, norm, codes)
         entry = descend(plan, codes)
         found, followed, total, missed = find_kept(
-            plan,
-            scratch,
-            entry,
-            limit,
-            ef,
-            widen,
-            widest,
-            growth,
-            share,
-            tried,
-            far,
-            rerank,
-            kept,
-            kept_slots,
+            plan, scratch, entry, limit, ef, widen, widest, growth, share, tried, far, rerank, kept, kept_slots,
             first_slot,
-        )
+        )  # fmt: skip
         ranked = rank_pool(plan, scratch, found, limit, rerank, 0, -1)
         place = 4 * limit * index
         best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)
