@@ -116,12 +116,12 @@ def _next(pool: list[Scored], taken: set[int], expand: int) -> int | None:
 
 
 def draw_seeds(rows: int, kept: set[int], share: float) -> list[int]:
-    """The kept rows that a walk among them begins at: at most 64, of twice as many draws as that should take."""
+    """The kept rows that a walk among them begins at: at most 32, of twice as many draws as that should take."""
     state, seeds = 0, list[int]()
-    for _ in range(int(2 * 64 / share)):
+    for _ in range(int(2 * 32 / share)):
         state = (state * 1_103_515_245 + 12_345) % 2**31
         row = state * rows // 2**31
-        if len(seeds) < 64 and row in kept and row not in seeds:
+        if len(seeds) < 32 and row in kept and row not in seeds:
             seeds.append(row)
     return seeds
 
@@ -136,7 +136,7 @@ def walk_among_packed(
     keep: int,
 ) -> list[Scored]:
     """The best `keep` of the kept rows that a walk from kept row to kept row meets."""
-    size = -(-max(ef, keep) // 8) * 8
+    size, among = -(-max(ef, keep) // 8) * 8, (ef + 1) // 2
     pool = sorted((code_distance_to[row], row) for row in seeds)[:size]
     seen, taken, asked, waiting = set(seeds), set[int](), list[int](), list[int]()
     first = _next(pool, taken, 1)
@@ -147,7 +147,7 @@ def walk_among_packed(
                 waiting.append(row)
                 taken.add(row)
             row = waiting.pop(0)
-            bound = pool[ef - 1][0] if len(pool) >= ef else 1 << 62
+            bound = pool[among - 1][0] if len(pool) >= among else 1 << 62
             near = [other for other, guess in zip(links[row], estimates(row), strict=True) if guess <= bound]
             fresh = [other for other in near if other in kept and other not in seen]
             pool = sorted(pool + [(code_distance_to[other], other) for other in asked])[:size]

@@ -122,7 +122,14 @@ class MatchingRows(NamedTuple):
 
     def choice(self) -> Choice:
         """Whether to walk or to scan."""
-        return self._choice(are_copied=self.known.blocks is not None)
+        choice = self._choice(are_copied=self.known.blocks is not None)
+        if choice.lean is not None and (self.limit, self.effort) in self.known.trusted:
+            return choice._replace(reach=choice.lean, lean=None)
+        return choice
+
+    def trust(self) -> None:
+        """From now on take lean walks for such searches."""
+        self.known.trusted.add((self.limit, self.effort))
 
     def _choice(self, *, are_copied: bool) -> Choice:
         key = (self.limit, self.effort, are_copied)
@@ -131,7 +138,10 @@ class MatchingRows(NamedTuple):
             view, effort = self.view, self.effort
             ef = effort.ef_for(view, self.limit)
             estimated, curve = self.known.estimated, view.segment.curve
-            choice = choose(view.live, estimated, self.limit, effort, ef, curve, are_copied=are_copied)
+            checked = view.segment.is_checked
+            choice = choose(
+                view.live, estimated, self.limit, effort, ef, curve, are_copied=are_copied, is_checked=checked
+            )
             self.known.choices[key] = choice
         return choice
 

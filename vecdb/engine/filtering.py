@@ -61,6 +61,7 @@ class PlaceMatches:
     given: GivenRows | None = None
     blocks: SketchBlocks | None = None
     choices: dict[tuple[int, SearchEffort, bool], Choice] = field(default_factory=dict)
+    trusted: set[tuple[int, SearchEffort]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Matches:
     """The live slots that a filter matches, how many, and how they were found; `remembered`: for an earlier search.
 
     `places`, by field and segment number (-1: tail), and `prepared` (see `quick_search`) grow with the searches, as far
-    as `room` allows copies; what is in them changes no answer but that a scan of copied sketches rounds differently.
+    as `room` allows copies. What is in them changes answers only in that a scan of copied sketches rounds differently,
+    and that lean walks may be taken.
     """
 
     words: Words

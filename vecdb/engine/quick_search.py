@@ -15,8 +15,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+import numpy as np
+
 from vecdb.config import RECORD_LOOKUPS_MAX
-from vecdb.engine.config import GATHER_AFTER, PREPARED_LIMIT_MAX, PREPARED_MAX, VAIN_WALKS
+from vecdb.engine.config import GATHER_AFTER, LEAN_TRIALS, PREPARED_LIMIT_MAX, PREPARED_MAX, VAIN_WALKS
 from vecdb.engine.filtered_search import MatchingRows, matching_in
 from vecdb.engine.filtering import filter_key
 from vecdb.engine.found_hits import Form, found_hits
@@ -26,7 +28,7 @@ from vecdb.engine.interruption import may_take
 from vecdb.engine.validate import check_query
 from vecdb.index.prepared import hit_room
 from vecdb.index.search import prepare_search
-from vecdb.kernels.layout import ENOUGH, TOO_LITTLE
+from vecdb.kernels.layout import AMONG_KEPT, ENOUGH, TOO_LITTLE
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from vecdb.engine.view import CollectionView, FieldView
     from vecdb.filters import Filter
     from vecdb.index.filtered import Reach
-    from vecdb.index.prepared import PreparedSearch
+    from vecdb.index.prepared import HitRoom, PreparedSearch
     from vecdb.storage.record_reader import PreparedRead, RecordReader
 
 Asked: TypeAlias = tuple[object, ...]
@@ -124,6 +126,36 @@ def _kept(collection: CollectionView, wanted: Filter | None) -> dict[Asked, Quic
     return None if matches is None else matches.prepared
 
 
+class _LeanWalk:
+    """A walk among matches far from the query that takes less than what is sure, and is compared with that first."""
+
+    __slots__ = ("_agreed", "_asked", "_search", "_wanted", "left")
+
+    def __init__(self, search: PreparedSearch, wanted: float) -> None:
+        self._search, self._wanted = search, wanted
+        self._asked, self._agreed, self.left = 0, 0, LEAN_TRIALS
+
+    @classmethod
+    def of(cls, matching: MatchingRows, room: HitRoom) -> _LeanWalk | None:
+        """The one that is planned, if any, with its hits in a room."""
+        choice = matching.choice()
+        return None if choice.lean is None else cls(matching.prepare_walk(choice.lean, room), choice.wanted)
+
+    def compare(self, room: HitRoom) -> None:
+        """Count how many of the hits in the room it finds; they stay there."""
+        kept, sure = room.memory.copy(), room.found_rows()
+        self._search.run()
+        if self._search.outcome == AMONG_KEPT:
+            self.left -= 1
+            self._asked += len(sure)
+            self._agreed += len(np.intersect1d(sure, room.found_rows()))
+        room.memory[:] = kept
+
+    def is_enough(self) -> bool:
+        """Whether it finds as much as is wanted."""
+        return self._agreed >= self._wanted * self._asked
+
+
 class _Prepared:
     """A search ready for its query, in one thread."""
 
@@ -133,6 +165,7 @@ class _Prepared:
         "_form",
         "_is_readable",
         "_is_walk",
+        "_lean",
         "_left",
         "_name",
         "_reads",
@@ -167,6 +200,7 @@ class _Prepared:
         else:
             self._search = matching.prepare_scan(room) if reach is None else matching.prepare_walk(reach, room)
         self._scan: PreparedSearch | None = None
+        self._lean = None if matching is None or reach is None else _LeanWalk.of(matching, room)
         places = room.rows_address, room.slots_address
         self._name = None if view.ids is None else bind_ids(view.ids, *places, count, room.ids_address)
         self._reads: list[PreparedRead] = []
@@ -199,9 +233,22 @@ class _Prepared:
             self._left -= 1
         if outcome == TOO_LITTLE:
             self._vain += 1
-            return self._finds_by_scan()
-        self._vain = 0
-        return found == self._count or self._finds_by_scan()
+            is_found = self._finds_by_scan()
+        else:
+            self._vain = 0
+            is_found = found == self._count or self._finds_by_scan()
+        if outcome != ENOUGH and is_found and self._lean is not None:
+            self._compare(self._lean)
+        return is_found
+
+    def _compare(self, lean: _LeanWalk) -> None:
+        """Let a lean walk show what it finds; in the end take it from now on, or never again."""
+        lean.compare(self._room)
+        if lean.left == 0:
+            self._lean, matching = None, self._settled.matching
+            if matching is not None and lean.is_enough():
+                matching.trust()
+                self._set_up(matching.choice().reach)
 
     def _gather(self) -> None:
         """Go on with copies of the sketches of what the filter matches, whose scans were asked for often."""

@@ -21,7 +21,7 @@ from vecdb.index.search import BATCH_QUERIES, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
 from vecdb.kernels.column import aligned_empty
-from vecdb.kernels.layout import AT_A_TIME, SHARE_UNIT, SPARE_ESTIMATES, STATS
+from vecdb.kernels.layout import AT_A_TIME, SHARE_UNIT, SPARE_ESTIMATES, SPARSEST_KEPT, STATS
 from vecdb.kernels.native import bound, kernels
 from vecdb.types import FloatArray
 
@@ -34,10 +34,6 @@ POOL_MAX: Final = 4 * EF_MAX
 
 SHARE_MOST: Final = 4
 """A share beyond 1 makes a walk end sooner: see `kernels.packed`."""
-
-
-FAR_SIGNS: Final = 4
-"""Times the pool of a walk among kept rows where it goes by signs: see `kernels.kept_signs`."""
 
 
 class Kept(NamedTuple):
@@ -56,7 +52,7 @@ class Reach:
     """How far a filtered graph search goes: see `kernels.filtered.search_kept`. `widen` and `growth` are in 1/64.
 
     `share` of the rows is kept; queries that have far fewer around them, less than a quarter of it, get a pool of `far`
-    kept rows (0: no answer).
+    kept rows (0: no answer). Others with less than a quarter of `tried` around them get no answer.
     """
 
     ef: int
@@ -65,13 +61,17 @@ class Reach:
     growth: int
     share: float = 0.0
     far: int = 0
+    tried: float = 0.0
 
-    def bounded(self, limit: int, segment: Segment) -> tuple[int, int, int, int]:
-        """Pool, widest pool, share in SHARE_UNIT-ths and pool of kept rows, as the kernel takes them for `limit`."""
+    def bounded(self, limit: int) -> tuple[int, int, int, int, int]:
+        """Pool, widest pool, `share` and `tried` in SHARE_UNIT-ths and pool of kept rows, as the kernel takes them."""
         effort = min(max(self.ef, limit), EF_MAX)
-        share = min(max(int(self.share * SHARE_UNIT), 0), SHARE_MOST * SHARE_UNIT)
-        far = self.far * (FAR_SIGNS if segment.is_checked else 1)
-        return effort, min(max(self.widest, effort), POOL_MAX), share, min(far, POOL_MAX)
+        share, tried = (min(max(int(of * SHARE_UNIT), 0), SHARE_MOST * SHARE_UNIT) for of in (self.share, self.tried))
+        return effort, min(max(self.widest, effort), POOL_MAX), share, tried, min(self.far, POOL_MAX)
+
+    def room_among_kept(self, segment: Segment) -> int:
+        """Room that a walk among kept rows needs: by signs its pool grows where these link to others."""
+        return min(self.far, POOL_MAX) * (SPARSEST_KEPT if segment.is_checked else 1)
 
 
 class KeptHits(NamedTuple):
@@ -89,13 +89,14 @@ def search_kept(
     if segment.rows == 0 or len(queries) == 0 or limit < 1:
         return KeptHits(empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32))
     answers = _Answers(len(queries), limit)
-    effort, widest, share, far = reach.bounded(limit, segment)
+    effort, widest, share, tried, far = reach.bounded(limit)
+    room = max(widest, reach.room_among_kept(segment), ranked_rows(limit))
     source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
     words, bits = kept.address or kept.words.ctypes.data, 64 * len(kept.words)
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
-        scratch.reserve(segment.rows, max(widest, far, rerank), segment.quantizer.padded, limit)
+        scratch.reserve(segment.rows, room, segment.quantizer.padded, limit)
         kernels.search_kept(
             plan,
             scratch.address,
@@ -108,6 +109,7 @@ def search_kept(
             widest,
             reach.growth,
             share,
+            tried,
             far,
             rerank,
             words,
@@ -216,7 +218,7 @@ class _Answers:
 def prepare_kept(segment: Segment, limit: int, reach: Reach, kept: Kept, room: HitRoom) -> PreparedSearch:
     """`search_kept` for the query in a room."""
     scratch = thread_scratch()
-    effort, widest, share, far = reach.bounded(limit, segment)
+    effort, widest, share, tried, far = reach.bounded(limit)
     rerank = ranked_rows(limit)
     call = bound(
         "search_kept",
@@ -231,6 +233,7 @@ def prepare_kept(segment: Segment, limit: int, reach: Reach, kept: Kept, room: H
         widest,
         reach.growth,
         share,
+        tried,
         far,
         rerank,
         kept.address or kept.words.ctypes.data,
@@ -243,7 +246,7 @@ def prepare_kept(segment: Segment, limit: int, reach: Reach, kept: Kept, room: H
         room.figures_address,
     )
     # What a walk over packed rows finds, up to `rerank` rows, is put into the pool to be ranked.
-    needs = (segment.rows, max(widest, far, rerank), segment.quantizer.padded, limit)
+    needs = (segment.rows, max(widest, reach.room_among_kept(segment), rerank), segment.quantizer.padded, limit)
     return PreparedSearch(room, scratch, needs, call)
 
 

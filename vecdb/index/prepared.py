@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from vecdb.index.config import ROOMS_MAX
 from vecdb.kernels.column import aligned_empty
@@ -64,6 +65,12 @@ class HitRoom:
         self.numbers = memoryview(self.memory[:head].view(np.int32))  # type: ignore[arg-type]  # an array is a buffer
         self.kept = self.memory[head + 2 * column :]
         self.distances = self.kept[:column]
+
+    def found_rows(self) -> npt.NDArray[np.int32]:
+        """A copy of the rows of the hits."""
+        start = self.rows_address - self.count_address
+        found: npt.NDArray[np.int32] = self.memory[start : start + 4 * self.numbers[0]].view(np.int32).copy()
+        return found
 
 
 class _Rooms(threading.local):

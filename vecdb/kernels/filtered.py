@@ -16,8 +16,8 @@ import math
 from vecdb.kernels.distance import code_distance
 from vecdb.kernels.intrinsics import load_i32, load_i64, prefetch, store_i32, store_i64
 from vecdb.kernels.jit import device, kernel
-from vecdb.kernels.kept import is_kept, walk_among_kept
-from vecdb.kernels.kept_signs import walk_among_packed
+from vecdb.kernels.kept import LINKS_EXPECTED, is_kept, look_around, walk_among_kept
+from vecdb.kernels.kept_signs import pool_among, walk_among_packed
 from vecdb.kernels.layout import (
     AHEAD_ROWS,
     AMONG_KEPT,
@@ -60,6 +60,8 @@ from vecdb.kernels.traverse import (
     row_address,
     set_bit,
 )
+
+NEAR, SPARSE, FAR = 0, 1, 2
 
 CHANCE = 2.0
 """Standard deviations by which the count of kept rows in a pool may fall short by chance."""
@@ -185,6 +187,19 @@ def is_short(limit: int, ef: int, size: int, found: int, growth: int) -> bool:
 
 
 @device
+def surroundings(plan: int, entry: int, share: int, tried: int, kept: int, slots: int, first_slot: int) -> int:
+    """NEAR; SPARSE where less than a FAR_RATIO-th of `tried` is kept around the entry; FAR where less than that of
+    `share` is.
+    """
+    if share == 0:
+        return NEAR
+    looked, found = look_around(plan, entry, share, kept, slots, first_slot)
+    if looked * share < LINKS_EXPECTED * SHARE_UNIT or found * SHARE_UNIT * FAR_RATIO >= max(share, tried) * looked:
+        return NEAR
+    return FAR if found * SHARE_UNIT * FAR_RATIO < share * looked else SPARSE
+
+
+@device
 def find_kept(
     plan: int,
     scratch: int,
@@ -195,6 +210,7 @@ def find_kept(
     widest: int,
     growth: int,
     share: int,
+    tried: int,
     far: int,
     rerank: int,
     kept: int,
@@ -204,23 +220,30 @@ def find_kept(
     """Fill the pool with kept rows; returns (how many, rows followed, rows scored, how it went)."""
     followed, total, hops = 0, 0, 0
     found, short = 0, True
-    size, capacity, is_far = 0, 0, 0
+    size, capacity = 0, 0
     packed, scale, offset = load_i64(plan + PACKED), 0.0, 0.0
+    around = surroundings(plan, entry, share, tried, kept, slots, first_slot)
+    is_far, told = around == FAR, max(share, tried)
+    if around == SPARSE or (is_far and far == 0):
+        return 0, 0, 0, TOO_LITTLE
     if packed:
         scale, offset = make_tables(plan, scratch)
     for step in range(widen, widen + 2 * WIDEN_UNIT, WIDEN_UNIT):
+        if is_far:
+            break
         wider = min(step, WIDEN_UNIT)
         if packed:
             size, found, hops, capacity, is_far = walk_packed(
-                plan, scratch, entry, ef, wider, widest, rerank, 0, -1, kept, slots, first_slot, share, scale, offset
+                plan, scratch, entry, ef, wider, widest, rerank, 0, -1, kept, slots, first_slot, told, scale, offset
             )
             seen = size
         else:
-            size, seen, capacity, is_far = walk(plan, scratch, entry, ef, wider, widest, share, kept, slots, first_slot)
+            size, seen, capacity, is_far = walk(plan, scratch, entry, ef, wider, widest, told, kept, slots, first_slot)
             clear_visited(scratch, seen)
             hops = size
         followed, total = followed + hops, total + seen
         if is_far:
+            far = 0 if tried else far
             break
         if not packed:
             found = keep_kept(plan, scratch, size, kept, slots, first_slot)
@@ -228,7 +251,10 @@ def find_kept(
         if not short or wider == WIDEN_UNIT or capacity >= widest:
             break
     if is_far and far > 0 and packed and load_i64(plan + PADDED) <= CHECKED_PADDED:
-        hops, seen = walk_among_packed(plan, scratch, far, rerank, share, kept, slots, first_slot, scale, offset)
+        pool = pool_among(plan, far, share, kept, slots, first_slot)
+        if pool == 0:
+            return 0, followed, total, TOO_LITTLE
+        hops, seen = walk_among_packed(plan, scratch, pool, rerank, share, kept, slots, first_slot, scale, offset)
         found = results_to_pool(scratch, rerank)
         return found, followed + hops, total + seen, TOO_LITTLE if found < limit else AMONG_KEPT
     if is_far and far > 0:
@@ -252,6 +278,7 @@ def search_kept(
     widest: int,
     growth: int,
     share: int,
+    tried: int,
     far: int,
     rerank: int,
     kept: int,
@@ -268,7 +295,8 @@ def search_kept(
     `widen`: rows by which the pool grows per WIDEN_UNIT admitted others, up to `widest` rows in all. When the others
     are so many around a query that this was too little (see `pool_wanted`), it searches again with one row for each.
     `share`: of kept rows in the segment, in SHARE_UNIT-ths; a query that has far fewer of them around it is answered by
-    a walk among kept rows with a pool of `far`, or, if that is 0, not at all, which its last figure says.
+    a walk among kept rows with a pool of `far`, or, if that is 0, not at all, which its last figure says. So is one, if
+    `tried` is not 0, with less than a FAR_RATIO-th of that around it, but that is not so far.
     Hits go to row i of `slots`, `distances` and `rows`, all (q, limit), their number to counts[i], STATS int32 figures
     to row i of `stats`. Returns rows scored.
     """
@@ -286,8 +314,9 @@ def search_kept(
         encode_query(plan, query, norm, codes)
         entry = descend(plan, codes)
         found, followed, total, missed = find_kept(
-            plan, scratch, entry, limit, ef, widen, widest, growth, share, far, rerank, kept, kept_slots, first_slot
-        )
+            plan, scratch, entry, limit, ef, widen, widest, growth, share, tried, far, rerank, kept, kept_slots,
+            first_slot,
+        )  # fmt: skip
         ranked = rank_pool(plan, scratch, found, limit, rerank, 0, -1)
         place = 4 * limit * index
         best, best_rows = load_i64(scratch + BEST), load_i64(scratch + BEST_ROWS)

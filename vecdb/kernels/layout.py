@@ -152,6 +152,7 @@ STATS: Final = 4  # int32 figures of each query: rows scored, rows whose links w
 ENOUGH: Final = 0  # as far as the share of kept rows around the query asks for,
 TOO_LITTLE: Final = 1  # not so far,
 AMONG_KEPT: Final = 2  # by a walk among kept rows
+SPARSEST_KEPT: Final = 3  # a walk by signs needs one in so many of the links of kept rows to lead to kept rows
 
 # --- ids ------------------------------------------------------------------------------------------------------------
 

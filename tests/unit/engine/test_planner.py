@@ -57,6 +57,25 @@ def test_a_query_far_from_its_matches_is_walked_to_only_where_comparing_them_all
     assert fewer is None or fewer.far == 0
 
 
+CHECKED = replace(CURVE, sketch_ns=5.0, copied_ns=1.0, key_ns=440.0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_lean_walk_is_planned_where_what_is_sure_takes_longer(share: float) -> None:
+    choice = choose(ROWS, round(share * ROWS), LIMIT, FIXED, 14, CHECKED, are_copied=True, is_checked=True)
+    assert choice.reach is not None
+    assert choice.lean is not None
+    assert choice.lean.far > 0
+    assert choice.wanted == 0.8
+    assert choice.reach.far == 0 or choice.reach.far > choice.lean.far
+
+
+@pytest.mark.parametrize(("share", "checked"), [(0.1, False), (0.5, False), (0.01, True)])
+def test_no_lean_walk_is_planned_where_it_does_not_go_by_signs_or_gains_nothing(share: float, checked: bool) -> None:
+    choice = choose(ROWS, round(share * ROWS), LIMIT, FIXED, EF, CHECKED, are_copied=True, is_checked=checked)
+    assert choice.lean is None
+
+
 def test_walking_among_matches_takes_more_effort_the_fewer_they_are() -> None:
     factors = [far_factor(share) for share in (1.0, 0.9, 0.5, 0.2, 0.1)]
     assert factors == sorted(factors)
@@ -93,7 +112,7 @@ def test_where_a_scan_takes_less_time_a_walk_is_tried_if_it_could_be_much_quicke
     tried = choose(ROWS, 60_000, LIMIT, FIXED, EF, SKETCHED)
     assert tried.scan_ns < tried.graph_ns
     assert tried.reach is not None
-    assert tried.reach.share > 1.0
+    assert tried.reach.tried > 1.0
     assert tried.reach.far == 0
     assert choose(ROWS, 5_000, LIMIT, FIXED, EF, SKETCHED).reach is None
 
