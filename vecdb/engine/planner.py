@@ -48,7 +48,7 @@ among the far half, and .913), of a mixture of 50 Gaussians .951 among a half an
 are found without a filter. So each filter has to show it."""
 
 LEAN_KEYS: Final = 1.5
-"""Times the cost of a candidate of an unfiltered search that one of LEAN_POOL has: 62 to 87 us for 84 and 120 of them."""
+"""Times the cost of a candidate of an unfiltered search that one of LEAN_POOL has: 62 to 87 us for 84 and 120."""
 
 LEAN_GAIN: Final = 1.25
 """Times the cost of a lean walk that what is sure must have for one to be tried."""

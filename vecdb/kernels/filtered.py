@@ -223,7 +223,7 @@ def find_kept(
     size, capacity = 0, 0
     packed, scale, offset = load_i64(plan + PACKED), 0.0, 0.0
     around = surroundings(plan, entry, share, tried, kept, slots, first_slot)
-    is_far, told = around == FAR, max(share, tried)
+    is_far, told = 1 if around == FAR else 0, max(share, tried)
     if around == SPARSE or (is_far and far == 0):
         return 0, 0, 0, TOO_LITTLE
     if packed:

@@ -62,7 +62,7 @@ def test_a_lean_walk_that_finds_enough_is_taken_from_then_on(docs: vecdb.Collect
     for query in queries:
         hits = docs.search(query, ef=EF, filter=NEAR_HALF, with_metadata=True)
         assert len(hits) == 10
-        assert all(hit.metadata["place"] < MATCHES for hit in hits)
+        assert all((hit.metadata or {})["place"] < MATCHES for hit in hits)
     assert "graph of the matches" in str(docs.search(queries[0], ef=EF, filter=NEAR_HALF, explain=True).explain)
 
 
