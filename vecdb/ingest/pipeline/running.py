@@ -10,6 +10,7 @@ Concurrency: runs of different pipelines may go on at once, and share a cache.
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from vecdb.ingest.pipeline.asking import Asking
 from vecdb.ingest.pipeline.assembly import Assembly, Choice, is_due, selected
 from vecdb.ingest.pipeline.breaker import Breaker
 from vecdb.ingest.pipeline.calls import Calls
-from vecdb.ingest.pipeline.config import CALLS_WAITING, COLLECT_AFTER, READERS_SHARE
+from vecdb.ingest.pipeline.config import CALLS_WAITING, COLLECT_AFTER, READERS_SHARE, SWITCH_S
 from vecdb.ingest.pipeline.control import Budget, Control, Halted
 from vecdb.ingest.pipeline.cutting import Cutter
 from vecdb.ingest.pipeline.delivery import Delivery
@@ -153,6 +154,8 @@ class _Run:
         with ExitStack() as stack:
             stack.callback(gc.set_threshold, *gc.get_threshold())
             gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_S)
             stack.callback(self._control.abort)
             if self._beside is not None:
                 stack.callback(self._beside.close)
