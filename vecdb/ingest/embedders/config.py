@@ -65,6 +65,9 @@ UNIT_LENGTH_MIN: Final = 1e-12
 HELPED_AFTER_TEXTS: Final = 2_048
 """Texts that the built-in model embeds in the process that ingests until others help: an eighth of a second of work."""
 
+HELPED_BYTES_MIN: Final = 1024 * 1024
+"""Files of so many bytes are taken for more texts than those, before any is read."""
+
 HELPED_TEXTS_MIN: Final = 64
 """A call of fewer texts is not worth the way to another process."""
 

@@ -17,15 +17,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from vecdb.ingest.embedders.config import HELPED_BYTES_MIN
+
 BUILTIN: Final = "builtin"
 HELPER: Final = "vecdb.ingest.embedders.apart"
 MODEL_FLAG: Final = "--model"
 CONFIG_FLAG: Final = "--config"
 MODEL_VARIABLE: Final = "VECDB_INGEST_MODEL"
 CONFIG_VARIABLE: Final = "VECDB_INGEST_CONFIG"
-
-HELPED_BYTES_MIN: Final = 1024 * 1024
-"""Files of so many bytes are taken for more texts than are worth a process: it takes a third of a second of a CPU."""
 
 _THREADS: Final = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Of the tokenizer, and of a library that numpy loads, whose idle threads would wait for work in circles."""

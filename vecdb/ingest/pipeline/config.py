@@ -75,7 +75,8 @@ looking at all of them after every 700 took a tenth of a run."""
 
 SWITCH_S: Final = 0.001
 """How long a thread may keep others from Python's lock: with the usual 5 ms, the processes that embed wait for whoever
-takes their rows. 117,659 texts took 6.7 to 6.8 s in four runs, and 6.9 to 8.0 in others."""
+takes their rows. 117,659 texts took 6.8 to 7.0 s in two runs and 7.8 to 8.6 in two others; in a third pair, on
+a busy machine, 5 ms took less."""
 
 STOP_POLL_S: Final = 0.1
 """How often what waits looks whether the run is to stop."""

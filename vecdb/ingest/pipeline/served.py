@@ -76,7 +76,7 @@ class ServedDestination:
     def _batch(self, swap: Swap) -> Batch:
         """What is sent. All of it is the ingestor's own, so only its size is looked at again."""
         ids, deletes = list(swap.ids), list(swap.deletes)
-        if not ids:
+        if swap.vectors is None or not ids:
             return Batch(ids, {}, delete=deletes)
         field = self._place.field or None
         models = {} if self._model is None else {field: self._model}

@@ -57,7 +57,7 @@ SPEC_CHARS_MAX: Final = 64 * 1024
 ID_HASH_BYTES: Final = 16
 CONTENT_HASH_BYTES: Final = 16
 
-IDS_RECENT_MAX: Final = 65_536
+IDS_RECENT_MAX: Final = 16_384
 """Ids kept in a set before they join the sorted ones (16 bytes each), in the search for duplicates."""
 
 VECTOR_DIM_MAX: Final = 65_536

@@ -11,9 +11,10 @@ import pytest
 
 from vecdb.ingest.embedders import spawning
 from vecdb.ingest.embedders.beside import beside
+from vecdb.ingest.embedders.config import HELPED_BYTES_MIN
 from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.embedders.protocol import Embedder
-from vecdb.ingest.embedders.spawning import HELPED_BYTES_MIN, Spawned, dismiss, start_ahead, take_ahead
+from vecdb.ingest.embedders.spawning import Spawned, dismiss, start_ahead, take_ahead
 from vecdb.ingest.embedders.static import builtin
 
 TEXTS = [f"text number {number} of a walk by the river" for number in range(200)]
