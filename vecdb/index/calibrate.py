@@ -1,8 +1,7 @@
 """Measures how recall grows with `ef` on a segment, so that searches can ask for a recall instead of an effort.
 
-Rows of the segment are the queries, each passed over by its own search. That finds less than queries do that never were
-in the graph, for a row leaves a gap where it is passed over. How much less, some of the rows tell, which are measured
-once more in a graph that they are taken out of (see `taken_out`): it takes longer to make than all others to measure.
+Rows of the segment are the queries, taken out of its graph (see `taken_out`): passed over only, they leave gaps, and
+would find less than queries do that never were in it.
 
 Promises: recall is deterministic for a seed; the times are not. The figure estimates recall on unseen queries of the
 same kind.
@@ -11,7 +10,6 @@ Concurrency: pure; `threads` workers search, one measures times.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -46,21 +44,15 @@ FURTHER_SAMPLE: Final = 1_000
 FURTHER_SHARE: Final = 32
 """Of so many rows one is a further query at most: measuring takes no larger part of the time in small segments."""
 
-TAKEN_SHARE: Final = 64
-TAKEN: Final = (32, 400)
-"""Of so many rows one is taken out, no fewer and no more than these. What that changes differs less from query to query
-than recall does, so fewer tell it."""
-
-DRAWN_SHARE: Final = 5
+DRAWN_SHARE: Final = 10
 """Of so many rows one is drawn at most: with all of them gone, what is left would be searched more easily."""
 
 FURTHER_EF: Final = 448
 """What further queries are compared with, in place of a scan: the answers of a search with this effort. It tells
 efforts up to half of its own."""
 
-SCANNED: Final = 110
-FURTHER_HITS: Final = 16
-"""Hits kept of rows drawn, so that 100 and 10 are left without those that are taken out: of 64 rows one is at most."""
+SCANNED: Final = 115
+"""Hits scanned for, of which about 100 are left without the rows that are taken out."""
 
 FURTHER_RECALLS: Final = (0.8, 0.998)
 """Where a curve is measured further."""
@@ -84,36 +76,12 @@ class _Sample(NamedTuple):
     known: float
 
 
-class _Pair(NamedTuple):
-    """Rows that are taken out too, and others."""
-
-    taken: _Sample
-    others: _Sample
-
-
-class _Draw(NamedTuple):
-    """Rows drawn from a segment: those scanned for, 100 hits deep, and further ones."""
-
-    scanned: _Pair
-    further: _Pair | None
-
-    @property
-    def pairs(self) -> list[_Pair]:
-        """All there are."""
-        return [self.scanned] if self.further is None else [self.scanned, self.further]
-
-    @property
-    def queries(self) -> FloatArray:
-        """Those scanned for."""
-        return np.concatenate([one.queries for one in self.scanned])
-
-
 def measure_curve(segment: Segment, sample: int = CURVE_SAMPLE_DEFAULT, seed: int = 0, threads: int = 1) -> RecallCurve:
     """Recall@10 and @100 over ef, on `sample` rows of the segment. Cost: an exact scan of them, and the searches."""
     if segment.rows < 2:
         return TRIVIAL
-    draw = _draw(segment, sample, 0, seed, threads)
-    return measure_scans(_unseen(segment, _curve(segment, draw, threads), draw, threads), segment, draw.queries)
+    scanned = _draw(segment, sample, 0, seed, threads)[0]
+    return _measured(segment, scanned, None, measure_times(segment, scanned.queries), threads)
 
 
 def measure_walks(
@@ -128,40 +96,30 @@ def measure_walks(
     if segment.rows < 2:
         return TRIVIAL, False
     further = min(FURTHER_SAMPLE, segment.rows // FURTHER_SHARE) if segment.rows >= FURTHER_ROWS_MIN else 0
-    draw = _draw(segment, sample, further, seed, threads)
-    curve, by_codes = _curve(segment, draw, threads), False
+    scanned, others = _draw(segment, sample, further, seed, threads)
+    times, by_codes = measure_times(segment, scanned.queries), False
     if segment.packed is not None:
-        by_signs, other = curve, _curve(replace(segment, by_codes=True), draw, threads)
-        if _time_for(other) < _time_for(by_signs):
-            segment, curve, by_codes = replace(segment, by_codes=True), other, True
-    return measure_scans(_unseen(segment, curve, draw, threads), segment, draw.queries), by_codes
+        coded = replace(segment, by_codes=True)
+        its_times = measure_times(coded, scanned.queries)
+        by_codes = _time_for(coded, scanned, its_times, threads) < _time_for(segment, scanned, times, threads)
+        segment, times = (coded, its_times) if by_codes else (segment, times)
+    return _measured(segment, scanned, others, times, threads), by_codes
 
 
-def _draw(segment: Segment, sample: int, further: int, seed: int, threads: int) -> _Draw:
-    """`sample` rows that are scanned for, and `further` ones that are searched for thoroughly."""
+def _draw(segment: Segment, sample: int, further: int, seed: int, threads: int) -> tuple[_Sample, _Sample | None]:
+    """`sample` rows that are scanned for, SCANNED hits deep, and `further` ones whose hits are not known yet."""
     most = max(segment.rows // DRAWN_SHARE, 1)
     rows = draw_rows(segment, min(sample + further, most), np.random.default_rng(seed))
-    count = min(sample, len(rows))
-    taken, further = min(max(segment.rows // TAKEN_SHARE, TAKEN[0]), TAKEN[1]), len(rows) - count
-    asked = _asked(segment, np.split(rows[:count], [taken // 2 if further else taken]))
-    truth = [scan_segment_batch(segment, one.queries, SCANNED, None, threads, one.rows) for one in asked]
-    pair = _Pair(*(one._replace(truth=hits) for one, hits in zip(asked, truth, strict=True)))
-    if not further:
-        return _Draw(pair, None)
-    # How much of the truth a thorough search finds, the rows tell that were scanned for.
-    known = _recall(segment, pair, 10, FURTHER_EF, threads)
-    asked = _asked(segment, np.split(rows[count:], [taken // 2]))
-    truth = [_search(segment, one, FURTHER_HITS, FURTHER_EF, threads) for one in asked]
-    return _Draw(pair, _Pair(*(one._replace(truth=hits, known=known) for one, hits in zip(asked, truth, strict=True))))
+    scanned = _asked(segment, rows[:sample])
+    hits = scan_segment_batch(segment, scanned.queries, SCANNED, None, threads, scanned.rows)
+    return scanned._replace(truth=hits), _asked(segment, rows[sample:]) if len(rows) > sample else None
 
 
-def _asked(segment: Segment, parts: Sequence[Rows]) -> list[_Sample]:
+def _asked(segment: Segment, rows: Rows) -> _Sample:
     """Rows as queries whose hits are not known yet. A row with a twin is walked through: its twin would lie there."""
-    samples = []
-    for rows in map(np.sort, parts):
-        skips = np.where(have_twins(segment, rows), -1, rows)
-        samples.append(_Sample(rows, read_rows(segment, rows), skips, empty_hits(len(rows), 0), 1.0))
-    return samples
+    rows = np.sort(rows)
+    skips = np.where(have_twins(segment, rows), -1, rows)
+    return _Sample(rows, read_rows(segment, rows), skips, empty_hits(len(rows), 0), 1.0)
 
 
 def _search(segment: Segment, one: _Sample, limit: int, ef: int, threads: int) -> BatchHits:
@@ -172,62 +130,48 @@ def _search(segment: Segment, one: _Sample, limit: int, ef: int, threads: int) -
     return best_of(without_hits(hits, one.rows[:, None]), limit)
 
 
-def _missed(segment: Segment, one: _Sample, limit: int, ef: int, threads: int) -> float:
-    """Share of the hits missed of each row, summed."""
-    recall = one.known * mean_recall(best_of(one.truth, limit), _search(segment, one, limit, ef, threads))
-    return len(one.rows) * (1.0 - recall)
+def _recall(segment: Segment, one: _Sample, limit: int, ef: int, threads: int) -> float:
+    return one.known * mean_recall(best_of(one.truth, limit), _search(segment, one, limit, ef, threads))
 
 
-def _recall(segment: Segment, pair: _Pair, limit: int, ef: int, threads: int) -> float:
-    """Mean recall of all rows, passed over."""
-    return 1.0 - sum(_missed(segment, one, limit, ef, threads) for one in pair) / sum(len(one.rows) for one in pair)
-
-
-def _curve(segment: Segment, draw: _Draw, threads: int) -> RecallCurve:
-    """The curve of the rows scanned for, passed over."""
-    at_10, at_100 = (
-        until_enough((ef, _recall(segment, draw.scanned, limit, ef, threads)) for ef in efforts)
-        for limit, efforts in ((10, EFFORTS_10), (100, EFFORTS_100))
-    )
-    return RecallCurve(at_10, at_100, *measure_times(segment, draw.queries))
-
-
-def _unseen(segment: Segment, curve: RecallCurve, draw: _Draw, threads: int) -> RecallCurve:
-    """The curve as of queries that the graph never held, `at_10` by further ones where some were drawn."""
-    gone = np.concatenate([pair.taken.skips for pair in draw.pairs])
+def _measured(
+    segment: Segment, scanned: _Sample, others: _Sample | None, times: tuple[float, float], threads: int
+) -> RecallCurve:
+    """The curve of a segment that the rows drawn were taken out of, and what scans take."""
+    drawn = [scanned] if others is None else [scanned, others]
+    gone = np.concatenate([one.skips for one in drawn])
     gone = gone[gone >= 0]
     without = without_rows(segment, gone, threads)
-    changes = [_Change(pair, pair.taken._replace(truth=without_hits(pair.taken.truth, gone))) for pair in draw.pairs]
-    at_10 = []
-    for ef, recall in curve.at_10:
-        telling = ef <= FURTHER_EF // 2 and FURTHER_RECALLS[0] <= recall <= FURTHER_RECALLS[1]
-        at_10.append((ef, _recall_unseen(segment, without, changes if telling else changes[:1], 10, ef, threads)))
-    at_100 = tuple((ef, _recall_unseen(segment, without, changes[:1], 100, ef, threads)) for ef, _ in curve.at_100)
-    return replace(curve, at_10=tuple(at_10), at_100=at_100)
+    scanned = scanned._replace(truth=without_hits(scanned.truth, gone))
+    if others is not None:
+        # How much of the truth a thorough search finds, the rows tell that were scanned for.
+        known = _recall(without, scanned, 10, FURTHER_EF, threads)
+        others = others._replace(truth=_search(without, others, 10, FURTHER_EF, threads), known=known)
+
+    def at_10(ef: int) -> float:
+        recall = _recall(without, scanned, 10, ef, threads)
+        if others is None or ef > FURTHER_EF // 2 or not FURTHER_RECALLS[0] <= recall <= FURTHER_RECALLS[1]:
+            return recall
+        more = _recall(without, others, 10, ef, threads)
+        return (len(scanned.rows) * recall + len(others.rows) * more) / (len(scanned.rows) + len(others.rows))
+
+    curve = RecallCurve(
+        until_enough((ef, at_10(ef)) for ef in EFFORTS_10),
+        until_enough((ef, _recall(without, scanned, 100, ef, threads)) for ef in EFFORTS_100),
+        *times,
+    )
+    return measure_scans(curve, segment, scanned.queries)
 
 
-class _Change(NamedTuple):
-    """A pair, and its first sample with what it is to find where all such rows are taken out."""
-
-    pair: _Pair
-    unseen: _Sample
-
-
-def _recall_unseen(
-    segment: Segment, without: Segment, changes: Sequence[_Change], limit: int, ef: int, threads: int
-) -> float:
-    """Recall of unseen queries: what misses shrink by when rows are taken out, some tell for all."""
-    unseen = sum(_missed(without, change.unseen, limit, ef, threads) for change in changes)
-    taken = sum(_missed(segment, change.pair.taken, limit, ef, threads) for change in changes)
-    others = sum(_missed(segment, change.pair.others, limit, ef, threads) for change in changes)
-    if taken == 0.0:
-        return 1.0 - unseen / sum(len(change.unseen.rows) for change in changes)
-    count = sum(len(one.rows) for change in changes for one in change.pair)
-    return 1.0 - (taken + others) / count * unseen / taken
-
-
-def _time_for(curve: RecallCurve) -> float:
-    return sum(curve.key_ns * curve.ef_for(target, 10) for target in WALK_TARGETS)
+def _time_for(segment: Segment, scanned: _Sample, times: tuple[float, float], threads: int) -> float:
+    """What searches for WALK_TARGETS take, as far as rows tell it that are passed over."""
+    points = []
+    for ef in EFFORTS_10:
+        points.append((ef, _recall(segment, scanned, 10, ef, threads)))
+        if points[-1][1] >= WALK_TARGETS[-1]:
+            break
+    curve = RecallCurve(tuple(points), ())
+    return sum(times[0] * curve.ef_for(target, 10) for target in WALK_TARGETS)
 
 
 def measure_times(segment: Segment, queries: FloatArray) -> tuple[float, float]:

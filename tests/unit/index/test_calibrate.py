@@ -35,12 +35,12 @@ def held_out() -> tuple[Segment, FloatArray]:
 
 
 @pytest.fixture
-def many_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More rows are taken out than in a build, so that chance decides less."""
-    monkeypatch.setattr(calibrate, "TAKEN", (400, 400))
+def many_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows are drawn than in a build, so that chance decides less."""
+    monkeypatch.setattr(calibrate, "DRAWN_SHARE", 5)
 
 
-@pytest.mark.usefixtures("many_taken")
+@pytest.mark.usefixtures("many_drawn")
 def test_a_curve_tells_the_recall_of_queries_held_out(held_out: tuple[Segment, FloatArray]) -> None:
     segment, queries = held_out
     true = recalls(segment, queries)
@@ -60,7 +60,7 @@ def test_rows_that_are_passed_over_find_less_than_queries_held_out(held_out: tup
     assert mean_recall(truth, found) < recalls(segment, queries)(14) - 0.02
 
 
-@pytest.mark.usefixtures("many_taken")
+@pytest.mark.usefixtures("many_drawn")
 def test_a_curve_tells_the_recall_of_queries_that_repeat_what_is_held() -> None:
     rng = np.random.default_rng(0)
     rows = in_a_plane(rng, 5_000)
