@@ -92,7 +92,7 @@ def search_segment(
         1,
         limit,
         ef,
-        ranked_rows(limit),
+        ranked_rows(limit, ef),
         0 if dead is None else dead.ctypes.data,
         0 if skip_row < 0 else scratch.skip_address,
         scratch.slots_address,
@@ -145,7 +145,7 @@ def prepare_search(segment: Segment, limit: int, ef: int, dead: DeadBits | None,
         1,
         limit,
         effort,
-        ranked_rows(limit),
+        ranked_rows(limit, effort),
         0 if dead is None else dead.ctypes.data,
         0,
         room.slots_address,
@@ -195,7 +195,7 @@ def _search_pass(
     outputs = [column.ctypes.data for column in hits]
     dead_address = 0 if dead is None else dead.ctypes.data
     skip_address = 0 if skip_rows is None else skip_rows.ctypes.data
-    source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
+    source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit, _needs(segment, limit, ef)[0])
 
     def answer(first: int, last: int) -> None:
         scratch = thread_scratch()
