@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from vecdb.config import SIGN_BLOCK
+from vecdb.config import EF_MAX, SIGN_BLOCK
 from vecdb.kernels import layout
 from vecdb.kernels.column import aligned_empty, aligned_zeros
 
@@ -31,9 +31,15 @@ Needs: TypeAlias = tuple[int, int, int, int]
 """What a search needs of a Scratch, as `Scratch.reserve` takes it."""
 
 
-def ranked_rows(limit: int) -> int:
-    """The most candidates ranked exactly for `limit` results; a multiple of 8, as sorted keys come."""
-    return (2 * limit + RERANK_EXTRA + 7) // 8 * 8
+def ranked_rows(limit: int, effort: int = EF_MAX) -> int:
+    """The most candidates ranked exactly for `limit` results; a multiple of 8, as sorted keys come.
+
+    Not more than `effort`, but what `search.worth_ranking` always ranks: rows that nobody ranks need no place in sorted
+    lists. For 10 results with up to 16 expanded, 16 instead of 40 find the same in 3 to 6 % less time (sift-like,
+    clustered). More effort keeps more, so that where codes tell too little of near rows recall still grows with it.
+    """
+    least = limit + (limit >> 2) + 4
+    return (min(2 * limit + RERANK_EXTRA, max(least, effort)) + 7) // 8 * 8
 
 
 class Scratch:

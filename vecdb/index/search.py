@@ -97,7 +97,7 @@ def search_segment(
         1,
         limit,
         ef,
-        ranked_rows(limit),
+        ranked_rows(limit, ef),
         0 if dead is None else dead.ctypes.data,
         0 if skip_row < 0 else scratch.skip_address,
         scratch.slots_address,
@@ -150,7 +150,7 @@ def prepare_search(segment: Segment, limit: int, ef: int, dead: DeadBits | None,
         1,
         limit,
         effort,
-        ranked_rows(limit),
+        ranked_rows(limit, effort),
         0 if dead is None else dead.ctypes.data,
         0,
         room.slots_address,
@@ -170,7 +170,7 @@ def prepare_batch(
     """
     effort, needs = _needs(segment, limit, ef)
     plan, dead_address = segment.plan.address, 0 if dead is None else dead.ctypes.data
-    settled = limit, effort, ranked_rows(limit), dead_address, skip_address
+    settled = limit, effort, ranked_rows(limit, effort), dead_address, skip_address
 
     def search(source: int, queries: int, slots: int, distances: int, rows: int, counts: int) -> None:
         def answer(first: int, last: int) -> None:

@@ -65,7 +65,7 @@ store_i16: Callable[[int, int], None] = _storer(I16, types.int64, "trunc")
 store_i32: Callable[[int, int], None] = _storer(I32, types.int64, "trunc")
 store_i64: Callable[[int, int], None] = _storer(I64, types.int64, None)
 store_f32: Callable[[int, float], None] = _storer(F32, types.float32, None)
-store_f16: Callable[[int, float], None] = _storer(F16, types.float32, "fptrunc")
+store_f16: Callable[[int, Any], None] = _storer(F16, types.float32, "fptrunc")
 
 
 def _float_order(typingctx: Any, value: Any) -> Any:

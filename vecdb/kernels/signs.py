@@ -108,7 +108,7 @@ def _look_up_singly(builder: Any, table: Any, index: Any) -> Any:
     return found
 
 
-def splat(kind: Any, value: int, count: int) -> Any:
+def splat(kind: Any, value: float, count: int) -> Any:
     """A vector constant."""
     return ir.Constant(ir.VectorType(kind, count), [value] * count)
 

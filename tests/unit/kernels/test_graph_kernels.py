@@ -134,7 +134,7 @@ def test_a_search_equals_its_twin_hit_for_hit(metric: Metric, rng: np.random.Gen
             got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             want = oracle.search_graph(
                 as_lists(graph.links), upper_of(graph), graph.entry, to_codes, to_rows, slots, 5, 12,
-                ranked_rows(5), gone, WIDEST_FACTOR * 12,
+                ranked_rows(5, 12), gone, WIDEST_FACTOR * 12,
             )  # fmt: skip
             assert got_slots.tolist() == [slot for _, slot in want]
             assert np.allclose(got, [distance for distance, _ in want], rtol=1e-5, atol=1e-5)

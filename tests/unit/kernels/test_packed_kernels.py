@@ -239,7 +239,9 @@ def test_a_packed_search_equals_its_twin_hit_for_hit(
             return [int(value) for value in estimates_of(estimate, segment, row, float(base[row]))[: len(links[row])]]
 
         for gone, bits in (([], None), (np.flatnonzero(excluded).tolist(), dead)):
-            want = twin(links, guess, start, to_codes, to_rows, slots, 5, 12, ranked_rows(5), gone, WIDEST_FACTOR * 12)
+            want = twin(
+                links, guess, start, to_codes, to_rows, slots, 5, 12, ranked_rows(5, 12), gone, WIDEST_FACTOR * 12
+            )
             got_slots, got, _ = search_segment(segment, query, 5, 12, bits)
             assert got_slots.tolist() == [slot for _, slot in want]
             assert np.allclose(got, [distance for distance, _ in want], rtol=1e-5, atol=1e-5)
