@@ -1,8 +1,23 @@
-"""The obviously correct twin of `kernels.taking_out`."""
+"""The obviously correct twins of `kernels.taking_out`."""
 
 from __future__ import annotations
 
-from tests.oracle import Links, Rows
+from tests.oracle import Codes, Links, Rows
+
+
+def find_linking(links: Links, taken: set[int]) -> Rows:
+    """Rows that stay and link to a taken one."""
+    return [row for row, own in enumerate(links) if row not in taken and taken & set(own)]
+
+
+def find_twins(codes: Codes, links: Links, rows: Rows) -> list[bool]:
+    """Which of the rows link to one with equal codes."""
+    return [any((codes[row] == codes[other]).all() for other in links[row]) for row in rows]
+
+
+def copy_codes(codes: Codes, rows: Rows) -> Codes:
+    """Codes of some rows, in their order."""
+    return codes[rows]
 
 
 def uncovered(pairs: list[list[int]], row: int, chosen: Rows, target: int) -> bool:
@@ -10,7 +25,7 @@ def uncovered(pairs: list[list[int]], row: int, chosen: Rows, target: int) -> bo
     return all(pairs[row][other] >= pairs[target][row] and pairs[row][other] > 0 for other in chosen)
 
 
-def without_rows(pairs: list[list[int]], links: Links, taken: set[int], near_links: int) -> Links:
+def relink_rows(pairs: list[list[int]], links: Links, taken: set[int], near_links: int) -> Links:
     """Links, nearest first, with those to taken rows exchanged; taken rows keep theirs."""
     return [
         list(own) if row in taken or not taken & set(own) else relinked(pairs, links, taken, row, near_links)

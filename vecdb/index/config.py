@@ -9,3 +9,7 @@ ROOMS_MAX: Final = 32
 
 FURTHER_ROWS_MIN: Final = 8_192
 """In segments of so many rows the chosen curve is measured with further queries: it takes 5 % of the time to build."""
+
+BATCH_QUERIES_MAX: Final = 256
+"""Most queries of a batch that a worker takes at a time, and what one without others takes: some milliseconds, in which
+nothing else is noticed."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import EF_MAX
+from vecdb.index.config import BATCH_QUERIES_MAX
 from vecdb.index.prepared import HitRoom, PreparedSearch
 from vecdb.index.scratch import Needs, Scratch, ranked_rows, thread_scratch
 from vecdb.index.segment import Plan, Segment
@@ -66,9 +67,6 @@ SCAN_QUERIES: Final = 32
 
 BATCH_QUERIES: Final = 16
 """Fewest queries a worker takes at a time."""
-
-BATCH_QUERIES_MAX: Final = 256
-"""Most queries, and what a worker without others takes: some milliseconds, in which nothing else is noticed."""
 
 BATCH_PIECES: Final = 16
 """Pieces of a batch for each worker: few, for a call of a kernel costs as much as half a search, but enough that none

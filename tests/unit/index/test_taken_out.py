@@ -12,8 +12,9 @@ from vecdb.index.graph import Graph
 from vecdb.index.packing import pack_rows, with_packed_rows
 from vecdb.index.quantize import encode_rows, fit_quantizer
 from vecdb.index.segment import Segment, segment_from_arrays
-from vecdb.index.taken_out import draw_rows, have_twins, without_rows
+from vecdb.index.taken_out import _bits_of, _graph_plan, _linking, draw_rows, have_twins, without_rows
 from vecdb.kernels.column import Column
+from vecdb.kernels.native import kernels
 from vecdb.kernels.taking_out import NEAR_LINKS
 from vecdb.types import Metric
 
@@ -47,7 +48,9 @@ def test_links_without_some_rows_equal_the_twin(metric: Metric, vectors: npt.NDA
     got = read(without_rows(segment, TAKEN, threads=2).links, np.int32)
     links = [[int(row) for row in rows if row >= 0] for rows in graph.links]
     taken = {int(row) for row in TAKEN}
-    want = oracle_taking_out.without_rows(oracle.pair_matrix(codes), links, taken, NEAR_LINKS)
+    linking = _linking(_graph_plan(segment), ROWS, _bits_of(ROWS, TAKEN), 2)
+    assert linking.tolist() == oracle_taking_out.find_linking(links, taken)
+    want = oracle_taking_out.relink_rows(oracle.pair_matrix(codes), links, taken, NEAR_LINKS)
     assert [[int(row) for row in rows if row >= 0] for rows in got] == want
 
 
@@ -76,8 +79,19 @@ def test_packed_rows_without_some_rows_are_those_of_their_links(vectors: npt.NDA
 
 def test_only_rows_with_equal_codes_have_twins(vectors: npt.NDArray[np.float32]) -> None:
     vectors[7] = vectors[300]
-    segment = built("l2", vectors)[0]
-    assert have_twins(segment, np.array([7, 8, 300])).tolist() == [True, False, True]
+    segment, codes, graph = built("l2", vectors)
+    links = [[int(row) for row in rows if row >= 0] for rows in graph.links]
+    found = have_twins(segment, np.arange(ROWS)).tolist()
+    assert found == oracle_taking_out.find_twins(codes, links, list(range(ROWS)))
+    assert (found[7], found[8], found[300]) == (True, False, True)
+
+
+def test_codes_are_copied_in_the_order_of_the_rows(vectors: npt.NDArray[np.float32]) -> None:
+    segment, codes, _ = built("l2", vectors)
+    order = np.array([300, 7, 7, 0], dtype=np.int32)
+    got = np.zeros((len(order), codes.shape[1]), dtype=np.int8)
+    kernels.copy_codes(_graph_plan(segment).address, order.ctypes.data, got.ctypes.data, 0, len(order))
+    assert (got == oracle_taking_out.copy_codes(codes, order.tolist())).all()
 
 
 def test_rows_of_upper_levels_are_not_drawn(vectors: npt.NDArray[np.float32], rng: np.random.Generator) -> None:
