@@ -43,9 +43,9 @@ FAR_SIGNS: Final = 4
 
 LEAN_POOL: Final = 6
 """Times the pool of an unfiltered search with which a walk by signs is tried beside what is sure to find enough. In a
-million rows of 128 components it then finds more than a search without a filter at shares of .1 to .5 (with ef 20 .959
-among the far half, and .913), of a mixture of 50 Gaussians .951 among a half and less than .9 among a third, where .973
-are found without a filter. So each filter has to show it."""
+million rows of 128 components it then finds more than a search without a filter at a share of .5 (300 queries at the
+far end), of a mixture of 50 Gaussians .951 among a half and less than .9 among a third, where .973 are found without a
+filter. So each filter has to show it."""
 
 LEAN_KEYS: Final = 1.5
 """Times the cost of a candidate of an unfiltered search that one of LEAN_POOL has: 62 to 87 us for 84 and 120."""

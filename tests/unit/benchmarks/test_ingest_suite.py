@@ -147,14 +147,15 @@ def _made_up(end_to_end: float = 800.0, again: float = 0.2, resume_s: float = 1.
 
 
 def test_targets_that_are_reached_are_told_from_those_that_are_not() -> None:
-    assert [one.is_met for one in targets_of(_made_up())] == [True] * 8
+    assert [one.is_met for one in targets_of(_made_up())] == [True] * 9
     bad = targets_of(_made_up(end_to_end=690.0, again=0.5, resume_s=3.5, last_mb=120.0))
     assert [one.name for one in bad if not one.is_met] == [
         "end to end / the model alone, one CPU",
         "end to end / the model alone, all CPUs",
+        "the run itself / the model alone, one CPU, without the start of Python",
         "first run / run with nothing changed, whole processes",
         "first run / run with nothing changed, without the start of Python",
-        "own memory at the end / after a fifth",
+        "own memory at the end / half way",
         "first text embedded after SIGKILL, s",
     ]
 
@@ -168,16 +169,23 @@ def test_growth_of_a_run_too_short_to_tell_is_not_known() -> None:
 def test_the_report_says_why_a_part_was_not_measured() -> None:
     results = _made_up() | {"resume": {"failed": "it ended"}}
     assert "Not measured: it ended" in ingest_tables(results)
-    assert len(targets_of(results)) == 7
+    assert len(targets_of(results)) == 8
 
 
 def test_a_stream_slower_than_the_model_is_what_the_whole_is_compared_with() -> None:
     made_up = _made_up()
     made_up["speed"]["rates"]["stream"] = _spread(900.0)
-    assert [one.name for one in targets_of(made_up)[:2]] == [
+    assert [one.name for one in targets_of(made_up)[:3]] == [
         "end to end / ingest stream of the same vectors alone",
+        "the run itself / ingest stream of the same vectors alone, without the start of Python",
         "first run / run with nothing changed, whole processes",
     ]
+
+
+def test_the_run_itself_is_compared_without_the_start_of_its_process() -> None:
+    made_up = _made_up()
+    made_up["speed"]["work_seconds"] = made_up["speed"]["work_seconds"] | {"first": _spread(16.0)}
+    assert targets_of(made_up)[2].value == pytest.approx(1.0)
 
 
 def test_the_plot_is_drawn_of_what_there_is(tmp_path: Path) -> None:

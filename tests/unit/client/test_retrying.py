@@ -87,6 +87,13 @@ def test_no_other_error_is_repeated(error: VecDBError) -> None:
     assert len(script.asked("UpsertRecords")) == 1
 
 
+def test_a_deadline_that_passes_after_failed_attempts_names_what_failed() -> None:
+    attempts = Attempts(3, 60.0)
+    assert attempts.pause_after(UnavailableError("does tls= fit it?")) is not None
+    with pytest.raises(DeadlineExceededError, match="within 60 s; the attempts before failed: does tls= fit it"):
+        attempts.pause_after(DeadlineExceededError("Count was not answered in time"))
+
+
 def test_without_retries_the_first_error_is_the_last() -> None:
     with (
         scripted(CountRecords=failing(1, GONE, COUNT)) as script,
