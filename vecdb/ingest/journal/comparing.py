@@ -81,6 +81,7 @@ class Comparison:
         self._progress: dict[str, _Progress] = {}
         self._unsettled: list[PartEnd] = []
         self._refused: set[str] = set()
+        self._holding: set[str] = set()
         self._complete = True
         self._first_new = (0, 0)
         self._any_failures = self._was_empty = False
@@ -126,7 +127,10 @@ class Comparison:
         known = reader.state(key, payload)
         if same:
             return Verdict("moved", item, known)
-        return self._unless_quarantined(reader, key, Verdict("changed", item, known))
+        verdict = self._unless_quarantined(reader, key, Verdict("changed", item, known))
+        if verdict.kind == "quarantined" and part != item.part:
+            self._holding.add(part)  # it stays the item's part, and must not be skipped: then the item would be its own
+        return verdict
 
     def _unless_quarantined(self, reader: StateReader, key: bytes, verdict: Verdict) -> Verdict:
         if not self._any_failures:
@@ -215,7 +219,8 @@ class Comparison:
         if self._journal is None:
             return
         for end in self._unsettled:
-            yield from self._vanished_from(end.part, Vanished((), parts=(PartWrite(end.part, end.fingerprint),)))
+            fingerprint = None if end.part in self._holding else end.fingerprint
+            yield from self._vanished_from(end.part, Vanished((), parts=(PartWrite(end.part, fingerprint),)))
         if self._complete:
             for key in self._unlisted():
                 yield from self._vanished_from(key, Vanished((), removed_parts=(key,)))

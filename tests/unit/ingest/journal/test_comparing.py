@@ -100,6 +100,15 @@ def test_an_item_in_quarantine_vanishes_like_any_other(journal: Journal) -> None
     assert list(journal.failures()) == []
 
 
+def test_a_part_is_not_skipped_while_an_item_of_it_is_in_quarantine_in_another(journal: Journal) -> None:
+    """Else the cured item would count as a second one with the id of an item of the skipped part."""
+    run_over(journal, {"a": [item("x", "good")]})
+    _fail(journal, "x", "poison")
+    assert kinds(run_over(journal, {"a": [], "b": [item("x", "poison", part="b")]})) == ["quarantined"]
+    assert journal.part_fingerprint("a") is None
+    assert kinds(run_over(journal, {"a": [], "b": [item("x", "cure", part="b")]})) == ["changed"]
+
+
 # --- what vanished ----------------------------------------------------------------------------------------------------
 
 
