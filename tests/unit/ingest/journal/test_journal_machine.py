@@ -142,8 +142,9 @@ class JournalMachine(RuleBasedStateMachine):
     def _parts_of_items_that_failed_elsewhere(self) -> set[str]:
         """Parts that the journal knows to have an item which is in another part by now, and was refused there."""
         held: set[str] = set()
+        source = {str(item_id): place for item_id, place in self.source.items()}
         for state in self.journal.items():
-            part, text = self.source.get(state.id, (state.part, ""))
+            part, text = source.get(str(state.id), (state.part, ""))
             if part != state.part and (str(state.id), text) in self.poison:
                 held.add(state.part)
         return held
