@@ -118,6 +118,7 @@ def _ran(words: list[str]) -> object:
                 ingest.run(**given)
             except typer.Exit as ended:
                 return ended.exit_code
+            return 0
     app = app_of(COMMANDS if words[:1] == [] or words[0] not in COMMANDS else words[:1])
     return typer.main.get_command(app).main(args=words or ["--help"], prog_name="vecdb", standalone_mode=False)
 

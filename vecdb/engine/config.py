@@ -40,7 +40,7 @@ components, 72 bytes each."""
 
 VAIN_WALKS: Final = 8
 """Walks that end far from all matches, one after the other, before only every eighth search is walked and the others
-are scans at once: who asks from afar mostly does so again, and a walk in vain takes 15 us of 140."""
+are scans at once: who asks from afar mostly does so again, and a walk in vain takes up to 15 us of 140."""
 
 LEAN_TRIALS: Final = 32
 """Searches far from all matches whose hits are compared with those of a lean walk before it is trusted, or given up:

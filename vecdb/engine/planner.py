@@ -36,7 +36,8 @@ then ends where four rows do not match and these are more than half. Among 12 % 
 walk takes 33 us in all, a scan 107. Mostly the links around the entry tell beforehand."""
 
 TRIAL_GAIN: Final = 4.0
-"""A walk is tried where a scan takes this many times what it takes among matches alone: in vain it costs 15 us."""
+"""A walk is tried where a scan takes this many times what it takes among matches alone: in vain it costs up to 15 us,
+where the links around the entry do not tell beforehand."""
 
 FAR_SIGNS: Final = 4
 """Times the pool of a walk among kept rows where it goes by signs (`kernels.kept_signs`)."""
