@@ -41,7 +41,9 @@ from vecdb.storage.transactions import ReadTransaction
 
 Kind: TypeAlias = Literal["new", "changed", "moved", "unchanged", "quarantined", "duplicate"]
 """`moved`: the same content in another part: nothing to embed, but to be written as stored there (its metadata may name
-the part). `quarantined`: the content that failed before, see `Verdict.failure`; left alone unless somebody asks for it.
+the part). `quarantined`: the content that failed before, see `Verdict.failure`; left alone unless somebody asks for it,
+but its failure is to be written anew when `is_elsewhere`. `unchanged` with a failure: other content failed, and what is
+stored came back, so the failure is to be cleared.
 `duplicate`: its id belongs to an item of a part that was skipped as unchanged, and so came first."""
 
 
@@ -52,6 +54,11 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     item: Item
     known: ItemState | None = None
     failure: Failure | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the journal has the item in another part than the one in which it came."""
+        return self.known is not None and self.known.part != self.item.part
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,6 @@ class Comparison:
         self._progress: dict[str, _Progress] = {}
         self._unsettled: list[PartEnd] = []
         self._refused: set[str] = set()
-        self._holding: set[str] = set()
         self._complete = True
         self._first_new = (0, 0)
         self._any_failures = self._was_empty = False
@@ -117,7 +123,7 @@ class Comparison:
         if part == item.part:
             self._mark(reader, head, part)
             if same:
-                return Verdict("unchanged", item)
+                return Verdict("unchanged", item, None, self._failure(reader, key))
         elif head.part in self._unread:
             self._refused.add(item.part)
             return Verdict("duplicate", item, reader.state(key, payload))
@@ -127,21 +133,19 @@ class Comparison:
         known = reader.state(key, payload)
         if same:
             return Verdict("moved", item, known)
-        verdict = self._unless_quarantined(reader, key, Verdict("changed", item, known))
-        if verdict.kind == "quarantined" and part != item.part:
-            self._holding.add(part)  # it stays the item's part, and must not be skipped: then the item would be its own
-        return verdict
+        return self._unless_quarantined(reader, key, Verdict("changed", item, known))
 
     def _unless_quarantined(self, reader: StateReader, key: bytes, verdict: Verdict) -> Verdict:
-        if not self._any_failures:
-            return verdict
-        payload = get_sealed(reader.transaction, JournalTable.FAILURES, records.failure_key(key))
-        if payload is None:
-            return verdict
-        failure = records.decode_failure(payload)[1]
-        if failure.content_hash != verdict.item.content_hash:
+        failure = self._failure(reader, key)
+        if failure is None or failure.content_hash != verdict.item.content_hash:
             return verdict
         return Verdict("quarantined", verdict.item, verdict.known, failure)
+
+    def _failure(self, reader: StateReader, key: bytes) -> Failure | None:
+        if not self._any_failures:
+            return None
+        payload = get_sealed(reader.transaction, JournalTable.FAILURES, records.failure_key(key))
+        return None if payload is None else records.decode_failure(payload)[1]
 
     def problem(self, problem: Problem) -> Problem:
         """What could not be read has not vanished, as far as it is known by its id.
@@ -219,8 +223,7 @@ class Comparison:
         if self._journal is None:
             return
         for end in self._unsettled:
-            fingerprint = None if end.part in self._holding else end.fingerprint
-            yield from self._vanished_from(end.part, Vanished((), parts=(PartWrite(end.part, fingerprint),)))
+            yield from self._vanished_from(end.part, Vanished((), parts=(PartWrite(end.part, end.fingerprint),)))
         if self._complete:
             for key in self._unlisted():
                 yield from self._vanished_from(key, Vanished((), removed_parts=(key,)))

@@ -142,6 +142,8 @@ class Assembly:
                 self._moved(verdict)
             elif verdict.kind == "duplicate":
                 self._duplicate(verdict)
+            elif verdict.failure is not None:
+                self._failed_before(verdict)
         return due
 
     def _cut(self, due: Sequence[Verdict]) -> dict[int, Cut | None]:
@@ -177,6 +179,14 @@ class Assembly:
         if known is not None:
             write = ItemWrite(item.id, item.part, item.content_hash, known.chunks, known.version)
             self._group.changes.stored.append(write)
+
+    def _failed_before(self, verdict: Verdict) -> None:
+        """Keep up what is known of a failure, so that a retry reads the part where the item is now."""
+        item, failure = verdict.item, verdict.failure
+        if verdict.kind == "unchanged":
+            self._group.changes.cleared.append(item.id)
+        elif failure is not None and verdict.is_elsewhere and self._is_whole:
+            self._group.changes.failed.append(replace(failure, part=item.part, position=str(item.position)))
 
     def _duplicate(self, verdict: Verdict) -> None:
         part = "" if verdict.known is None else verdict.known.part
@@ -327,7 +337,7 @@ def selected(ids: Sequence[RecordId] | None) -> Choice:
     def choice(verdict: Verdict) -> bool:
         if wanted is not None and str(verdict.item.id) not in wanted:
             return False
-        if verdict.known is not None and verdict.known.part != verdict.item.part:
+        if verdict.is_elsewhere:
             return False  # given in another part, which is not read now, and had the id first
         return verdict.kind in {"new", "changed", "quarantined"}
 

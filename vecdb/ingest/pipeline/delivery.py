@@ -178,6 +178,7 @@ class Delivery:
         changes.stored += more.stored
         changes.removed += more.removed
         changes.failed += more.failed
+        changes.cleared += more.cleared
         changes.parts += more.parts
         changes.removed_parts += more.removed_parts
         if sent.seq:

@@ -15,7 +15,7 @@ from vecdb.ingest.embedders.fingerprint import ModelFingerprint
 from vecdb.ingest.journal.cache import text_key
 from vecdb.ingest.journal.comparing import Comparison, Verdict
 from vecdb.ingest.journal.journal import Journal
-from vecdb.ingest.journal.states import ItemWrite, JournalChanges, PartWrite, PipelineIdentity
+from vecdb.ingest.journal.states import Failure, ItemWrite, JournalChanges, PartWrite, PipelineIdentity
 from vecdb.ingest.sources.item import Item, PartEnd, Position, SourceEnd
 from vecdb.types import RecordId
 
@@ -82,6 +82,7 @@ def run_over(journal: Journal, parts: dict[str, Sequence[Item]]) -> list[Verdict
         verdicts += found
         wanted = [verdict.item for verdict in found if verdict.kind in {"new", "changed", "moved"}]
         store(journal, *wanted)
+        journal.write(JournalChanges(failed=[moved(one) for one in found if one.kind == "quarantined"]))
         if run.part_end(end(part)):
             settled.append(PartWrite(part, "f"))
     journal.write(JournalChanges(parts=settled))
@@ -91,6 +92,12 @@ def run_over(journal: Journal, parts: dict[str, Sequence[Item]]) -> list[Verdict
         changes.removed = [state.id for state in step.items]
         journal.write(changes)
     return verdicts
+
+
+def moved(verdict: Verdict) -> Failure:
+    """The failure of an item in quarantine, where it is now."""
+    assert verdict.failure is not None
+    return replace(verdict.failure, part=verdict.item.part)
 
 
 def vectors(texts: Sequence[str], dim: int = DIM) -> tuple[list[bytes], NDArray[np.float32]]:

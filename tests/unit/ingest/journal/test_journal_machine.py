@@ -97,9 +97,10 @@ class JournalMachine(RuleBasedStateMachine):
         for part in PARTS:
             verdicts = run.items(self._items_of(part))
             assert {verdict.kind for verdict in verdicts} <= {"unchanged", "quarantined"}
-            assert run.part_end(end(part)) or part in self._parts_of_items_that_failed_elsewhere()
+            assert not any(verdict.is_elsewhere for verdict in verdicts)
+            assert run.part_end(end(part))
         run.source_end(SourceEnd("source", complete=True))
-        assert not any(step.items or step.removed_parts for step in run.finish())
+        assert list(run.finish()) == []
         assert self.stored == before
 
     def run_whole(self, batch: int, listed: list[str]) -> None:
@@ -111,6 +112,14 @@ class JournalMachine(RuleBasedStateMachine):
                 wanted = dict.fromkeys(chunks_of(item(item_id, text, part)), (item_id, text))
                 assert {key: of for key, of in self.stored.items() if str(of[0]) == str(item_id)} == wanted
         assert {str(of[0]) for of in self.stored.values()} <= {str(item_id) for item_id in self.source}
+        self._expect_failures_where_they_are()
+
+    def _expect_failures_where_they_are(self) -> None:
+        """What is in quarantine is in the source, in that part and with the content that failed."""
+        places = {str(item_id): place for item_id, place in self.source.items()}
+        for failure in self.journal.failures():
+            part, text = places[str(failure.id)]
+            assert (failure.part, failure.content_hash) == (part, item(failure.id or "", text, part).content_hash)
 
     def crash(self, batch: int, listed: list[str], lasting: int) -> None:
         """A run that ends in the middle of a step."""
@@ -138,16 +147,6 @@ class JournalMachine(RuleBasedStateMachine):
         summary = self.journal.summary()
         assert sum(part.items for part in self.journal.parts()) == summary.items
         assert sum(bool(state.chunks) for state in self.journal.items()) == summary.stored
-
-    def _parts_of_items_that_failed_elsewhere(self) -> set[str]:
-        """Parts that the journal knows to have an item which is in another part by now, and was refused there."""
-        held: set[str] = set()
-        source = {str(item_id): place for item_id, place in self.source.items()}
-        for state in self.journal.items():
-            part, text = source.get(str(state.id), (state.part, ""))
-            if part != state.part and (str(state.id), text) in self.poison:
-                held.add(state.part)
-        return held
 
     def _items_of(self, part: str) -> list[Item]:
         return [item(item_id, text, where) for item_id, (where, text) in self.source.items() if where == part]
@@ -185,7 +184,10 @@ class JournalMachine(RuleBasedStateMachine):
             for chunk in chunks_of(verdict.item):
                 self.stored[chunk] = (verdict.item.id, verdict.item.text or "")
             yield
-        self.journal.write(JournalChanges(stored=writes, failed=[_failure(one) for one in failed]))
+        failures = [_failure(one) for one in failed]
+        failures += [_failure(one.item) for one in verdicts if one.kind == "quarantined" and one.is_elsewhere]
+        cleared = [one.item.id for one in verdicts if one.kind == "unchanged" and one.failure is not None]
+        self.journal.write(JournalChanges(stored=writes, failed=failures, cleared=cleared))
         yield
 
     def _delete(self, chunks: tuple[RecordId, ...]) -> None:

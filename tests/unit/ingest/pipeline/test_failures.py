@@ -94,6 +94,31 @@ def test_retry_embeds_what_failed_and_nothing_else(pipeline: Pipeline, monkeypat
     assert pipeline.run().succeeded
 
 
+def test_retry_finds_what_failed_where_it_is_now(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline.write(ROWS | {"r3": "a refused-text"})
+    pipeline.run()
+    rest = {row_id: text for row_id, text in ROWS.items() if row_id != "r3"}
+    pipeline.write(rest)
+    pipeline.write({"r3": "a refused-text"}, "b.jsonl")
+    assert pipeline.run().failures == 1
+    assert failures(pipeline)["r3"].part.endswith("b.jsonl")
+    assert (failures(pipeline)["r3"].attempts, failures(pipeline)["r3"].position[-2:]) == (1, ":1")
+    monkeypatch.setattr("tests.harness.fake_model.POISONS", ())
+    assert pipeline.retry().failures == 0
+    assert pipeline.texts() == rest | {"r3": "a refused-text"}
+
+
+def test_a_failure_is_over_when_the_content_before_it_comes_back(pipeline: Pipeline) -> None:
+    pipeline.write(ROWS)
+    pipeline.run()
+    pipeline.write(ROWS | {"r3": "a refused-text"})
+    assert pipeline.run().failures == 1
+    pipeline.write(ROWS)
+    report = pipeline.run()
+    assert (report.failures, report.counts.embedded, report.counts.unchanged) == (0, 0, len(ROWS))
+    assert pipeline.texts() == ROWS
+
+
 def test_a_retry_of_some_items_leaves_what_else_changed_to_the_next_run(pipeline: Pipeline) -> None:
     pipeline.write(ROWS | {"r3": "a refused-text"})
     pipeline.run()
