@@ -179,7 +179,7 @@ def test_a_compressed_message_that_is_none_ends_its_call(server: Served, packed:
 
 def test_bodies_that_trickle_are_given_up(tmp_path: Path) -> None:
     """Forty calls, each of which has sent some of a message and claims that there is more."""
-    with served(tmp_path, body_timeout_s=0.1) as server, contextlib.ExitStack() as stack, left_as_it_was(server):
+    with served(tmp_path, body_timeout_s=1.0) as server, contextlib.ExitStack() as stack, left_as_it_was(server):
         connections = [stack.enter_context(Connection(server.service.address)) for _ in range(5)]
         calls = [(one, one.open_call(PATHS[rpc])) for one in connections for rpc in ["Search", "UpsertRecords"] * 4]
         for connection, stream in calls:
