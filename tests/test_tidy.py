@@ -217,6 +217,19 @@ def test_kernels_keep_nan_and_infinity_honest(path: Path) -> None:
 
 
 @package_file
+def test_no_address_is_taken_of_what_nobody_keeps(path: Path) -> None:
+    """The memory of `make().address` is free, and soon another's, when a kernel reads it."""
+    addressed = (node for node in ast.walk(_tree(path)) if isinstance(node, ast.Attribute))
+    found = [node for node in addressed if node.attr in {"address", "ctypes"} and not _is_kept(node.value)]
+    assert not [_at(path, node) for node in found]
+
+
+def _is_kept(node: ast.expr) -> bool:
+    """Whether it is a name, or an attribute of one."""
+    return isinstance(node, ast.Name) or (isinstance(node, ast.Attribute) and _is_kept(node.value))
+
+
+@package_file
 def test_limits_and_defaults_live_in_config(path: Path) -> None:
     if path.name == "config.py":
         return

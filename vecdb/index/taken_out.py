@@ -65,7 +65,8 @@ def draw_rows(
 def have_twins(segment: Segment, rows: Rows) -> npt.NDArray[np.bool_]:
     """Which of the rows have a neighbour with the same codes."""
     order, twins = rows.astype(np.int32), np.zeros(len(rows), dtype=np.uint8)
-    kernels.find_twins(_graph_plan(segment).address, order.ctypes.data, twins.ctypes.data, len(rows))
+    plan = _graph_plan(segment)  # has a name, for what has none is gone before the kernel reads it
+    kernels.find_twins(plan.address, order.ctypes.data, twins.ctypes.data, len(rows))
     return twins.astype(np.bool_)
 
 

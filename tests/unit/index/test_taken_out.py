@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +13,7 @@ from vecdb.index.build import build_graph, row_levels
 from vecdb.index.graph import Graph
 from vecdb.index.packing import pack_rows, with_packed_rows
 from vecdb.index.quantize import encode_rows, fit_quantizer
-from vecdb.index.segment import Segment, segment_from_arrays
+from vecdb.index.segment import Plan, Segment, segment_from_arrays
 from vecdb.index.taken_out import _bits_of, _graph_plan, _linking, draw_rows, have_twins, without_rows
 from vecdb.kernels.column import Column
 from vecdb.kernels.native import kernels
@@ -112,3 +114,19 @@ def test_repeated_rows_are_drawn_as_often_as_they_come(
 def test_a_segment_to_whose_rows_nothing_links_stays_as_it_is() -> None:
     segment = built("l2", np.eye(1, 20, dtype=np.float32))[0]
     assert without_rows(segment, np.array([0])) is segment
+
+
+def test_the_plan_lives_as_long_as_a_kernel_reads_it(
+    vectors: npt.NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kernel gets is an address, which keeps nothing: another thread may take memory that nobody has."""
+    segment, _, _ = built("l2", vectors)
+    alive: list[bool] = []
+
+    def find_twins(plan: int, *_: int) -> int:
+        alive.append(any(isinstance(one, Plan) and one.address == plan for one in gc.get_objects()))
+        return 0
+
+    monkeypatch.setitem(kernels.__dict__, "find_twins", find_twins)
+    have_twins(segment, TAKEN)
+    assert alive == [True]
