@@ -2,6 +2,7 @@
 
 Promises: a worker never shares a database with its parent (nothing is open in the fork server); it is killed by its
 own pid only; what it raises arrives as `WorkerFailedError` with its traceback; its output goes to a file when asked.
+That it had crashed is told by whatever comes first, even by the attempt to kill it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any, Self
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER_TIMEOUT_S = 120.0
 """Longest wait for a worker's message; long because the first start of all compiles the kernels."""
+
+CRASHES = {-number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)}
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.harness.preload"])
@@ -54,6 +57,7 @@ class Worker:
         self._pipe, theirs = _CONTEXT.Pipe()
         self._process = _CONTEXT.Process(target=_run, args=(target, theirs, log, args), daemon=True)
         self._process.start()
+        self._crash_is_told = False
         theirs.close()
 
     def __enter__(self) -> Self:
@@ -86,6 +90,7 @@ class Worker:
             got, payload = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             self._process.join(timeout_s)
+            self._crash_is_told = True
             raise WorkerDiedError(self.exitcode) from None
         if got == "failed":
             raise WorkerFailedError(payload)
@@ -102,10 +107,13 @@ class Worker:
         return None
 
     def kill(self) -> None:
-        """SIGKILL the process, if it still runs, and wait until it is gone."""
+        """SIGKILL the process, if it still runs, and wait until it is gone. WorkerDiedError if it had crashed before."""
         if self._process.is_alive():
             self._process.kill()
         self._process.join()
+        if self.exitcode in CRASHES and not self._crash_is_told:
+            self._crash_is_told = True
+            raise WorkerDiedError(self.exitcode)
 
     def join(self, timeout_s: float = ANSWER_TIMEOUT_S) -> int | None:
         """Wait for the process to end by itself; returns its exit code."""
