@@ -107,7 +107,7 @@ class Worker:
         return None
 
     def kill(self) -> None:
-        """SIGKILL the process, if it still runs, and wait until it is gone. WorkerDiedError if it had crashed before."""
+        """SIGKILL the process, if it still runs, and wait for its end. WorkerDiedError if it had crashed before."""
         if self._process.is_alive():
             self._process.kill()
         self._process.join()
