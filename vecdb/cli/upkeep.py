@@ -37,11 +37,12 @@ def backup(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="New directory of the copy.", show_default=False)],
     *,
     compact: Annotated[bool, typer.Option("--compact", help="Leave out free pages; slower, a shorter file.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Copy damaged values too.", show_default=False)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Copy a database to a new directory, consistently, while others read and write it."""
     with vecdb.open(directory, mode="r") as db:
-        db.backup(target, compact=compact)
+        db.backup(target, compact=compact, check=not no_check)
     with vecdb.open(target, mode="r") as copy:
         size, seq = directory_bytes(target), copy.seq
     if as_json:

@@ -73,15 +73,52 @@ class Job:
     seals_tail: bool
     bound: int
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """Numbers of the collection and the field."""
+        return self.collection.number, self.field.number
+
     def sources(self) -> list[Source]:
         """Live rows of all sources, the largest segment first: its graph is extended in place of its neighbours'."""
         ordered = sorted(self.replaced, key=lambda view: (-view.live, view.entry.number))
         sources = [Source(view, view.live_rows(), view.slot_map.slots[view.live_rows()]) for view in ordered]
         if self.seals_tail:
-            rows = self.tail.live_rows()
-            rows = rows[self.tail.all_numbers()[rows] < self.bound]
-            sources.append(Source(self.tail, rows, self.tail.all_slots()[rows]))
+            sources.append(self.tail_source(0))
         return sources
+
+    def tail_source(self, first: int) -> Source:
+        """Live rows of the tail numbered from `first` on."""
+        rows = self.tail.live_rows()
+        numbers = self.tail.all_numbers()[rows]
+        rows = rows[(first <= numbers) & (numbers < self.bound)]
+        return Source(self.tail, rows, self.tail.all_slots()[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The rows of a new segment: where they come from, their codes, in order, and their slots."""
+
+    job: Job
+    sources: list[Source]
+    codes: npt.NDArray[np.int8]
+    quantizer: Quantizer
+
+    @property
+    def slots(self) -> Slots:
+        """The slot of each row."""
+        return np.concatenate([source.slots for source in self.sources])
+
+    def with_rows_of(self, job: Job) -> Content | None:
+        """The same rows and behind them those that `job` has of the tail beyond; None where there is none, or where
+        they are so unlike the others that the scale of the codes does not fit them.
+        """
+        source = job.tail_source(self.job.bound)
+        if not len(source.rows):
+            return None
+        news, longest = _encode_rest(job.field, [source], 0, self.quantizer)
+        if not _fits(job.field, news, longest, self.quantizer):
+            return None
+        return Content(job, [*self.sources, source], _aligned(np.concatenate([self.codes, news])), self.quantizer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,65 +159,77 @@ class Compactor:
     writer: Writer
     cancelled: Callable[[], bool]
     make_room: Callable[[int], None]
+    threads: Callable[[], int]
     progress: Callable[[int, int], None] | None = None
     announce: bool = True
+    grown: Callable[[Job], Job | None] | None = None
 
-    def run(self, job: Job, number: int, threads: int) -> None:
-        """Build, write and publish the segment of `job` under the segment number `number`."""
+    def run(self, job: Job, number: int) -> None:
+        """Build, write and publish the segment of `job` under the segment number `number`.
+
+        When all rows are inserted `grown` is asked, once, for the job with the rows that came meanwhile.
+        """
         sources = [source for source in job.sources() if len(source.rows)]
         if not sources:
             self.writer.submit(PublishSegment(job, None))
             return
         load_kernels(self.announce)
         self._check_sources(job)
-        codes, quantizer = encode_sources(job.field, sources)
-        slots = np.concatenate([source.slots for source in sources])
-        graph = self._graph(job.field, sources, codes, quantizer, slots, threads)
+        content, graph = self._built(Content(job, sources, *encode_sources(job.field, sources)))
         self._check_cancelled()
-        ids = self._id_rows(job, slots.tolist())
+        job, slots = content.job, content.slots
         data = ColumnData(
             slots=slots,
-            ids=ids,
-            codes=codes,
+            ids=self._id_rows(job, slots.tolist()),
+            codes=content.codes,
             graph=graph,
-            vectors=lambda start, stop: gather_sources(job.field, sources, start, stop),
+            vectors=lambda start, stop: gather_sources(job.field, content.sources, start, stop),
             packed=job.field.packed,
-            threads=threads,
+            threads=self.threads(),
         )
         self.make_room(column_bytes(job.field, data))
-        bytes_written = write_segment_columns(
-            self.writer, job.collection.number, job.field, number, data, self.cancelled
-        )
-        entry = segment_entry(number, data, quantizer, bytes_written)
-        entry = calibrated(self.environment, job.collection.number, job.field, entry, threads)
+        bytes_written = write_segment_columns(self.writer, job.key[0], job.field, number, data, self.cancelled)
+        entry = segment_entry(number, data, content.quantizer, bytes_written)
+        entry = calibrated(self.environment, job.collection.number, job.field, entry, self.threads())
         self._check_cancelled()
         self.writer.submit(PublishSegment(job, entry))
 
-    def _graph(
-        self,
-        field: FieldSchema,
-        sources: list[Source],
-        codes: npt.NDArray[np.int8],
-        quantizer: Quantizer,
-        slots: Slots,
-        threads: int,
-    ) -> Graph:
-        base = sources[0].holder
+    def _built(self, content: Content) -> tuple[Content, Graph]:
+        """The graph of the rows, and of those that joined them."""
+        joined: list[Content] = []
+
+        def complete() -> bool:
+            later = None if self.grown is None else self.grown(content.job)
+            more = None if later is None else content.with_rows_of(later)
+            joined.extend([] if more is None else [more])
+            return more is None
+
+        graph = self._graph(content, complete)
+        if not joined:
+            return content, graph
+        [content] = joined
+        levels = row_levels(content.slots, content.job.field.m)
+        return content, extend_graph(graph, content.codes, None, levels, **self._options(content))
+
+    def _graph(self, content: Content, complete: Callable[[], bool]) -> Graph:
+        field, base = content.job.field, content.sources[0].holder
         if field.builder == "hnswlib":
-            return self._graph_by_hnswlib(field, sources, threads)
-        levels = row_levels(slots, field.m)
-        options: dict[str, Any] = {
-            "ef_construction": field.ef_construction,
-            "threads": threads,
+            return self._graph_by_hnswlib(field, content.sources, self.threads())
+        levels, options = row_levels(content.slots, field.m), {**self._options(content), "complete": complete}
+        if isinstance(base, Tail) or base.dead_count > DEAD_RATIO_REBUILD * base.entry.rows:
+            return build_graph(content.codes, levels, m=field.m, **options)
+        keep = np.zeros(base.entry.rows, dtype=np.bool_)
+        keep[content.sources[0].rows] = True
+        return extend_graph(read_graph(base), content.codes, keep, levels, **options)
+
+    def _options(self, content: Content) -> dict[str, Any]:
+        return {
+            "ef_construction": content.job.field.ef_construction,
+            "threads": self.threads,
             "progress": self.progress,
             "cancelled": self.cancelled,
-            "augmented": quantizer.augmented,
+            "augmented": content.quantizer.augmented,
         }
-        if isinstance(base, Tail) or base.dead_count > DEAD_RATIO_REBUILD * base.entry.rows:
-            return build_graph(codes, levels, m=field.m, **options)
-        keep = np.zeros(base.entry.rows, dtype=np.bool_)
-        keep[sources[0].rows] = True
-        return extend_graph(read_graph(base), codes, keep, levels, **options)
 
     def _graph_by_hnswlib(self, field: FieldSchema, sources: list[Source], threads: int) -> Graph:
         from vecdb.index.hnswlib_builder import build_graph_with_hnswlib  # noqa: PLC0415 - loads hnswlib
@@ -228,12 +277,16 @@ def encode_sources(field: FieldSchema, sources: list[Source]) -> tuple[npt.NDArr
         quantizer = base.segment.quantizer
         kept = gather_rows(base.segment.codes, sources[0].rows, np.dtype(np.int8), quantizer.padded)
         news, longest = _encode_rest(field, sources, len(kept), quantizer)
-        fits = saturated_share(news) <= SATURATION_REFIT and (field.metric != "dot" or longest <= quantizer.radius)
-        if fits:
+        if _fits(field, news, longest, quantizer):
             return _aligned(np.concatenate([kept, news])), quantizer
     quantizer = _fit(field, sources)
     codes, _ = _encode_rest(field, sources, 0, quantizer)
     return codes, quantizer
+
+
+def _fits(field: FieldSchema, news: npt.NDArray[np.int8], longest: float, quantizer: Quantizer) -> bool:
+    """Whether the scale fits codes of new rows, of which the longest vector is `longest`."""
+    return saturated_share(news) <= SATURATION_REFIT and (field.metric != "dot" or longest <= quantizer.radius)
 
 
 def _encode_rest(

@@ -24,6 +24,9 @@ LOAD_TAIL_BYTES: Final = 128 * 1024 * 1024
 """Vectors of a tail that wait for the end of a load; beyond, they are indexed beside it. Scanning them takes 10 to
 15 ms, and without waiting the tail of a fast load grows as large, since indexing is slower than writing."""
 
+PROGRESS_INTERVAL_S: Final = 0.2
+"""How often a caller that waits for a job of the background is told how far it is."""
+
 NAMED_QUERIES: Final = 64
 """Queries of a batch whose ids are copied by one call of a kernel, and read together."""
 

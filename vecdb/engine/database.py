@@ -333,15 +333,15 @@ class Database:
         """Damage that the background scrub has met since opening; empty for a sound database (see also `verify`)."""
         return () if self._indexer is None else self._indexer.scrubber.problems
 
-    def backup(self, path: str | os.PathLike[str], *, compact: bool = False) -> None:
-        """Copy one consistent state into a new directory while reads and writes go on.
+    def backup(self, path: str | os.PathLike[str], *, compact: bool = False, check: bool = True) -> None:
+        """Copy one consistent state into a new directory while reads and writes go on; CorruptionError for damage.
 
-        compact=True leaves free pages out, so the copy is as small as its contents.
+        compact=True leaves free pages out, so the copy is as small as its contents. check=False: damaged values too.
         """
         with self._using():
             if compact and self._indexer is not None:
                 self._indexer.sweep_all()
-            self._environment.backup(path, compact=compact)
+            self._environment.backup(path, compact=compact, check=check)
 
     def sync(self) -> int:
         """Bring every commit made before to the disk (needed with durability="async" only); returns the newest seq."""

@@ -1,7 +1,9 @@
 """Keeps the index in shape: seals tails into segments, merges small ones, drops dead rows, sweeps what is left over.
 
 Promises: searches are right at every moment whatever it does; it only makes them faster. A caller of `settle` waits for
-the same jobs that the background thread would do, run in the caller's thread. While a bulk load is under way
+the same jobs that the background thread would do, run in the caller's thread. A job that the background is at when
+somebody begins to wait goes on with all threads and takes in the rows that came meanwhile, so that a load with
+`optimize` after it costs one build; the background begins no other while somebody waits. While a bulk load is under way
 (`inflow`), the background leaves tails alone up to LOAD_TAIL_BYTES: indexing would take the processor from the load.
 Invariants: one job at a time (the job lock); `settle` and the thread plan from the newest View before each job.
 Concurrency: `wake` is called after every commit and is cheap; `close` cancels the running job and joins the thread.
@@ -14,28 +16,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import Enum
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vecdb.config import (
-    DEAD_RATIO_COMPACT,
     EXPIRY_SWEEP_RECORDS,
     EXPIRY_SWEEP_S,
     INDEX_RETRY_LONG_S,
     INDEX_RETRY_S,
-    MERGE_RATIO,
     READER_CHECK_INTERVAL_S,
     SCRUB_INTERVAL_S,
-    SEGMENTS_MAX,
-    TAIL_ROWS_KEEP,
-    TAIL_ROWS_SETTLE,
 )
 from vecdb.engine.compaction import Compactor, Job
-from vecdb.engine.config import LOAD_TAIL_BYTES, LOAD_WINDOW_S
+from vecdb.engine.config import LOAD_TAIL_BYTES, LOAD_WINDOW_S, PROGRESS_INTERVAL_S
 from vecdb.engine.expired import RemoveExpired, expired_slots
 from vecdb.engine.index_operations import build_index
 from vecdb.engine.inflow import Inflow
+from vecdb.engine.jobs import Callers, Effort, Request, plan_job
 from vecdb.engine.scrub import Scrubber
 from vecdb.engine.sweep import Sweeper
 from vecdb.errors import (
@@ -52,39 +50,12 @@ if TYPE_CHECKING:
     from vecdb.config import EngineConfig
     from vecdb.engine.publisher import Publisher
     from vecdb.engine.schema import CollectionSchema
-    from vecdb.engine.view import CollectionView, FieldView, SegmentView
     from vecdb.engine.writer import Writer
     from vecdb.storage.environment import Environment
 
+__all__ = ["Effort", "Indexer"]
+
 log = logging.getLogger("vecdb.indexer")
-
-
-class Effort(Enum):
-    """How far to go: what the background does, what `wait_indexed` asks for, what `optimize` asks for."""
-
-    BACKGROUND = 1
-    SETTLE = 2
-    OPTIMIZE = 3
-
-
-@dataclass(slots=True)
-class Request:
-    """What a caller of `settle`, or one round in the background, asks for.
-
-    `bounds`: the row up to which each (collection, field) is to be indexed. `left_out`: those not to plan for.
-    """
-
-    collections: list[int]
-    effort: Effort
-    threads: int
-    bounds: dict[tuple[int, int], int] = field(default_factory=dict)
-    deadline: float | None = None
-    progress: Callable[[int, int], None] | None = None
-    left_out: set[tuple[int, int]] = field(default_factory=set)
-
-    def left(self) -> float:
-        """Seconds until the deadline, -1 for no deadline: what Lock.acquire takes."""
-        return -1 if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 
 class Indexer:
@@ -106,6 +77,8 @@ class Indexer:
         self._next_numbers: dict[tuple[int, int], int] = {}
         self._failed: dict[tuple[int, int], tuple[float, float]] = {}
         self._freed: set[tuple[int, int]] = set()
+        self._callers = Callers()
+        self._under_way = (0, 0)
         self._inflow = Inflow(time.monotonic(), self._rows_ever())
         self._tidied = 0
         self._thread: threading.Thread | None = None
@@ -154,8 +127,12 @@ class Indexer:
             deadline=None if timeout_s is None else time.monotonic() + timeout_s,
             progress=progress,
         )
-        while self._step(request):
-            pass
+        try:
+            with self._callers.waiting(request):
+                while self._step(request):
+                    pass
+        finally:
+            self.wake()  # for what the background left to this call
         if effort is Effort.OPTIMIZE:
             with self.paused():
                 self._tidy(sparing=False)
@@ -223,11 +200,12 @@ class Indexer:
         return {(number, one.schema.number): view.state.next_row(one.schema.number) for one in fields if view}
 
     def _step(self, request: Request) -> bool:
-        """Plan and run one job; False when there is none left."""
-        if not self._job_lock.acquire(timeout=request.left()):
-            raise WaitTimeoutError("indexing did not finish in time; it goes on in the background")
+        """Plan and run one job; False when there is none left, or when the background leaves it to callers."""
+        self._take_turn(request)
         try:
             self._check_open()
+            if request.effort is Effort.BACKGROUND and self._callers.any():
+                return False
             planned = self._plan(request)
             if planned is None:
                 return False
@@ -235,6 +213,17 @@ class Indexer:
             return True
         finally:
             self._job_lock.release()
+
+    def _take_turn(self, request: Request) -> None:
+        """Acquire the job lock; meanwhile tell a caller how far the job is that he waits for."""
+        told = 0, 0
+        while not self._job_lock.acquire(timeout=request.left(PROGRESS_INTERVAL_S)):
+            if request.left() == 0:
+                raise WaitTimeoutError("indexing did not finish in time; it goes on in the background")
+            now = self._under_way
+            if request.progress is not None and now not in {told, (0, 0)}:
+                told = now
+                request.progress(*now)
 
     def _check_open(self) -> None:
         if self._closing.is_set():
@@ -273,7 +262,7 @@ class Indexer:
 
         done = False
         try:
-            self._compactor(key, cancelled, request.progress).run(job, number, request.threads)
+            self._compactor(key, cancelled, request).run(job, number)
             self._failed.pop(key, None)
             done = True
         except (ClosedError, CollectionNotFoundError, FieldNotFoundError):
@@ -283,22 +272,36 @@ class Indexer:
                 raise
             self._leave_out(key, error, request)
         finally:
+            self._under_way = (0, 0)
             if done:
                 self._sweeper.sweep_tail(*key)
             elif not self._closing.is_set():
                 self._sweeper.sweep_field(*key)
 
-    def _compactor(
-        self, key: tuple[int, int], cancelled: Callable[[], bool], progress: Callable[[int, int], None] | None
-    ) -> Compactor:
+    def _compactor(self, key: tuple[int, int], cancelled: Callable[[], bool], request: Request) -> Compactor:
         return Compactor(
             self._environment,
             self._writer,
             cancelled,
             make_room=lambda wanted: self._sweeper.make_room(*key, wanted),
-            progress=progress,
+            progress=partial(self._tell, request),
             announce=self._config.progress,
+            threads=lambda: self._threads if self._callers.any() else request.threads,
+            grown=self._grown if request.effort is Effort.BACKGROUND else None,
         )
+
+    def _tell(self, request: Request, done: int, total: int) -> None:
+        self._under_way = (done, total)
+        if request.progress is not None:
+            request.progress(done, total)
+
+    def _grown(self, job: Job) -> Job | None:
+        """A job under way with the rows that came since, if a caller waits for them and it gives what he wants."""
+        view = self._publisher.view.collections.get(job.collection.number)
+        found = None if view is None else view.numbered(job.field.number)
+        if view is None or found is None or not self._callers.want(job, found):
+            return None
+        return replace(job, tail=found.tail, bound=view.state.next_row(job.field.number))
 
     def _explain_cancel(self, number: int, deadline: float | None) -> None:
         self._check_open()
@@ -415,59 +418,3 @@ class Indexer:
         self._failed[key] = (time.monotonic() + delay, delay)
         request.left_out.add(key)
         log.error("collection %d, field %d is not indexed, next attempt in %.0f s: %s", *key, delay, error)
-
-
-def plan_job(
-    collection: CollectionView, field: FieldView, effort: Effort, tail_rows_index: int, bound: int | None = None
-) -> Job | None:
-    """Decide the next job for a field, None when it is in shape.
-
-    A tail that is due is sealed together with the newest segments it is not small against (MERGE_RATIO), so segments
-    shrink geometrically towards the tail and a row takes part in O(log n) merges.
-    """
-    segments = field.segments
-    tail_due = _tail_is_due(field, effort, tail_rows_index, bound)
-    if effort is Effort.OPTIMIZE and (tail_due or len(segments) > 1 or any(view.dead_count for view in segments)):
-        return _job(collection, field, segments, seals_tail=bool(field.tail.rows))
-    if tail_due:
-        return _job(collection, field, _suffix(segments, field.tail.live), seals_tail=True)
-    for view in segments:
-        if view.dead_count > DEAD_RATIO_COMPACT * view.entry.rows:
-            return _job(collection, field, (view,), seals_tail=False)
-    if len(segments) > SEGMENTS_MAX:
-        return _job(collection, field, segments[-2:], seals_tail=False)
-    return None
-
-
-def _tail_is_due(field: FieldView, effort: Effort, tail_rows_index: int, bound: int | None) -> bool:
-    tail = field.tail
-    if effort is Effort.BACKGROUND:
-        return tail.live >= tail_rows_index
-    if bound is not None and tail.from_row >= bound:
-        return False
-    if effort is Effort.OPTIMIZE and field.segments:
-        return tail.live > 0
-    keep = TAIL_ROWS_SETTLE if field.segments else TAIL_ROWS_KEEP
-    return tail.live >= min(keep, tail_rows_index)
-
-
-def _suffix(segments: tuple[SegmentView, ...], rows: int) -> tuple[SegmentView, ...]:
-    """The newest segments that the new rows should be merged with."""
-    taken: list[SegmentView] = []
-    for view in reversed(segments):
-        if rows < MERGE_RATIO * view.live and len(segments) - len(taken) < SEGMENTS_MAX:
-            break
-        taken.insert(0, view)
-        rows += view.live
-    return tuple(taken)
-
-
-def _job(collection: CollectionView, field: FieldView, replaced: tuple[SegmentView, ...], *, seals_tail: bool) -> Job:
-    return Job(
-        collection=collection.schema,
-        field=field.schema,
-        replaced=replaced,
-        tail=field.tail,
-        seals_tail=seals_tail,
-        bound=collection.state.next_row(field.schema.number),
-    )

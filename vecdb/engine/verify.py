@@ -23,9 +23,8 @@ from vecdb.engine.verify_indexes import index_problems
 from vecdb.errors import CancelledError, DeadlineExceededError, StorageError, VecDBError
 from vecdb.index.graph import validate_graph
 from vecdb.storage import codec, keys
-from vecdb.storage.blocks import check_block
-from vecdb.storage.chunks import check_chunk
 from vecdb.storage.keys import Table
+from vecdb.storage.values import check_value
 from vecdb.types import VerifyReport
 
 if TYPE_CHECKING:
@@ -92,13 +91,8 @@ def _check_values(txn: ReadTransaction, table: Table, findings: Findings) -> Non
         findings.values += 1
         check_interruption()
         try:
-            if table is Table.CHUNKS:
-                check_chunk(key, value)
-                findings.chunks += 1
-            elif table is Table.COLUMNS:
-                check_block(key, value)
-            else:
-                codec.open_value(table, key, value)
+            check_value(table, key, value)
+            findings.chunks += table is Table.CHUNKS
         except StorageError as error:
             findings.note(str(error))
 

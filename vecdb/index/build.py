@@ -29,13 +29,14 @@ from vecdb.index.hashing import splitmix64
 from vecdb.index.quantize import AUGMENTED_DIMS, Int8Array
 from vecdb.index.scratch import thread_scratch
 from vecdb.index.segment import Plan
-from vecdb.index.workers import Workers
+from vecdb.index.workers import Threads, Workers
 from vecdb.kernels import layout
 from vecdb.kernels.column import Column, aligned_empty
 from vecdb.kernels.native import kernels
 
 Progress = Callable[[int, int], None]
 Cancelled = Callable[[], bool]
+Complete = Callable[[], bool]
 
 BATCH_SHARE: Final = 0.02
 """Largest batch as a share of all rows: rows of one batch do not see each other."""
@@ -104,20 +105,22 @@ def build_graph(
     *,
     m: int,
     ef_construction: int,
-    threads: int = 1,
+    threads: Threads = 1,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     augmented: int = 0,
+    complete: Complete | None = None,
 ) -> Graph:
     """Build the graph of `codes` (n, padded) int8, rows of `levels` (n,).
 
     `progress(done, total)` is called after each batch; `cancelled()` is asked before each, and if true ClosedError is
-    raised. `augmented` is `Quantizer.augmented`.
+    raised. `augmented` is `Quantizer.augmented`. `complete()` is asked once all rows are inserted: if false, the graph
+    is returned as it is then, to be extended by rows that came meanwhile; free links are filled once it is complete.
     """
     degree = 2 * m
     links = _fresh_links(len(codes), degree)
     ready = np.zeros(len(codes), dtype=np.uint8)
-    return _grow(codes, levels, links, ready, m, ef_construction, threads, progress, cancelled, augmented)
+    return _grow(codes, levels, links, ready, m, ef_construction, threads, progress, cancelled, augmented, complete)
 
 
 def extend_graph(
@@ -127,16 +130,17 @@ def extend_graph(
     levels: npt.NDArray[np.uint8],
     *,
     ef_construction: int,
-    threads: int = 1,
+    threads: Threads = 1,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     augmented: int = 0,
+    complete: Complete | None = None,
 ) -> Graph:
     """Drop rows from `graph` and insert new ones: cheaper than building afresh while most rows stay.
 
     `keep` (graph.rows,) says which old rows stay (None: all); they are renumbered densely, in order. `codes` and
     `levels` hold the kept old rows, then the new ones. Neighbourhoods of dropped rows are repaired; upper levels are
-    rebuilt. Raises as `build_graph`.
+    rebuilt. Asks and raises as `build_graph`.
     """
     kept = graph.rows if keep is None else int(keep.sum())
     links = _fresh_links(len(codes), 2 * graph.m)
@@ -147,7 +151,8 @@ def extend_graph(
             links[:kept] = _repaired_links(graph, codes, np.asarray(keep), kept, ef_construction, workers, augmented)
     ready = np.zeros(len(codes), dtype=np.uint8)
     ready[:kept] = links[:kept, 0] >= 0
-    return _grow(codes, levels, links, ready, graph.m, ef_construction, threads, progress, cancelled, augmented)
+    m = graph.m
+    return _grow(codes, levels, links, ready, m, ef_construction, threads, progress, cancelled, augmented, complete)
 
 
 def _fresh_links(rows: int, degree: int) -> Int32Array:
@@ -163,10 +168,11 @@ def _grow(
     ready: npt.NDArray[np.uint8],
     m: int,
     ef_construction: int,
-    threads: int,
+    threads: Threads,
     progress: Progress | None,
     cancelled: Cancelled | None,
     augmented: int,
+    complete: Complete | None,
 ) -> Graph:
     """Insert the rows that are not `ready` into `links`, and build the upper levels over all."""
     if not len(codes):
@@ -189,7 +195,8 @@ def _grow(
         level = _Level(codes, links, ready, fallback, upper, known, options)
         level.insert(pending)
         hang_duplicates(links, first_rows)
-        level.finish(fill=True)
+        if complete is None or complete():
+            level.finish(fill=True)
     entry = upper.entry if len(upper.rows) else fallback
     return Graph(links, upper.rows, upper.down, upper.links, upper.starts, entry, m)
 

@@ -272,9 +272,10 @@ class Environment:
         self._open_shared()
         return check_all(transaction)
 
-    def backup(self, target: str | os.PathLike[str], *, compact: bool = False) -> None:
+    def backup(self, target: str | os.PathLike[str], *, compact: bool = False, check: bool = True) -> None:
         """Copy the database, in one committed state, to a directory that does not exist yet. See `backup`."""
-        write_backup(self._open_shared(), Path(target).absolute(), self._manifest.map_bytes, compact=compact)
+        path, map_bytes = Path(target).absolute(), self._manifest.map_bytes
+        write_backup(self._open_shared(), path, map_bytes, compact=compact, check=check)
 
     def _open_shared(self) -> SharedEnvironment:
         if self._closed or self._shared.forked:

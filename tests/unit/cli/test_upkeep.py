@@ -8,6 +8,7 @@ import pytest
 
 import vecdb
 from tests.unit.cli.conftest import ROWS, Shell
+from tests.unit.engine.filling import damage_record
 from vecdb.types import VerifyReport
 
 
@@ -62,3 +63,14 @@ def test_optimize_beside_a_writer_says_who_holds_the_directory(shell: Shell, dir
 def test_optimize_does_not_create_a_database(shell: Shell, tmp_path: Path) -> None:
     assert shell("optimize", tmp_path / "nothing").code == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_backup_of_a_damaged_database_fails_unless_it_is_not_to_be_checked(
+    shell: Shell, directory: Path, tmp_path: Path
+) -> None:
+    with vecdb.open(directory) as db:
+        damage_record(db)
+    outcome = shell("backup", directory, tmp_path / "copy")
+    assert outcome.code != 0
+    assert "--no-check" in outcome.err
+    assert shell("backup", directory, tmp_path / "copy", "--no-check").code == 0

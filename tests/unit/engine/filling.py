@@ -69,6 +69,14 @@ def damage_chunk(db: vecdb.Database, position: int = 0) -> bytes:
     return key
 
 
+def damage_record(db: vecdb.Database) -> None:
+    """Flip a bit in the first stored record."""
+    with db._environment.write() as txn:
+        key, value = next((bytes(key), bytearray(value)) for key, value in txn.items(Table.RECORDS))
+        value[-1] ^= 1
+        txn.put(Table.RECORDS, key, value)
+
+
 def picture(view: View) -> dict[str, Any]:
     """Everything a reader can see of a View, as plain values that compare."""
     return {

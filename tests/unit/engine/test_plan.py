@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.engine.filling import collection_schema, field_schema, rows
 from vecdb.config import SEGMENTS_MAX, TAIL_ROWS_KEEP, TAIL_ROWS_SETTLE
-from vecdb.engine.indexer import Effort, plan_job
+from vecdb.engine.jobs import Effort, plan_job
 from vecdb.engine.state import CollectionState, FieldState, SegmentEntry
 from vecdb.engine.tail import Tail
 from vecdb.engine.view import CollectionView, FieldView, SegmentView

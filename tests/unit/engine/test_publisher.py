@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import vecdb
 from tests.unit.engine.filling import CONFIG, DIM, fill, picture, rows
 from vecdb.engine import publisher
-from vecdb.engine.indexer import Effort
+from vecdb.engine.jobs import Effort
 from vecdb.engine.loading import load_view
 from vecdb.errors import VecDBError
 from vecdb.fingerprint import ModelFingerprint
