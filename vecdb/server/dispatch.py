@@ -27,7 +27,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from vecdb.config import BODY_WATCH_S, READS_PER_CPU
+from vecdb.config import READS_PER_CPU
+from vecdb.server.config import BODY_WATCH_S
 from vecdb.errors import PermissionDeniedError, VecDBError
 from vecdb.server.admission import Admission, Lane
 from vecdb.server.answering import Answering, AnsweringThreads, Turns
