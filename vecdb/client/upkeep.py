@@ -44,6 +44,11 @@ def identity(caller: Caller) -> Plan[UUID]:
     return UUID(bytes=(yield from info(caller)).database_uuid)
 
 
+def problems(caller: Caller) -> Plan[tuple[str, ...]]:
+    """See `Database.problems`."""
+    return tuple((yield from info(caller)).problems)
+
+
 def stats(target: Target) -> Plan[CollectionStats]:
     """See `Collection.stats`."""
     request = pb.GetStatsRequest(collection=target.name, min_seq=target.session.min_seq(None))
