@@ -8,7 +8,7 @@
     db = vecdb.connect("localhost:50051")    # the same, answered by `vecdb serve`
 
 Layers, top to bottom: `cli` > `ingest` > `server` | `client` > `engine` > `index` | `storage` > `kernels` > `wire` >
-`checks` > `filters` > `types` > `fingerprint` > `config` | `errors`.
+`checks` > `filters` > `types` > `fingerprint` > `config` > `errors`.
 Promises: importing this package loads next to nothing, neither numba, lmdb, grpc nor numpy: its names come with
 their first use, numba with the first search that has to compile.
 """

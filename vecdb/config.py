@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from vecdb.errors import InvalidRequestError
+
 FORMAT_VERSION: Final = 3
 """On-disk format that this code writes and reads. Formats 1 and 2 were those of versions before the first release."""
 
@@ -337,9 +339,6 @@ PRINCIPAL_STREAMS_DEFAULT: Final = 48
 BODY_TIMEOUT_S: Final = 60.0
 """How long the one message of a call may take to arrive: 32 MiB at half a megabyte a second."""
 
-BODY_WATCH_S: Final = 1.0
-"""How often calls are looked through for bodies that do not arrive."""
-
 RPCS_MAX: Final = 10_000
 
 IN_FLIGHT_BYTES_DEFAULT: Final = 256 * 1024 * 1024
@@ -387,29 +386,17 @@ SECONDS_MAX: Final = 86_400.0
 RETRY_AFTER_S: Final = 0.25
 """What a refused client is told to wait: ten times what a full queue takes to empty."""
 
-DENIED_LINES_PER_S: Final = 10
-"""Lines of the access log for calls without a valid key, so that a flood of them does not fill a disk."""
-
 REQUEST_ID_BYTES_MAX: Final = 64
 
 STATUS_BYTES_MAX: Final = 7 * 1024
 """Largest error as it is sent: its message percent-encoded, and once more with its details in base 64. Clients take
 8 KiB of trailing metadata, and see nothing of an error that is larger."""
 
-KEY_SECRET_BYTES: Final = 32
-"""Random bytes of an API key: 256 bits, so that one SHA-256 of it is as good as a slow hash of a password."""
-
-KEYS_MAX: Final = 1_000
-KEY_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
-KEY_NAME_CHARS_MAX: Final = 64
 KEY_ROTATION_GRACE_S: Final = 86_400.0
 """How long the old secret of a rotated key stays valid."""
 
 DRAIN_QUIET_S: Final = 0.5
 """A stream that waited for its client this long holds no work up when a server stops."""
-
-LATENCY_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-"""Steps of the histograms of call times: from an empty call to one that a client has given up."""
 
 SECONDS_PER_UNIT: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -461,6 +448,14 @@ INGEST_PART_BYTES: Final = 4 * 1024 * 1024
 """Size of the batches that a bulk load is cut into: large enough for few commits, small enough to overlap with them."""
 
 
+ENGINE_NUMBERS: Final = (
+    ("map_bytes", 1 << 20, 1 << 47, "from 1 MiB to 128 TiB, what a process can address"),
+    ("threads", 0, THREADS_MAX, f"from 1 to {THREADS_MAX}, or 0 for all cores"),
+    ("tail_rows_index", 1, SLOTS_MAX, "rows, 1 or more"),
+)
+"""The numbers of an EngineConfig: least, most, and what its errors say of them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """What `vecdb.open` may be told beyond path, mode and durability.
@@ -479,9 +474,16 @@ class EngineConfig:
     index_loads: bool = False
 
     def __post_init__(self) -> None:
-        if self.map_bytes < 1 << 20:
-            raise ValueError(f"map_bytes is {self.map_bytes}; reserve at least 1 MiB")
-        if self.threads < 0:
-            raise ValueError(f"threads is {self.threads}; use 0 for all cores")
-        if self.tail_rows_index < 1:
-            raise ValueError(f"tail_rows_index is {self.tail_rows_index}; it counts rows and starts at 1")
+        """Errors: InvalidRequestError names the field, what was given, and what it takes."""
+        for name, least, most, hint in ENGINE_NUMBERS:
+            given = getattr(self, name)
+            if isinstance(given, bool) or not hasattr(given, "__index__"):
+                raise InvalidRequestError(f"EngineConfig: {name} is {given!r:.40}; give an int, {hint}", option=name)
+            if not least <= given <= most:
+                raise InvalidRequestError(f"EngineConfig: {name} is {given}; {hint}", option=name)
+            object.__setattr__(self, name, int(given))
+        for name in ("background", "progress", "scrub", "index_loads"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidRequestError(
+                    f"EngineConfig: {name} is {getattr(self, name)!r:.40}; give True or False", option=name
+                )

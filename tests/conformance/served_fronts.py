@@ -206,9 +206,9 @@ class Visitor:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    def backup(self, path: Path, *, compact: bool = False) -> None:
+    def backup(self, path: Path, *, compact: bool = False, check: bool = True) -> None:
         """Move what the server made to where the test wants it."""
-        self._database.backup("of-a-test", compact=compact)
+        self._database.backup("of-a-test", compact=compact, check=check)
         shutil.move(self._backups / "of-a-test", path)
 
     def close(self) -> None:

@@ -223,6 +223,17 @@ def test_stats_count_records_and_rows(db: DatabaseLike, docs: CollectionLike, rn
     assert 0 < stats.seq <= db.seq
 
 
+def test_refreshing_shows_the_newest_commit(db: DatabaseLike, docs: CollectionLike) -> None:
+    seq = docs.upsert(["a"], np.ones((1, DIM))).seq
+    db.warm_up()
+    assert db.refresh() >= seq
+    assert "a" in docs
+
+
+def test_a_sound_database_has_no_problems(db: DatabaseLike) -> None:
+    assert db.problems == ()
+
+
 def test_a_sound_graph_validates(docs: CollectionLike, rng: np.random.Generator) -> None:
     docs.upsert(list(range(600)), low_rank(rng, 600, DIM))
     docs.wait_indexed()

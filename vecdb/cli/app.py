@@ -64,6 +64,7 @@ COMMANDS: Final = {
     "count": "inspect",
     "search": "query",
     "recall": "query",
+    "export": "export",
     "verify": "upkeep",
     "optimize": "upkeep",
     "backup": "upkeep",
@@ -99,6 +100,12 @@ def run(words: list[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return _without_reader()
+    except OSError as error:  # of the output, or of a file that was named: the disk is full, it may not be read
+        place = "" if error.filename is None else f": {error.filename}"
+        if not place:
+            _without_reader()
+        _report(f"{error.strerror or error}{place}", "STORAGE", {}, as_json=as_json and bool(place))
+        return EXIT_STORAGE
     except SystemExit as error:
         # what typer makes of a broken pipe that a command runs into, as it does when output is not buffered
         if isinstance(error.__context__, BrokenPipeError):

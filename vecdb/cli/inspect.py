@@ -1,7 +1,4 @@
-"""Commands that look at a database: `info`, `get`, `count`. They open it for reading, beside any writer.
-
-`get` and `count` also ask a server.
-"""
+"""Commands that look at a database: `info`, `get`, `count`. They read it beside any writer, or ask its server."""
 
 from __future__ import annotations
 
@@ -18,7 +15,6 @@ from vecdb.cli.options import (
     AnyCollectionName,
     AsJson,
     CollectionName,
-    Directory,
     FilterText,
     IdType,
     IdTypeOption,
@@ -32,15 +28,23 @@ from vecdb.storage.manifest import read_manifest
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vecdb import Collection, Database, Field
+    from vecdb import Field
+    from vecdb.cli.places import AnyCollection, AnyDatabase
     from vecdb.types import Record
 
 FIELD_COLUMNS = ("field", "dim", "metric", "dtype", "m", "rows", "segments", "tail rows", "dead rows", "index")
 
 
-def info(directory: Directory, collection: AnyCollectionName = None, *, as_json: AsJson = False) -> None:
+def info(
+    place: Place,
+    collection: AnyCollectionName = None,
+    *,
+    api_key_env: ApiKeyEnv = None,
+    tls: Tls = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what a database holds: collections, fields, records, segments, sizes."""
-    with vecdb.open(directory, mode="r") as db:
+    with open_place(place, api_key_env=api_key_env, tls=tls) as db:
         names = db.list_collections() if collection is None else [collection]
         document = {
             **_describe_database(db),
@@ -49,10 +53,10 @@ def info(directory: Directory, collection: AnyCollectionName = None, *, as_json:
     if as_json:
         print_json(document)
         return
-    print_line(
-        f"{document['path']}: format {document['format_version']}, seq {document['seq']:,}, "
-        f"{format_bytes(document['file_bytes'])} on disk, {len(document['collections'])} collection(s)"
-    )
+    told = [f"seq {document['seq']:,}", f"{len(document['collections'])} collection(s)"]
+    if "path" in document:
+        told[:1] = [f"format {document['format_version']}", told[0], f"{format_bytes(document['file_bytes'])} on disk"]
+    print_line(f"{document.get('path') or document['address']}: {', '.join(told)}")
     print_tables(*(collection_table(entry) for entry in document["collections"]))
 
 
@@ -106,7 +110,7 @@ def count(
         print_tables(table("records", ("collection", "records"), counts.items()))
 
 
-def describe_collection(collection: Collection) -> dict[str, Any]:
+def describe_collection(collection: AnyCollection) -> dict[str, Any]:
     """The definition and the state of a collection, as plain data."""
     stats = collection.stats()
     declared = collection.fields
@@ -144,7 +148,10 @@ def directory_bytes(directory: Path) -> int:
     return sum(min(file.st_size, file.st_blocks * 512) for file in files)
 
 
-def _describe_database(db: Database) -> dict[str, Any]:
+def _describe_database(db: AnyDatabase) -> dict[str, Any]:
+    """What is known of it: a server keeps its files to itself."""
+    if not isinstance(db, vecdb.Database):
+        return {"address": db.address, "uuid": str(db.uuid), "seq": db.seq}
     manifest = read_manifest(Path(db.path))
     return {
         "path": db.path,

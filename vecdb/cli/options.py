@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from vecdb.errors import InvalidFilterError
 
-Directory: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Directory of the database.", show_default=False)
-]
 CollectionName: TypeAlias = Annotated[
     str, typer.Argument(metavar="COLLECTION", help="Name of a collection.", show_default=False)
 ]

@@ -1,4 +1,4 @@
-"""Opens what a command names: the directory of a database, for reading, or a server."""
+"""Opens what a command names: the directory of a database, or a server."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 import vecdb
-from vecdb.errors import InvalidRequestError
+from vecdb.errors import DatabaseLockedError, InvalidRequestError
 from vecdb.ingest.operation.places import read_destination
 from vecdb.ingest.operation.settings import API_KEY_VARIABLE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vecdb import Collection, Database, RemoteCollection, RemoteDatabase
 
     AnyDatabase: TypeAlias = Database | RemoteDatabase
@@ -39,12 +41,25 @@ Tls: TypeAlias = Annotated[
 ]
 
 
-def open_place(place: str, *, api_key_env: str | None = None, tls: str | None = None) -> AnyDatabase:
-    """The database that `place` names: read from its directory, beside any writer, or asked of its server."""
+def open_place(
+    place: str, *, api_key_env: str | None = None, tls: str | None = None, for_writing: bool = False
+) -> AnyDatabase:
+    """The database that `place` names: its directory, read beside any writer unless `for_writing`, or its server."""
     destination = read_destination(place, "the database")
     if destination.directory is not None:
-        return vecdb.open(destination.directory, mode="r")
+        return _open_for_writing(destination.directory) if for_writing else vecdb.open(destination.directory, mode="r")
     key = os.environ.get(api_key_env or API_KEY_VARIABLE)
     if api_key_env is not None and key is None:
         raise InvalidRequestError(f"--api-key-env names {api_key_env}, and there is no such variable")
     return vecdb.connect(str(destination.address), api_key=key, tls=True if tls == "true" else tls)
+
+
+def _open_for_writing(directory: Path) -> Database:
+    try:
+        return vecdb.open(directory, create=False)
+    except DatabaseLockedError as error:
+        owner = error.message.partition("; ")[0]
+        raise DatabaseLockedError(
+            f"{owner}; close it there, or if that is a server, give its HOST:PORT instead of the directory",
+            **error.details,
+        ) from None

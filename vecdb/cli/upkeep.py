@@ -1,22 +1,27 @@
-"""Commands that look after a database: `verify`, `backup`, `optimize`. Only `optimize` opens it for writing."""
+"""Commands that look after a database: `verify`, `backup`, `optimize`. Only `optimize` opens a directory for writing.
+
+A server does the work itself, beside what it serves; a backup lies on its own disk.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import vecdb
 from vecdb.cli.inspect import collection_table, describe_collection, directory_bytes
-from vecdb.cli.options import AnyCollectionName, AsJson, Directory
+from vecdb.cli.options import AnyCollectionName, AsJson
 from vecdb.cli.output import format_bytes, print_json, print_line, print_tables
+from vecdb.cli.places import ApiKeyEnv, Place, Tls, open_place
+from vecdb.cli.waiting import counting, waiting
 
 
-def verify(directory: Directory, *, as_json: AsJson = False) -> None:
+def verify(place: Place, *, api_key_env: ApiKeyEnv = None, tls: Tls = None, as_json: AsJson = False) -> None:
     """Read every stored value and check it. Exits with 1 when something is damaged."""
-    with vecdb.open(directory, mode="r") as db:
+    with open_place(place, api_key_env=api_key_env, tls=tls) as db, waiting("reading and checking everything"):
         report = db.verify()
     if as_json:
         print_json({"ok": report.ok, **asdict(report)})
@@ -25,7 +30,7 @@ def verify(directory: Directory, *, as_json: AsJson = False) -> None:
             print_line(problem)
         verdict = "sound" if report.ok else f"{len(report.problems)} problem(s)"
         print_line(
-            f"{directory}: {verdict}; read {report.pages:,} pages, {report.values:,} values, "
+            f"{place}: {verdict}; read {report.pages:,} pages, {report.values:,} values, "
             f"{report.records:,} records, {report.chunks:,} chunks in {report.seconds:.1f} s"
         )
     if not report.ok:
@@ -33,30 +38,60 @@ def verify(directory: Directory, *, as_json: AsJson = False) -> None:
 
 
 def backup(
-    directory: Directory,
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="New directory of the copy.", show_default=False)],
+    place: Place,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="New directory of the copy; of a server, a new name in its own directory of backups.",
+            show_default=False,
+        ),
+    ],
     *,
     compact: Annotated[bool, typer.Option("--compact", help="Leave out free pages; slower, a shorter file.")] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Copy damaged values too.", show_default=False)] = False,
+    api_key_env: ApiKeyEnv = None,
+    tls: Tls = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a database to a new directory, consistently, while others read and write it."""
-    with vecdb.open(directory, mode="r") as db:
+    """Copy a database to a new directory, consistently, while others read and write it.
+
+    A server copies to the directory that it was given for this (`vecdb serve --backups DIR`).
+    """
+    with open_place(place, api_key_env=api_key_env, tls=tls) as db, waiting("copying"):
         db.backup(target, compact=compact, check=not no_check)
-    with vecdb.open(target, mode="r") as copy:
-        size, seq = directory_bytes(target), copy.seq
-    if as_json:
-        print_json({"source": str(directory), "target": str(target), "file_bytes": size, "seq": seq})
+        is_served = not isinstance(db, vecdb.Database)
+    if is_served:
+        document: dict[str, Any] = {"source": place, "target": target}
+        told = f"{target}: written to the backups of {place}"
     else:
-        print_line(f"{target}: {format_bytes(size)} at seq {seq:,}")
+        with vecdb.open(target, mode="r") as copy:
+            size, seq = directory_bytes(Path(target)), copy.seq
+        document = {"source": place, "target": target, "file_bytes": size, "seq": seq}
+        told = f"{target}: {format_bytes(size)} at seq {seq:,}"
+    if as_json:
+        print_json(document)
+    else:
+        print_line(told)
 
 
-def optimize(directory: Directory, collection: AnyCollectionName = None, *, as_json: AsJson = False) -> None:
-    """Index everything, merge segments, drop deleted rows, free their room on the disk. Needs to be the only writer."""
-    with vecdb.open(directory, create=False) as db:
+def optimize(
+    place: Place,
+    collection: AnyCollectionName = None,
+    *,
+    api_key_env: ApiKeyEnv = None,
+    tls: Tls = None,
+    as_json: AsJson = False,
+) -> None:
+    """Index everything, merge segments, drop deleted rows, free their room on the disk.
+
+    A directory must have no other writer; a server does it while it serves.
+    """
+    with open_place(place, api_key_env=api_key_env, tls=tls, for_writing=True) as db:
         names = db.list_collections() if collection is None else [collection]
         for name in names:
-            db.collection(name).optimize()
+            with counting(f"optimizing {name}") as progress:
+                db.collection(name).optimize(progress=progress)
         described = [describe_collection(db.collection(name)) for name in names]
     if as_json:
         print_json({"collections": described})

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
+from vecdb.client.async_transaction import AsyncTransaction
 from vecdb.client.fields import CollectionFields
-from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest, iterator_of
 from vecdb.client.plans import Plan, T
 from vecdb.client.search_streaming import SearchStream
@@ -434,61 +434,31 @@ class AsyncDatabase:
         """See `Database.verify`."""
         return await self._run(upkeep.verify(self._caller))
 
-    async def backup(self, name: str, *, compact: bool = False) -> None:
-        """Copy one consistent state into the server's directory of backups, under a name.
+    async def backup(self, name: str, *, compact: bool = False, check: bool = True) -> None:
+        """Copy one consistent state into the server's directory of backups, under a name; CorruptionError for damage.
 
         Names are of lower-case letters, digits, _ and -; AlreadyExistsError when there is one of that name.
+        check=False: damaged values too.
         """
-        await self._run(upkeep.backup(self._caller, name, compact=compact))
+        await self._run(upkeep.backup(self._caller, name, compact=compact, check=check))
 
     async def sync(self) -> int:
         """Wait until all writes acknowledged before are on the server's disk; returns the newest seq that is."""
         return await self._run(upkeep.sync(self._caller))
 
+    @property
+    def problems(self) -> Coroutine[Any, Any, tuple[str, ...]]:
+        """See `Database.problems`; only administrators are told of any: `await db.problems`."""
+        return self._run(upkeep.problems(self._caller))
+
+    async def warm_up(self) -> None:
+        """See `Database.warm_up`; a server did so before it answered anybody, so this only asks whether it does."""
+        await self._run(upkeep.seq(self._caller))
+
+    async def refresh(self) -> int:
+        """See `Database.refresh`."""
+        return await self.seq
+
     async def close(self) -> None:
         """End the connection, and calls under way with ClosedError. Closing twice is harmless."""
         await self._transport.close()
-
-
-class AsyncTransaction:
-    """Writes to several collections, stored as one; from `AsyncDatabase.transaction`, for an `async with` block."""
-
-    def __init__(self, transport: AsyncTransport, caller: Caller) -> None:
-        self._transport = transport
-        self._caller = caller
-        self._gathering = Gathering(caller)
-
-    async def __aenter__(self) -> Self:
-        self._transport.check_open()
-        self._gathering.begin()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            await self._transport.run(self._gathering.commit())
-        else:
-            self._gathering.discard()
-
-    async def collection(self, name: str) -> AsyncTransactionCollection:
-        """The collection to write to within this transaction. CollectionNotFoundError names those that exist."""
-        self._gathering.check_open()
-        target = await self._transport.run(collections.find(self._caller, name))
-        return AsyncTransactionCollection(self._gathering, target)
-
-    @property
-    def result(self) -> WriteResult:
-        """What was committed: the seq, and the records concerned over all collections."""
-        return self._gathering.result
-
-
-class AsyncTransactionCollection(RecordWrites[Coroutine[Any, Any, None]]):
-    """A collection within a transaction: writes are checked at the call and stored when the block ends."""
-
-    def __init__(self, gathering: Gathering, target: Target) -> None:
-        self._gathering = gathering
-        self._target = target
-
-    async def _submit(self, make: Callable[[], Write]) -> None:
-        self._gathering.gather(self._target, make())

@@ -13,12 +13,12 @@ from uuid import UUID
 
 from vecdb.client import collections, reading, searching, upkeep
 from vecdb.client.fields import CollectionFields
-from vecdb.client.gathering import Gathering
 from vecdb.client.ingesting import Load, ingest
 from vecdb.client.plans import Plan, T
 from vecdb.client.search_streaming import SearchStream
 from vecdb.client.session import Caller
 from vecdb.client.targets import Target
+from vecdb.client.transaction import RemoteTransaction
 from vecdb.client.writing import Mode, RecordWrites, Write
 from vecdb.config import ITERATE_PAGE_ROWS
 from vecdb.filters import FilterLike
@@ -423,61 +423,31 @@ class RemoteDatabase:
         """See `Database.verify`."""
         return self._run(upkeep.verify(self._caller))
 
-    def backup(self, name: str, *, compact: bool = False) -> None:
-        """Copy one consistent state into the server's directory of backups, under a name.
+    def backup(self, name: str, *, compact: bool = False, check: bool = True) -> None:
+        """Copy one consistent state into the server's directory of backups, under a name; CorruptionError for damage.
 
         Names are of lower-case letters, digits, _ and -; AlreadyExistsError when there is one of that name.
+        check=False: damaged values too.
         """
-        self._run(upkeep.backup(self._caller, name, compact=compact))
+        self._run(upkeep.backup(self._caller, name, compact=compact, check=check))
 
     def sync(self) -> int:
         """Wait until all writes acknowledged before are on the server's disk; returns the newest seq that is."""
         return self._run(upkeep.sync(self._caller))
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """See `Database.problems`; only administrators are told of any."""
+        return self._run(upkeep.problems(self._caller))
+
+    def warm_up(self) -> None:
+        """See `Database.warm_up`; a server did so before it answered anybody, so this only asks whether it does."""
+        self._run(upkeep.seq(self._caller))
+
+    def refresh(self) -> int:
+        """See `Database.refresh`."""
+        return self.seq
+
     def close(self) -> None:
         """End the connection, and calls under way with ClosedError. Closing twice is harmless."""
         self._transport.close()
-
-
-class RemoteTransaction:
-    """Writes to several collections, stored as one; from `RemoteDatabase.transaction`, to be used in a `with` block."""
-
-    def __init__(self, transport: Transport, caller: Caller) -> None:
-        self._transport = transport
-        self._caller = caller
-        self._gathering = Gathering(caller)
-
-    def __enter__(self) -> Self:
-        self._transport.check_open()
-        self._gathering.begin()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self._transport.run(self._gathering.commit())
-        else:
-            self._gathering.discard()
-
-    def collection(self, name: str) -> RemoteTransactionCollection:
-        """The collection to write to within this transaction. CollectionNotFoundError names those that exist."""
-        self._gathering.check_open()
-        target = self._transport.run(collections.find(self._caller, name))
-        return RemoteTransactionCollection(self._gathering, target)
-
-    @property
-    def result(self) -> WriteResult:
-        """What was committed: the seq, and the records concerned over all collections."""
-        return self._gathering.result
-
-
-class RemoteTransactionCollection(RecordWrites[None]):
-    """A collection within a transaction: writes are checked at the call and stored when the block ends."""
-
-    def __init__(self, gathering: Gathering, target: Target) -> None:
-        self._gathering = gathering
-        self._target = target
-
-    def _submit(self, make: Callable[[], Write]) -> None:
-        self._gathering.gather(self._target, make())

@@ -44,6 +44,11 @@ def identity(caller: Caller) -> Plan[UUID]:
     return UUID(bytes=(yield from info(caller)).database_uuid)
 
 
+def problems(caller: Caller) -> Plan[tuple[str, ...]]:
+    """See `Database.problems`."""
+    return tuple((yield from info(caller)).problems)
+
+
 def stats(target: Target) -> Plan[CollectionStats]:
     """See `Collection.stats`."""
     request = pb.GetStatsRequest(collection=target.name, min_seq=target.session.min_seq(None))
@@ -96,11 +101,11 @@ def verify(caller: Caller) -> Plan[VerifyReport]:
     return read_verify((yield from call(caller, methods.VERIFY, pb.VerifyRequest(), timeout_s=caller.long_timeout_s)))
 
 
-def backup(caller: Caller, name: Any, *, compact: object) -> Plan[None]:
+def backup(caller: Caller, name: Any, *, compact: object, check: object) -> Plan[None]:
     """Back the database up under a name, in the server's own directory of backups."""
     if not isinstance(name, str):
         raise InvalidNameError(f"the name of a backup is {type(name).__name__}; give a str such as 'monday'")
-    request = pb.BackupRequest(name=name, compact=bool(compact))
+    request = pb.BackupRequest(name=name, compact=bool(compact), skip_check=not check)
     # Repeated, it would find what the first attempt left.
     yield from call(caller, methods.BACKUP, request, timeout_s=caller.long_timeout_s, surely_not_done=True)
 

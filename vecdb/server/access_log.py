@@ -14,7 +14,7 @@ from functools import partial
 
 import msgspec
 
-from vecdb.config import DENIED_LINES_PER_S
+from vecdb.server.config import DENIED_LINES_PER_S
 from vecdb.server.exchange import Outcome
 from vecdb.server.log_lines import LogLines
 

@@ -102,3 +102,19 @@ REPLY_FORMS_MAX: Final = 32
 
 LENGTHS_KEPT_MAX: Final = 4_096
 """Lengths of ids, metadata and replies that are kept as they are written; those of ten hits have a few hundred."""
+
+DENIED_LINES_PER_S: Final = 10
+"""Lines of the access log for calls without a valid key, so that a flood of them does not fill a disk."""
+
+KEY_SECRET_BYTES: Final = 32
+"""Random bytes of an API key: 256 bits, so that one SHA-256 of it is as good as a slow hash of a password."""
+
+KEYS_MAX: Final = 1_000
+KEY_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+KEY_NAME_CHARS_MAX: Final = 64
+
+LATENCY_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Steps of the histograms of call times: from an empty call to one that a client has given up."""
+
+BODY_WATCH_S: Final = 1.0
+"""How often calls are looked through for bodies that do not arrive."""

@@ -119,7 +119,7 @@ class AdminService(pb_grpc.AdminServiceServicer):
             raise StorageError(f"the directory for backups cannot be made: {error.strerror}") from error
         call.check()
         try:
-            self._backing.database.backup(directory / name, compact=request.compact)
+            self._backing.database.backup(directory / name, compact=request.compact, check=not request.skip_check)
         except AlreadyExistsError:
             raise AlreadyExistsError(f"there is a backup {name!r} already; choose another name", name=name) from None
         size = sum(file.stat().st_size for file in (directory / name).iterdir())

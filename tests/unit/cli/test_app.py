@@ -78,6 +78,12 @@ def test_reader_of_the_output_may_go_away(directory: Path) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
+def test_an_output_without_room_is_one_line(directory: Path) -> None:
+    command = f"{sys.executable} -m vecdb get {directory} docs seven > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "vecdb: No space left on device\n")
+
+
 def test_control_characters_are_shown_escaped() -> None:
     assert printable("a\x1b[2Jb\u009bc\nd") == r"a\x1b[2Jb\x9bc\nd"
 

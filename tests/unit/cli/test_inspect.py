@@ -126,7 +126,12 @@ def test_a_server_is_asked_as_a_directory_is(shell: Shell) -> None:
             db.create_collection("docs", dim=2).upsert([1, 2], [[1, 0], [0, 1]], [{"n": 1}, {"n": 2}])
         got = shell("get", address, "docs", 1, 3, "--json")
         counted = shell("count", address, "--filter", '{"n": {"$gt": 1}}', "--json").document
+        info = shell("info", address, "--json").document
+        told = shell("info", address).out
         recall = shell("recall", address, "docs", "--k", 1, "--json").document
     assert (got.code, got.document) == (1, {"records": [{"id": 1, "metadata": {"n": 1}}], "missing": ["3"]})
     assert counted == {"counts": {"docs": 1}, "total": 1}
     assert recall["recall"] == 1.0
+    assert info["address"] == address
+    assert [(entry["name"], entry["records"]) for entry in info["collections"]] == [("docs", 2)]
+    assert told.startswith(f"{address}: seq {info['seq']}, 1 collection(s)\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import vecdb
+from tests.conformance.served_fronts import server_in_this_process
 from tests.unit.cli.conftest import ROWS, Shell
 from tests.unit.engine.filling import damage_record
 from vecdb.types import VerifyReport
@@ -58,6 +59,7 @@ def test_optimize_beside_a_writer_says_who_holds_the_directory(shell: Shell, dir
         outcome = shell("optimize", directory, "--json")
     assert outcome.code == 3
     assert outcome.document["error"]["reason"] == "DATABASE_LOCKED"
+    assert "HOST:PORT" in outcome.document["error"]["message"]
 
 
 def test_optimize_does_not_create_a_database(shell: Shell, tmp_path: Path) -> None:
@@ -74,3 +76,24 @@ def test_backup_of_a_damaged_database_fails_unless_it_is_not_to_be_checked(
     assert outcome.code != 0
     assert "--no-check" in outcome.err
     assert shell("backup", directory, tmp_path / "copy", "--no-check").code == 0
+
+
+def test_a_server_looks_after_what_it_serves(shell: Shell) -> None:
+    with server_in_this_process() as place:
+        [address] = place.addresses
+        with vecdb.connect(address) as db:
+            db.create_collection("docs", dim=2).upsert([1, 2], [[1, 0], [0, 1]])
+        verified = shell("verify", address, "--json").document
+        optimized = shell("optimize", address, "--json").document
+        copied = shell("backup", address, "monday")
+        assert shell("count", place.backups / "monday", "docs").out == "2\n"
+    assert (verified["ok"], verified["records"]) == (True, 2)
+    assert [entry["name"] for entry in optimized["collections"]] == ["docs"]
+    assert copied.out == f"monday: written to the backups of {address}\n"
+
+
+def test_a_backup_of_a_server_takes_a_name_and_no_path(shell: Shell, tmp_path: Path) -> None:
+    with server_in_this_process() as place:
+        outcome = shell("backup", *place.addresses, tmp_path / "copy")
+    assert outcome.code == 2
+    assert "backup name" in outcome.err

@@ -17,6 +17,7 @@ import trustme
 
 import vecdb
 from vecdb._pb.v1 import search_service_pb2, search_service_pb2_grpc
+from vecdb.client import reading
 from vecdb.config import EngineConfig
 from vecdb.errors import (
     CollectionNotFoundError,
@@ -221,5 +222,51 @@ def test_a_reply_that_grpc_finds_too_large_is_asked_for_in_parts(
         docs.upsert(list(range(40)), np.ones((40, 4)), [{"text": "x" * 4_000}] * 40)
         found = docs.get(list(range(40)))
         assert [record.id for record in found if record is not None] == list(range(40))
-        with pytest.raises(LimitExceededError, match="ask for less"):
-            docs.search(np.ones(4), 40)
+        assert [hit.id for hit in docs.search(np.ones(4), 40)] == list(range(40))
+
+
+SMALL_MESSAGES = 64 * 1024
+LARGE_HITS = 60
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Iterator[tuple[vecdb.RemoteCollection, vecdb.SearchResult]]:
+    """A collection whose search does not fit a message of its server, and what the engine itself finds."""
+    vectors = np.random.default_rng(5).normal(size=(LARGE_HITS, 4)).astype(np.float32)
+    with vecdb.open(tmp_path / "db", config=QUIET) as embedded:
+        docs = embedded.create_collection("docs", dim=4)
+        docs.upsert(list(range(LARGE_HITS)), vectors, [{"text": f"{row}" * 3_000} for row in range(LARGE_HITS)])
+        wanted = docs.search(np.ones(4), LARGE_HITS, with_vectors=True)
+    with running(tmp_path, max_message_bytes=SMALL_MESSAGES) as service, vecdb.connect(service.address) as db:
+        yield db.collection("docs"), wanted
+
+
+def test_hits_that_fit_no_message_are_fetched_in_parts(
+    large: tuple[vecdb.RemoteCollection, vecdb.SearchResult],
+) -> None:
+    docs, wanted = large
+    assert docs.search(np.ones(4), LARGE_HITS, with_vectors=True) == wanted
+    assert docs.search(np.ones(4), LARGE_HITS, explain=True).explain is not None
+    found = docs.search_batch(np.ones((2, 4)), LARGE_HITS, with_metadata=True, with_vectors=True)
+    assert list(found.results) == [wanted, wanted]
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_hits_that_are_written_to_meanwhile_are_asked_for_again_and_in_the_end_refused(
+    large: tuple[vecdb.RemoteCollection, vecdb.SearchResult], times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs, _ = large
+    get, left = reading.get, iter(range(times))
+
+    def meddled(target: Any, ids: Any, **options: Any) -> Any:
+        if next(left, None) is not None:
+            docs.update(7, metadata={"text": "new"})
+        return (yield from get(target, ids, **options))
+
+    monkeypatch.setattr("vecdb.client.reading.get", meddled)
+    if times == 1:
+        [metadata] = [hit.metadata for hit in docs.search(np.ones(4), LARGE_HITS) if hit.id == 7]
+        assert metadata == {"text": "new"}
+    else:
+        with pytest.raises(LimitExceededError, match="with_metadata=False"):
+            docs.search(np.ones(4), LARGE_HITS)

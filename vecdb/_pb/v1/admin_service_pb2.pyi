@@ -218,12 +218,14 @@ class GraphReport(_message.Message):
     def __init__(self, rows: _Optional[int] = ..., edges: _Optional[int] = ..., levels: _Optional[int] = ..., unreachable: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BackupRequest(_message.Message):
-    __slots__ = ("name", "compact")
+    __slots__ = ("name", "compact", "skip_check")
     NAME_FIELD_NUMBER: _ClassVar[int]
     COMPACT_FIELD_NUMBER: _ClassVar[int]
+    SKIP_CHECK_FIELD_NUMBER: _ClassVar[int]
     name: str
     compact: bool
-    def __init__(self, name: _Optional[str] = ..., compact: _Optional[bool] = ...) -> None: ...
+    skip_check: bool
+    def __init__(self, name: _Optional[str] = ..., compact: _Optional[bool] = ..., skip_check: _Optional[bool] = ...) -> None: ...
 
 class BackupResponse(_message.Message):
     __slots__ = ("name", "size_bytes")
