@@ -19,7 +19,7 @@ from vecdb.client.targets import Target, is_too_large
 from vecdb.errors import LimitExceededError
 from vecdb.types import Record, SearchResult
 
-ATTEMPTS_MAX: Final = 5
+ATTEMPTS: Final = 5
 """Searches before it is given up that no hit is written to meanwhile: each takes but as long as its records travel."""
 
 
@@ -33,7 +33,7 @@ def of_any_size(
         if not is_too_large(error) or not (options.get("with_metadata") or options.get("with_vectors")):
             raise
         too_large = error
-    for _ in range(ATTEMPTS_MAX):
+    for _ in range(ATTEMPTS):
         seq = (yield from upkeep.info(target.caller)).seq
         seq = max(seq, options["min_seq"])
         found = yield from ask({**options, "with_metadata": False, "with_vectors": False, "min_seq": seq})
