@@ -124,7 +124,7 @@ def test_the_plan_lives_as_long_as_a_kernel_reads_it(
     alive: list[bool] = []
 
     def find_twins(plan: int, *_: int) -> int:
-        alive.append(any(isinstance(one, Plan) and one.address == plan for one in gc.get_objects()))
+        alive.append(any(type(one) is Plan and one.address == plan for one in gc.get_objects()))
         return 0
 
     monkeypatch.setitem(kernels.__dict__, "find_twins", find_twins)
