@@ -102,13 +102,13 @@ def test_rows_of_upper_levels_are_not_drawn(vectors: npt.NDArray[np.float32], rn
     assert sorted(drawn.tolist()) == np.setdiff1d(np.arange(ROWS), graph.upper_rows).tolist()
 
 
-def test_repeated_rows_are_drawn_as_often_as_they_come(
-    vectors: npt.NDArray[np.float32], rng: np.random.Generator
-) -> None:
-    rows = np.concatenate([np.tile(vectors[:100], (20, 1)), rng.standard_normal((1_000, 20), dtype=np.float32)])
-    segment = built("l2", rows)[0]
-    share = np.mean([(draw_rows(segment, 500, rng) < 2_000).mean() for _ in range(20)])
-    assert share == pytest.approx(2 / 3, abs=0.01)
+def test_repeated_rows_are_drawn_as_often_as_they_come() -> None:
+    """Of 3,000 rows; without those that are left out 0.681 of the drawn would be repeated ones."""
+    rng = np.random.default_rng(0)  # the mean of 20 draws errs by more than the tolerance once in thirty times
+    vectors, others = rng.standard_normal((100, 20)), rng.standard_normal((1_000, 20))
+    segment = built("l2", np.concatenate([np.tile(vectors, (20, 1)), others]).astype(np.float32))[0]
+    share = np.mean([(draw_rows(segment, 500, rng) < 2_000).mean() for _ in range(100)])
+    assert share == pytest.approx(2 / 3, abs=0.007)
 
 
 def test_a_segment_to_whose_rows_nothing_links_stays_as_it_is() -> None:
@@ -124,7 +124,7 @@ def test_the_plan_lives_as_long_as_a_kernel_reads_it(
     alive: list[bool] = []
 
     def find_twins(plan: int, *_: int) -> int:
-        alive.append(any(isinstance(one, Plan) and one.address == plan for one in gc.get_objects()))
+        alive.append(any(type(one) is Plan and one.address == plan for one in gc.get_objects()))
         return 0
 
     monkeypatch.setitem(kernels.__dict__, "find_twins", find_twins)
