@@ -28,10 +28,10 @@ from typing import Any, TypeVar
 import grpc
 
 from vecdb.config import READS_PER_CPU
-from vecdb.server.config import BODY_WATCH_S
 from vecdb.errors import PermissionDeniedError, VecDBError
 from vecdb.server.admission import Admission, Lane
 from vecdb.server.answering import Answering, AnsweringThreads, Turns
+from vecdb.server.config import BODY_WATCH_S
 from vecdb.server.early_receipt import EarlyThreads
 from vecdb.server.exchange import Answer, Exchange, KnownRequests, Observer, SingleAnswer, StreamAnswer
 from vecdb.server.identity import Identity

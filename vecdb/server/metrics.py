@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from vecdb.checks.addresses import Address
-from vecdb.server.config import LATENCY_BUCKETS_S
 from vecdb.errors import InvalidConfigError, VecDBError
+from vecdb.server.config import LATENCY_BUCKETS_S
 from vecdb.server.exchange import Outcome
 
 if TYPE_CHECKING:
