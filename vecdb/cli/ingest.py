@@ -210,6 +210,14 @@ def _sources() -> inspect.Parameter:
     )
 
 
+ONLY_MEANINGS: Final = {
+    "to": "Only pipelines to this directory or server.",
+    "collection": "Only pipelines to collections of this name.",
+    "field": "Only pipelines that fill this vector field.",
+}
+"""What a setting that chooses among pipelines means."""
+
+
 def _declare() -> None:
     names = [name for name in settings() if name != "sources"]
     progress = progress_option()
@@ -220,7 +228,8 @@ def _declare() -> None:
     give_options(watch, _sources(), names, progress)
     give_options(retry, _sources(), once, keyword("only", Annotated[list[str] | None, only], None), progress)
     for command in (status, failed):
-        give_options(command, _sources(), [name for name in names if name in IDENTIFYING])
+        identifying = [name for name in names if name in IDENTIFYING]
+        give_options(command, _sources(), identifying, meanings=ONLY_MEANINGS)
     for command in (plan, run, watch, status, failed, retry):
         ingest_app.command(epilog=f"{WHERE_SETTINGS_ARE} {EXIT_CODES}")(command)
 
