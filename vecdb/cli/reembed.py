@@ -237,6 +237,19 @@ MEANINGS: Final = {
 """What settings mean to these commands, where that is not what they mean to a run of the ingestor."""
 
 
+SUMMARIES: Final = {
+    run: "Embed all texts with the new model, beside the old vectors.",
+    status: "Tell how far it is.",
+    failed: "List the records that could not be embedded, and why.",
+    compare: "Compare what the two models find.",
+    switch: "Let searches use the new model.",
+    rollback: "Let searches use the old model again.",
+    finish: "Drop the old model's vectors after a switch.",
+    cancel: "Drop the new model's vectors before a switch.",
+}
+"""The commands in the order of the help, with a line for each."""
+
+
 def _declare() -> None:
     give = partial(give_options, meanings=MEANINGS)
     argument = typer.Argument(metavar="COLLECTION", help="Name of the collection.", show_default=False)
@@ -289,8 +302,8 @@ def _declare() -> None:
     give(rollback, collection, working, missing, now, progress)
     for command in (status, failed, finish, cancel):
         give(command, collection, PLACED)
-    for command in (run, status, failed, compare, switch, rollback, finish, cancel):
-        reembed_app.command()(command)
+    for command, summary in SUMMARIES.items():
+        reembed_app.command(short_help=summary)(command)
 
 
 _declare()
