@@ -17,9 +17,9 @@ import vecdb
 from tests.unit.server.conftest import Serve, Served
 from tests.unit.server.echo import bindings, call_raw, code_of
 from tests.unit.server.test_dispatch import SEARCH, _settle
-from vecdb.config import DENIED_LINES_PER_S
 from vecdb.server.access_log import AccessLog
 from vecdb.server.app import serving
+from vecdb.server.config import DENIED_LINES_PER_S
 from vecdb.server.exchange import Outcome
 from vecdb.server.keyfile import change_keys, make_key
 from vecdb.server.log_lines import LogLines
