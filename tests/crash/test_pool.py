@@ -295,3 +295,20 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
         assert "has given no sign of life" in (tmp_path / "log").read_text(encoding="utf-8")
         with pool.connect() as client:
             assert client.list_collections() == []
+
+
+@pytest.mark.torture
+def test_a_pool_that_was_paused_as_a_whole_goes_on_with_the_same_processes(tmp_path: Path) -> None:
+    stuck_s = 2.5
+    with running(tmp_path, stuck_s=stuck_s) as pool, pool.connect() as client:
+        client.create_collection("docs", dim=DIM)
+        pids = pool.pids
+        for pid in (pool.supervisor.pid, *pids):
+            os.kill(pid, signal.SIGSTOP)
+        threading.Event().wait(2 * stuck_s)  # the pause itself, which nothing can be seen of
+        for pid in (pool.supervisor.pid, *pids):
+            os.kill(pid, signal.SIGCONT)
+        served(pool, READ)  # the supervisor has been round and asked all processes
+        client.collection("docs").upsert(["a"], vector(0))
+        assert pool.pids == pids
+        assert "sign of life" not in (tmp_path / "log").read_text(encoding="utf-8")

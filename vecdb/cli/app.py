@@ -59,21 +59,21 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The base of typer's usage errors, of which typer exports only this subclass."""
 
 COMMANDS: Final = {
-    "info": "inspect",
-    "get": "inspect",
-    "count": "inspect",
-    "search": "query",
-    "recall": "query",
-    "export": "export",
-    "verify": "upkeep",
-    "optimize": "upkeep",
-    "backup": "upkeep",
-    "serve": "serve",
-    "ingest": "ingest",
-    "reembed": "reembed",
-    "keys": "keys",
+    "info": ("inspect", "Show what a database holds, and how large it is."),
+    "get": ("inspect", "Print records by id."),
+    "count": ("inspect", "Count records, all or those that match a filter."),
+    "search": ("query", "Find the records nearest to a text, a record or a vector."),
+    "recall": ("query", "Measure the recall of searches against exact ones."),
+    "export": ("export", "Write records to JSON Lines or Parquet."),
+    "verify": ("upkeep", "Read everything and check it."),
+    "optimize": ("upkeep", "Index everything and give back the room of what was deleted."),
+    "backup": ("upkeep", "Copy a database while it is read and written."),
+    "serve": ("serve", "Serve a database over gRPC."),
+    "ingest": ("ingest", "Read documents, embed them, keep a collection true to them."),
+    "reembed": ("reembed", "Move a collection to another embedding model, and back."),
+    "keys": ("keys", "Look after the API keys of a server."),
 }
-"""The modules of the commands, in the order of the help."""
+"""The modules of the commands and a line for each, in the order of the help."""
 
 GROUPS: Final = frozenset({"ingest", "reembed", "keys"})
 """Commands that have commands of their own."""
@@ -126,8 +126,10 @@ def _ran(words: list[str]) -> object:
             except typer.Exit as ended:
                 return ended.exit_code
             return 0
+    if not words or (len(words) == 1 and words[0] in GROUPS):
+        words = [*words, "--help"]
     app = app_of(COMMANDS if words[:1] == [] or words[0] not in COMMANDS else words[:1])
-    return typer.main.get_command(app).main(args=words or ["--help"], prog_name="vecdb", standalone_mode=False)
+    return typer.main.get_command(app).main(args=words, prog_name="vecdb", standalone_mode=False)
 
 
 def app_of(names: Iterable[str]) -> typer.Typer:
@@ -142,11 +144,12 @@ def app_of(names: Iterable[str]) -> typer.Typer:
     )
     app.callback()(root)
     for name in names:
-        module = importlib.import_module(f"vecdb.cli.{COMMANDS[name]}")
+        home, summary = COMMANDS[name]
+        module = importlib.import_module(f"vecdb.cli.{home}")
         if name in GROUPS:
-            app.add_typer(getattr(module, f"{name}_app"))
+            app.add_typer(getattr(module, f"{name}_app"), short_help=summary)
         else:
-            app.command()(getattr(module, name))
+            app.command(short_help=summary)(getattr(module, name))
     return app
 
 

@@ -24,6 +24,7 @@ from vecdb.cli.output import format_bytes, print_json, print_line
 from vecdb.cli.places import ApiKeyEnv, Place, Tls, open_place
 from vecdb.cli.waiting import counting
 from vecdb.errors import InvalidRequestError
+from vecdb.ingest.sources.file import extension_of
 
 if TYPE_CHECKING:
     from vecdb.cli.places import AnyCollection
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vecdb.types import Record
 
 STDOUT = Path("-")
+JSONL_SUFFIXES = (".jsonl", ".ndjson")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 
@@ -63,7 +65,9 @@ def export(
     with_vectors: Annotated[bool, typer.Option("--vectors", help="Write the vectors of all fields too.")] = False,
     field: Annotated[
         list[str] | None,
-        typer.Option("--field", help="Write the vectors of this field; repeatable.", show_default=False),
+        typer.Option(
+            "--field", metavar="NAME", help="Write the vectors of this field; repeatable.", show_default=False
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Write so many records at most.", show_default=False)
@@ -157,7 +161,12 @@ class Target:
 
     def __init__(self, output: Path | None, file_format: ExportFormat | None) -> None:
         output = None if output == STDOUT else output
-        is_named = output is not None and output.suffix.lower() in PARQUET_SUFFIXES
+        suffix = "" if output is None else extension_of(output)
+        is_named = suffix in PARQUET_SUFFIXES
+        if file_format is None and suffix not in {"", *JSONL_SUFFIXES, *PARQUET_SUFFIXES}:
+            raise InvalidRequestError(
+                f"nothing is known of {suffix} files; name it .jsonl or .parquet, or give --format"
+            )
         self.output, self._is_parquet = (
             output,
             file_format is ExportFormat.PARQUET or (file_format is None and is_named),

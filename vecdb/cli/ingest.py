@@ -210,6 +210,25 @@ def _sources() -> inspect.Parameter:
     )
 
 
+ONLY_MEANINGS: Final = {
+    "to": "Only pipelines to this directory or server.",
+    "collection": "Only pipelines to collections of this name.",
+    "field": "Only pipelines that fill this vector field.",
+}
+"""What a setting that chooses among pipelines means."""
+
+
+SUMMARIES: Final = {
+    plan: "Say what a run would do, and about what it would cost.",
+    run: "Embed and store what is new or changed, delete what is gone.",
+    watch: "Run now, and again whenever the sources change.",
+    status: "Tell of pipelines and their last runs.",
+    failed: "List what is in quarantine, and why.",
+    retry: "Try again what is in quarantine.",
+}
+"""The commands in the order of the help, with a line for each."""
+
+
 def _declare() -> None:
     names = [name for name in settings() if name != "sources"]
     progress = progress_option()
@@ -220,9 +239,10 @@ def _declare() -> None:
     give_options(watch, _sources(), names, progress)
     give_options(retry, _sources(), once, keyword("only", Annotated[list[str] | None, only], None), progress)
     for command in (status, failed):
-        give_options(command, _sources(), [name for name in names if name in IDENTIFYING])
-    for command in (plan, run, watch, status, failed, retry):
-        ingest_app.command(epilog=f"{WHERE_SETTINGS_ARE} {EXIT_CODES}")(command)
+        identifying = [name for name in names if name in IDENTIFYING]
+        give_options(command, _sources(), identifying, meanings=ONLY_MEANINGS)
+    for command, summary in SUMMARIES.items():
+        ingest_app.command(epilog=f"{WHERE_SETTINGS_ARE} {EXIT_CODES}", short_help=summary)(command)
 
 
 _declare()

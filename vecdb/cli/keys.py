@@ -41,7 +41,12 @@ def create(
     scope: Annotated[str, typer.Option("--scope", help="read, write or admin.")] = "read",
     collection: Annotated[
         list[str] | None,
-        typer.Option("--collection", help="Only on this collection; may be given several times.", show_default=False),
+        typer.Option(
+            "--collection",
+            metavar="NAME",
+            help="Only on this collection; may be given several times.",
+            show_default=False,
+        ),
     ] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", help="Lifetime such as 12h or 90d; default: none.", show_default=False)
@@ -93,7 +98,7 @@ def revoke(key_id: KeyId, keys: KeyFile, *, as_json: AsJson = False) -> None:
         print_line(f"revoked {gone[0]}")
 
 
-@keys_app.command()
+@keys_app.command(short_help="Make a new key in place of one that then expires.")
 def rotate(
     key_id: KeyId,
     keys: KeyFile,

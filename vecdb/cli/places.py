@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 import vecdb
-from vecdb.errors import DatabaseLockedError, InvalidRequestError
+from vecdb.errors import DatabaseLockedError, DatabaseNotFoundError, InvalidRequestError
 from vecdb.ingest.operation.places import read_destination
 from vecdb.ingest.operation.settings import API_KEY_VARIABLE
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 Place: TypeAlias = Annotated[
     str,
     typer.Argument(
-        metavar="DIR|HOST:PORT", help="Directory of a database, or address of a server.", show_default=False
+        metavar="DIR|HOST:PORT",
+        help="Directory of a database, or address of a server (unix:/PATH, too).",
+        show_default=False,
     ),
 ]
 ApiKeyEnv: TypeAlias = Annotated[
@@ -47,16 +49,18 @@ def open_place(
     """The database that `place` names: its directory, read beside any writer unless `for_writing`, or its server."""
     destination = read_destination(place, "the database")
     if destination.directory is not None:
-        return _open_for_writing(destination.directory) if for_writing else vecdb.open(destination.directory, mode="r")
+        return _open_directory(destination.directory, for_writing=for_writing)
     key = os.environ.get(api_key_env or API_KEY_VARIABLE)
     if api_key_env is not None and key is None:
         raise InvalidRequestError(f"--api-key-env names {api_key_env}, and there is no such variable")
     return vecdb.connect(str(destination.address), api_key=key, tls=True if tls == "true" else tls)
 
 
-def _open_for_writing(directory: Path) -> Database:
+def _open_directory(directory: Path, *, for_writing: bool) -> Database:
     try:
-        return vecdb.open(directory, create=False)
+        return vecdb.open(directory, mode="rw" if for_writing else "r", create=False)
+    except DatabaseNotFoundError as error:
+        raise DatabaseNotFoundError(f"{error.message}; a server is named by HOST:PORT", **error.details) from None
     except DatabaseLockedError as error:
         owner = error.message.partition("; ")[0]
         raise DatabaseLockedError(

@@ -12,6 +12,7 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -229,7 +230,28 @@ def _number(name: str, default: int, meaning: str) -> inspect.Parameter:
     return keyword(name, Annotated[int, typer.Option(f"--{name}", help=meaning)], default)
 
 
+MEANINGS: Final = {
+    "field": "Vector field that is moved to the new model; needed when the collection has several.",
+    "collection": "Name of the collection.",
+}
+"""What settings mean to these commands, where that is not what they mean to a run of the ingestor."""
+
+
+SUMMARIES: Final = {
+    run: "Embed all texts with the new model, beside the old vectors.",
+    status: "Tell how far it is.",
+    failed: "List the records that could not be embedded, and why.",
+    compare: "Compare what the two models find.",
+    switch: "Let searches use the new model.",
+    rollback: "Let searches use the old model again.",
+    finish: "Drop the old model's vectors after a switch.",
+    cancel: "Drop the new model's vectors before a switch.",
+}
+"""The commands in the order of the help, with a line for each."""
+
+
 def _declare() -> None:
+    give = partial(give_options, meanings=MEANINGS)
     argument = typer.Argument(metavar="COLLECTION", help="Name of the collection.", show_default=False)
     collection = inspect.Parameter(
         "collection", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Annotated[str, argument]
@@ -255,7 +277,7 @@ def _declare() -> None:
     )
     progress = progress_option()
     working = (*PLACED, *(name for name in EMBEDDING if name not in {"model", "text_field"}))
-    give_options(
+    give(
         run,
         collection,
         working,
@@ -266,7 +288,7 @@ def _declare() -> None:
         _flag("switch", "Switch when all is embedded."),
         progress,
     )
-    give_options(
+    give(
         compare,
         collection,
         (*PLACED, "model_option", "cache_bytes"),
@@ -275,13 +297,13 @@ def _declare() -> None:
         _number("sample", COMPARE_QUERIES_DEFAULT, "Stored records that ask, where no queries are given."),
         _number("seed", 0, "Seed of the choice of these records."),
     )
-    give_options(switch, collection, working, missing, progress)
+    give(switch, collection, working, missing, progress)
     now = _flag("now", "Without embedding what was written since the switch: it will not be found.")
-    give_options(rollback, collection, working, missing, now, progress)
+    give(rollback, collection, working, missing, now, progress)
     for command in (status, failed, finish, cancel):
-        give_options(command, collection, PLACED)
-    for command in (run, status, failed, compare, switch, rollback, finish, cancel):
-        reembed_app.command()(command)
+        give(command, collection, PLACED)
+    for command, summary in SUMMARIES.items():
+        reembed_app.command(short_help=summary)(command)
 
 
 _declare()

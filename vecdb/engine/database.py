@@ -21,6 +21,7 @@ from uuid import UUID
 
 from vecdb.checks.declarations import check_name, declared_fields
 from vecdb.checks.models import single_field
+from vecdb.checks.opening import MEMORY, check_opening
 from vecdb.checks.options import check_seq
 from vecdb.config import MIN_SEQ_WAIT_S, EngineConfig
 from vecdb.engine.collection import Collection
@@ -28,7 +29,7 @@ from vecdb.engine.commit import Operation
 from vecdb.engine.index_operations import CreateIndex, DropIndex
 from vecdb.engine.indexer import Effort, Indexer
 from vecdb.engine.interruption import check_interruption
-from vecdb.engine.lifecycle import Reading, follow, open_databases
+from vecdb.engine.lifecycle import GATE, Reading, follow, open_databases
 from vecdb.engine.prefault import prefault
 from vecdb.engine.publisher import Publisher
 from vecdb.engine.schema import CollectionSchema, build_schema, require_same
@@ -40,7 +41,6 @@ from vecdb.errors import (
     CollectionExistsError,
     CollectionNotFoundError,
     IndexExistsError,
-    InvalidRequestError,
     ReadOnlyError,
     StorageFullError,
     VecDBError,
@@ -67,7 +67,6 @@ if TYPE_CHECKING:
     from vecdb.engine.view import View
     from vecdb.fingerprint import ModelFingerprint
 
-MEMORY = ":memory:"
 POLL_S = 0.001
 
 
@@ -111,18 +110,8 @@ class Database:
         cls, path: str | os.PathLike[str], mode: Mode, *, durability: Durability, create: bool, config: EngineConfig
     ) -> Self:
         """See `vecdb.open`."""
-        if mode not in ("rw", "r"):
-            raise InvalidRequestError(f"mode is {mode!r:.40}; use 'rw' for the one writer or 'r' for a reader")
-        if durability not in ("fsync", "async"):
-            raise InvalidRequestError(f"durability is {durability!r:.40}; use 'fsync' or 'async'")
-        if not isinstance(config, EngineConfig):
-            raise InvalidRequestError(f"config is {type(config).__name__}; give a vecdb.EngineConfig")
-        location = os.fsdecode(path)
-        if not location or "\0" in location:
-            raise InvalidRequestError(f"path is {location!r:.80}; give the path of a directory, or ':memory:'")
+        location = check_opening(path, mode, durability, config)
         if location == MEMORY:
-            if mode == "r":
-                raise InvalidRequestError("a :memory: database belongs to its opener alone; open it with mode='rw'")
             environment = Environment.open_memory(map_bytes=config.map_bytes)
         else:
             environment = Environment.open_directory(
@@ -140,6 +129,9 @@ class Database:
 
     def __enter__(self) -> Self:
         return self
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(super().__dir__()) - GATE)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
@@ -376,7 +368,7 @@ class Database:
         self._publisher.view.txn.close()
         self._environment.close()
 
-    # --- the gate (used by Collection and Transaction) --------------------------------------------------------------
+    # --- the gate (used by Collection, Transaction and the server; see `GATE`) ----------------------------------------
 
     def schema_of(self, name: str) -> CollectionSchema:
         """Look up a collection's schema. CollectionNotFoundError names those that exist."""

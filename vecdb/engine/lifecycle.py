@@ -19,6 +19,24 @@ if TYPE_CHECKING:
     from vecdb.engine.database import Database
     from vecdb.engine.view import View
 
+GATE = frozenset(
+    {
+        "check_writable",
+        "config",
+        "create_index",
+        "drop_index",
+        "enter",
+        "leave",
+        "reading",
+        "schema_of",
+        "settle",
+        "submit",
+        "submit_all",
+        "threads",
+    }
+)
+"""What a database is to its collections and to the server: no part of its API, so that completion does not offer it."""
+
 
 class Reading:
     """The gate as a context manager; a class because a generator would cost more than the gate itself."""

@@ -49,7 +49,7 @@ class ServerConfig:
     workers: int = setting(0, count(0, limits.WORKERS_MAX), "Reader processes beside the writer; 0 serves from one.")
     backups: str | None = setting(None, text(), "Directory that backups asked for over the network are written to.")
     tls_cert: str | None = setting(None, text(), "PEM file with the server's certificate chain.")
-    tls_key: str | None = setting(None, text(), "PEM file with the private key of tls_cert.")
+    tls_key: str | None = setting(None, text(), "PEM file with the private key of this certificate.")
     tls_client_ca: str | None = setting(None, text(), "PEM file of the CA whose client certificates are required.")
     keys: str | None = setting(None, text(), "File of API keys (see `vecdb keys`); calls then need one.")
     insecure: bool = setting(False, yes_or_no(), "Serve other machines without TLS and keys all the same.")

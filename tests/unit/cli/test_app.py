@@ -59,6 +59,24 @@ def test_no_command_prints_the_help(shell: Shell) -> None:
     assert "Commands" in shell().out
 
 
+@pytest.mark.parametrize("group", ["ingest", "reembed", "keys"])
+def test_a_group_without_a_command_prints_its_help(shell: Shell, group: str) -> None:
+    outcome = shell(group)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Commands:" in outcome.out
+
+
+@pytest.mark.parametrize("group", [(), ("ingest",), ("reembed",), ("keys",)])
+def test_the_lists_of_commands_say_whole_sentences(shell: Shell, group: tuple[str, ...]) -> None:
+    assert "..." not in shell(*group, "--help").out.partition("Commands:")[2]
+
+
+def test_a_word_that_is_neither_directory_nor_address_is_told_how_servers_are_named(shell: Shell) -> None:
+    outcome = shell("count", "localhost")
+    assert outcome.code == 1
+    assert "HOST:PORT" in outcome.err
+
+
 def test_version_is_that_of_the_package(shell: Shell) -> None:
     assert shell("--version").out == f"vecdb {vecdb.__version__}\n"
 

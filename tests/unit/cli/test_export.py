@@ -145,7 +145,9 @@ def test_an_empty_collection_is_an_empty_file(shell: Shell, tmp_path: Path) -> N
     assert parquet.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
-@pytest.mark.parametrize("words", [("--json",), ("--format", "parquet"), ("--vector-field", "id", "--vectors")])
+@pytest.mark.parametrize(
+    "words", [("--json",), ("--format", "parquet"), ("--vector-field", "id", "--vectors"), ("--output", "records.csv")]
+)
 def test_options_that_do_not_go_together_are_a_wrong_request(
     shell: Shell, directory: Path, words: tuple[str, ...]
 ) -> None:

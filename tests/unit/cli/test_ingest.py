@@ -218,6 +218,14 @@ def test_failures_are_listed_with_file_and_line_until_they_are_mended(desk: Desk
     assert desk.texts()["bad"] == "mended"
 
 
+def test_failures_are_listed_in_the_order_of_their_lines(desk: Desk) -> None:
+    """Rows with an id and rows without one, which are kept apart, and lines of one and of two digits."""
+    desk.write(*ROWS, *({"id": f"bad {n}"} if n % 3 else {"text": f"no id {n}"} for n in range(9)))
+    desk.vecdb("run")
+    found = desk.vecdb("failed", "--json").document["failures"]
+    assert [failure["position"] for failure in found] == [f"{desk.rows}:{line}" for line in range(4, 13)]
+
+
 def test_retry_may_be_limited_to_some_items(desk: Desk) -> None:
     desk.write({"id": "a"}, {"id": "b"})
     desk.vecdb("run")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import vecdb
+from tests.unit.cli.conftest import Shell
 from tests.unit.ingest.reembedding.models import NEW, OLD, fill, make
 from vecdb.cli.app import run
 
@@ -130,3 +131,8 @@ def test_without_words_the_help_tells_the_steps(capsys: pytest.CaptureFixture[st
     assert "Steps: run adds a field" in out
     for command in ("run", "status", "failed", "compare", "switch", "rollback", "finish", "cancel"):
         assert f"  {command} " in out
+
+
+def test_the_help_says_what_the_field_is_to_this_command(shell: Shell) -> None:
+    assert "field that is moved to the new model" in " ".join(shell("reembed", "status", "--help").out.split())
+    assert "Only pipelines that fill this vector field" in " ".join(shell("ingest", "status", "--help").out.split())

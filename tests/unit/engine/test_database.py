@@ -119,6 +119,18 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are(db: vecdb.Datab
         db.collection("other")
 
 
+def test_completion_offers_the_documented_api_and_nothing_else(db: vecdb.Database) -> None:
+    offered = {name for name in dir(db) if not name.startswith("_")}
+    served = {name for name in dir(vecdb.RemoteDatabase) if not name.startswith("_")} - {"address", "with_timeout"}
+    assert offered == served | {"open", "path", "mode", "import_hnswlib"}
+
+
+@pytest.mark.parametrize("path", [None, 5, "", "a\0b"])
+def test_a_path_that_is_none_is_refused(path: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="path is"):
+        vecdb.open(path)
+
+
 def test_a_config_of_another_type_is_refused() -> None:
     config: Any = {"threads": 1}
     with pytest.raises(InvalidRequestError, match="EngineConfig"):

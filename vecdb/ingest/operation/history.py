@@ -6,17 +6,20 @@ Concurrency: any thread; each call opens what it reads.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vecdb.errors import DatabaseNotFoundError, NotFoundError, VecDBError
 from vecdb.ingest.journal.journal import Journal
 from vecdb.ingest.journal.states import Failure, JournalSummary, PipelineIdentity, RunRecord
 from vecdb.ingest.operation.places import absolute_source, read_destination, state_root
+
+NUMBER: Final = re.compile(r"(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +85,20 @@ def status(wanted: Wanted) -> list[PipelineStatus]:
 
 
 def failed(wanted: Wanted) -> Iterator[tuple[PipelineIdentity, Failure]]:
-    """What is in quarantine, pipeline by pipeline; NotFoundError when no pipeline fits."""
+    """What is in quarantine, pipeline by pipeline, as it stands in the sources; NotFoundError when no pipeline fits."""
     known = False
     for _, journal in _journals(wanted):
         known = True
-        for failure in journal.failures():
+        for failure in sorted(journal.failures(), key=_place_of):
             yield journal.identity, failure
     if not known:
         raise _nothing(wanted)
+
+
+def _place_of(failure: Failure) -> tuple[str, list[str | int]]:
+    """By part and position, whose numbers count as numbers: line 9 comes before line 10."""
+    words = NUMBER.split(failure.position)
+    return failure.part, [int(word) if number % 2 else word for number, word in enumerate(words)]
 
 
 def run_to_dict(run: RunRecord) -> dict[str, Any]:

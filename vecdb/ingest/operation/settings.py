@@ -130,7 +130,7 @@ class IngestSettings:
     api_key_file: str | None = setting(None, text(), "File with the server's API key.", DESTINATION)
     tls: str | None = setting(None, text(), "CA file that signed the server's certificate, or true.", DESTINATION)
     tls_cert: str | None = setting(None, text(), "PEM file with this client's certificate.", DESTINATION)
-    tls_key: str | None = setting(None, text(), "PEM file with the private key of tls_cert.", DESTINATION)
+    tls_key: str | None = setting(None, text(), "PEM file with the private key of this certificate.", DESTINATION)
     insecure: bool = setting(False, yes_or_no(), "Send an API key without TLS, serve metrics to others.", DESTINATION)
 
     model: str | None = setting(

@@ -14,6 +14,14 @@ STUCK_S: Final = 20.0
 """A process that told nothing for this long is killed and started again: far longer than an overloaded one pauses, and
 short, since a stuck reader keeps the writer from using freed pages again."""
 
+HANG_S: Final = 600.0
+"""A process that hangs without a supervisor to see it ends itself after this long. Not as soon as STUCK_S: a pause of
+all processes (`docker pause`, a stopped machine) looks like a hang to who has no other clock."""
+
+LATE_S: Final = 1.0
+"""When the supervisor looks at its processes so much later than it meant to, it was held up itself, by a pause as above
+or by a busy machine, and they may have been as well: that time does not count as their silence."""
+
 STARTUP_S: Final = 300.0
 """Longest start of a process: the first on a machine compiles the kernels, a minute or so on a slow core."""
 

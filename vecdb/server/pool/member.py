@@ -1,7 +1,8 @@
 """One process of a pool, a worker or the writer: run as `python -m vecdb.server.pool.member FD` by the supervisor.
 
-Promises: ends when the supervisor asks it to, and soon after the supervisor is gone. A process that hangs ends itself:
-a watchdog that needs no interpreter is wound up with every beat. Signals to the group are the supervisor's affair.
+Promises: ends when the supervisor asks it to, and soon after the supervisor is gone. A process that hangs is ended by
+the supervisor, or if that is gone by itself: a watchdog that needs no interpreter is wound up with every beat. Signals
+to the group are the supervisor's affair.
 Concurrency: the main thread obeys the supervisor, another beats; calls are answered by the threads of the server.
 """
 
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vecdb.errors import ClosedError, VecDBError
 from vecdb.server.app import Role, Service
-from vecdb.server.pool.config import BEAT_S, ORPHAN_DRAIN_S, PIN_MAX_S, STUCK_S
+from vecdb.server.pool.config import BEAT_S, HANG_S, ORPHAN_DRAIN_S, PIN_MAX_S
 from vecdb.server.pool.control import Control
 from vecdb.server.pool.forwarding import Forwarder, worker_rules
 from vecdb.server.pool.plan import Part, Plan
@@ -78,7 +79,7 @@ def run_member(control: Control) -> int:
             threading.Thread(target=beat, args=(control, database, plan.part), name="vecdb-beat", daemon=True).start()
             control.send("ready")
             drain_s = obey(control, service)
-            faulthandler.dump_traceback_later(drain_s + STUCK_S, exit=True)
+            faulthandler.dump_traceback_later(drain_s + HANG_S, exit=True)
             service.stop(drain_s)
             is_orphan = drain_s == ORPHAN_DRAIN_S
     except VecDBError as error:
@@ -108,18 +109,19 @@ def beat(control: Control, database: Database, part: Part) -> None:
     """Tell again and again that the process is alive, and give it up when it keeps an old state pinned."""
     from vecdb.engine.lifecycle import outdated_pin  # noqa: PLC0415 - see serving_part
 
-    pinned, since = None, time.monotonic()
+    pinned, beats = None, 0  # beats and not seconds, of which some may have passed in a pause of all processes
     while True:
-        faulthandler.dump_traceback_later(STUCK_S, exit=True)
+        faulthandler.dump_traceback_later(HANG_S, exit=True)
         control.send("beat")
         time.sleep(BEAT_S)
         try:
             oldest = outdated_pin(database) if part == "worker" else None
         except ClosedError:
             return
+        beats += 1
         if oldest is None or oldest != pinned:
-            pinned, since = oldest, time.monotonic()
-        elif time.monotonic() - since > PIN_MAX_S:
+            pinned, beats = oldest, 0
+        elif beats * BEAT_S > PIN_MAX_S:
             logger.error("a read keeps a state of the database open that is over %.0f s old; giving up", PIN_MAX_S)
             os._exit(FAILED)
 

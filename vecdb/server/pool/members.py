@@ -66,6 +66,10 @@ class Member:
         """The process gave a sign of life."""
         self._heard = time.monotonic()
 
+    def excuse(self, seconds: float) -> None:
+        """Nobody could listen for so long."""
+        self._heard += seconds
+
     def become_ready(self) -> None:
         """The process serves."""
         self.is_ready = True

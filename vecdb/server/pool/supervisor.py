@@ -27,7 +27,7 @@ from vecdb.config import EngineConfig
 from vecdb.errors import StorageError
 from vecdb.server.drain import StopSignals
 from vecdb.server.logs import logging_to
-from vecdb.server.pool.config import END_S, TICK_S, WRITER_DRAIN_MIN_S, WRITER_FAILURES_MAX
+from vecdb.server.pool.config import END_S, LATE_S, TICK_S, WRITER_DRAIN_MIN_S, WRITER_FAILURES_MAX
 from vecdb.server.pool.members import Member
 from vecdb.server.pool.metrics import PoolMetrics
 from vecdb.server.pool.plan import Plan
@@ -115,10 +115,14 @@ class Supervisor:
 
     def _attend(self, is_done: Callable[[], bool]) -> None:
         """See to the processes until `is_done`, or until asked to stop."""
+        looked = time.monotonic()
         while not self._is_stopping and not is_done():
             self._take_messages(TICK_S)
             now = time.monotonic()
+            late, looked = now - looked - TICK_S, now
             for member in self.members:
+                if late > LATE_S:
+                    member.excuse(late)
                 member.check()
                 if member.starts and not member.is_running and now >= member.next_start:
                     self._start(member)
