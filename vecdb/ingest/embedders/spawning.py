@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from vecdb.ingest.embedders.config import HELPED_BYTES_MIN
+from vecdb.ingest.embedders.config import HELPED_AT_ONCE, HELPED_BYTES_MIN
 
 BUILTIN: Final = "builtin"
 HELPER: Final = "vecdb.ingest.embedders.apart"
@@ -28,6 +28,9 @@ CONFIG_VARIABLE: Final = "VECDB_INGEST_CONFIG"
 
 _THREADS: Final = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Of the tokenizer, and of a library that numpy loads, whose idle threads would wait for work in circles."""
+
+_PARALLEL: Final = "TOKENIZERS_PARALLELISM"
+"""Whether the tokenizer shares out the texts of a call: where each call has a CPU, to divide it costs a tenth more."""
 
 
 class Spawned(NamedTuple):
@@ -61,6 +64,7 @@ def spawn(threads: int) -> Spawned:
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
                 **dict.fromkeys(_THREADS, str(threads)),
+                _PARALLEL: "true" if threads > HELPED_AT_ONCE else "false",
             },
             setsigmask={signal.SIGINT, signal.SIGTERM},  # until the process ignores them by itself
         )
