@@ -119,8 +119,15 @@ def _ran(words: list[str]) -> object:
             except typer.Exit as ended:
                 return ended.exit_code
             return 0
-    app = app_of(COMMANDS if words[:1] == [] or words[0] not in COMMANDS else words[:1])
+    app = app_of(_needed(words))
     return typer.main.get_command(app).main(args=words or ["--help"], prog_name="vecdb", standalone_mode=False)
+
+
+def _needed(words: list[str]) -> Iterable[str]:
+    """The commands that have to be loaded for a command line."""
+    if words == ["--version"]:
+        return ()
+    return words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS
 
 
 def app_of(names: Iterable[str]) -> typer.Typer:
