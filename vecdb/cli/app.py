@@ -128,8 +128,15 @@ def _ran(words: list[str]) -> object:
             return 0
     if not words or (len(words) == 1 and words[0] in GROUPS):
         words = [*words, "--help"]
-    app = app_of(COMMANDS if words[:1] == [] or words[0] not in COMMANDS else words[:1])
+    app = app_of(_needed(words))
     return typer.main.get_command(app).main(args=words, prog_name="vecdb", standalone_mode=False)
+
+
+def _needed(words: list[str]) -> Iterable[str]:
+    """The commands that have to be loaded for a command line."""
+    if words == ["--version"]:
+        return ()
+    return words[:1] if words[0] in COMMANDS else COMMANDS
 
 
 def app_of(names: Iterable[str]) -> typer.Typer:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,6 +95,8 @@ def _encode(value: object) -> bytes:
 
 
 def _plain(value: object) -> object:
+    import numpy as np  # noqa: PLC0415 - loaded already where there is such a value; --version goes without
+
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return str(value)

@@ -63,12 +63,14 @@ class _Helper:
 class BesideEmbedder:
     """The built-in model, helped by so many processes of so many threads. `close` ends them, and not the model.
 
-    `ahead` are those of them that have been started already.
+    `ahead` are those of them that have been started already. `callers` is how many threads keep all of them busy, while
+    one more stores what came, or (once this process is `free`) embeds here.
     """
 
     def __init__(self, model: Embedder, helpers: int, threads: int = 1, ahead: Sequence[Spawned] = ()) -> None:
         self.fingerprint: ModelFingerprint = model.fingerprint
         self.limits: EmbedderLimits = model.limits
+        self.callers = helpers * HELPED_CALLS + 1
         self._model, self._wanted, self._threads = model, helpers - len(ahead), threads
         self._changed = threading.Condition()
         self._started: list[_Helper] = []

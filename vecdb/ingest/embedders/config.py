@@ -71,5 +71,8 @@ HELPED_BYTES_MIN: Final = 1024 * 1024
 HELPED_TEXTS_MIN: Final = 64
 """A call of fewer texts is not worth the way to another process."""
 
-HELPED_CALLS: Final = 2
-"""Calls that a process has at once: the next lies ready when one is done, whenever its caller gets its turn."""
+HELPED_AT_ONCE: Final = 2
+"""Calls that a process works at, each in a thread: while the rows of one are summed, another's texts are tokenised."""
+
+HELPED_CALLS: Final = 3
+"""Calls that a process is given: the next lies ready when one is done, whenever its caller gets its turn."""

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from vecdb.ingest.embedders.config import HELPED_BYTES_MIN
+from vecdb.ingest.embedders.config import HELPED_AT_ONCE, HELPED_BYTES_MIN
 
 BUILTIN: Final = "builtin"
 HELPER: Final = "vecdb.ingest.embedders.apart"
@@ -26,8 +26,13 @@ CONFIG_FLAG: Final = "--config"
 MODEL_VARIABLE: Final = "VECDB_INGEST_MODEL"
 CONFIG_VARIABLE: Final = "VECDB_INGEST_CONFIG"
 
-_THREADS: Final = ("RAYON_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Of the tokenizer, and of a library that numpy loads, whose idle threads would wait for work in circles."""
+_TOKENIZER_THREADS: Final = "RAYON_NUM_THREADS"
+
+_BLAS_THREADS: Final = "OPENBLAS_NUM_THREADS"
+"""Of a library that numpy loads, of which the model has no use, and whose threads wait for work in circles."""
+
+_PARALLEL: Final = "TOKENIZERS_PARALLELISM"
+"""Whether the tokenizer shares out the texts of a call: where each call has a CPU, to divide it costs a tenth more."""
 
 
 class Spawned(NamedTuple):
@@ -60,7 +65,9 @@ def spawn(threads: int) -> Spawned:
             {
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
-                **dict.fromkeys(_THREADS, str(threads)),
+                _TOKENIZER_THREADS: str(threads),
+                _BLAS_THREADS: "1",
+                _PARALLEL: "true" if threads > HELPED_AT_ONCE else "false",
             },
             setsigmask={signal.SIGINT, signal.SIGTERM},  # until the process ignores them by itself
         )

@@ -3,7 +3,8 @@
 Promises: an item is journalled as stored only when the destination has acknowledged it, and a part only when all groups
 before are done. A destination that stays away is tried again for `retry_for_s`; a record that it refuses is found and
 becomes a failure, while the others are stored.
-Invariants: `_sent` has the groups that were handed out and not all done before, in order.
+Invariants: `_sent` has the groups that were written down and not all done before, in order; `_ready` those of them that
+are still to be handed out, or to be again.
 Concurrency: one thread delivers; `done` is set when it ends.
 """
 
@@ -13,7 +14,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vecdb.errors import (
@@ -30,7 +31,7 @@ from vecdb.ingest.journal.journal import Journal
 from vecdb.ingest.journal.states import JournalChanges, leaving
 from vecdb.ingest.pipeline.breaker import pause
 from vecdb.ingest.pipeline.calls import Call
-from vecdb.ingest.pipeline.config import JOURNAL_S, POISON_STREAK, STOP_POLL_S
+from vecdb.ingest.pipeline.config import BEGUN_GROUPS, JOURNAL_S, POISON_STREAK, STOP_POLL_S
 from vecdb.ingest.pipeline.control import Budget, Control, Halted
 from vecdb.ingest.pipeline.destination import Acknowledged, Destination, Swap
 from vecdb.ingest.pipeline.events import Retrying
@@ -46,7 +47,7 @@ ABOUT_ALL = (ModelMismatchError, MalformedRequestError, TransactionEndedError)
 
 @dataclass(slots=True, eq=False)
 class _Sent:
-    """A group that was handed out; `seq` is set once it is stored."""
+    """A group that was written down; `seq` is set once it is stored."""
 
     group: Group
     settled: Settled
@@ -78,7 +79,7 @@ class Delivery:
         self._ended = False
         self._error: BaseException | None = None
         self._sent: deque[_Sent] = deque()
-        self._resend: deque[_Sent] = deque()
+        self._ready: deque[_Sent] = deque()
         self._changes = JournalChanges()
         self._gained: Counter[str] = Counter()
         self._counted: dict[str, int] = {}
@@ -100,23 +101,28 @@ class Delivery:
 
     @property
     def is_ended(self) -> bool:
-        return self._ended and not self._resend
+        return self._ended and not self._ready
 
     def take(self, timeout_s: float) -> Swap | None:
         end = time.monotonic() + timeout_s
         while not self.is_ended:
             self._control.check()
-            if self._resend:
-                return self._resend.popleft().swap
-            group = self._next(max(end - time.monotonic(), 0.0))
-            if group is None:
+            if self._ready:
+                return self._ready.popleft().swap
+            groups = self._next_groups(max(end - time.monotonic(), 0.0))
+            if not groups:
                 break
-            swap = self._begin(group)
-            if swap is not None:
-                return swap
+            self._begin(groups)
         if self._changes and (self._ended or time.monotonic() - self._journalled_at > JOURNAL_S):
             self._write()
         return None
+
+    def _next_groups(self, timeout_s: float) -> list[Group]:
+        """The next group whose calls are done, and those behind it that are ready now; none when there is none yet."""
+        groups: list[Group] = []
+        while len(groups) < BEGUN_GROUPS and (group := self._next(0.0 if groups else timeout_s)) is not None:
+            groups.append(group)
+        return groups
 
     def _next(self, timeout_s: float) -> Group | None:
         """The next group whose calls are done; None when there is none yet, or none any more."""
@@ -141,23 +147,30 @@ class Delivery:
         group, self._head = self._head, None
         return group
 
-    def _begin(self, group: Group) -> Swap | None:
-        """Write down what is about to be stored; None when nothing is to be delivered."""
+    def _begin(self, groups: Sequence[Group]) -> None:
+        """Write down what is about to be stored, and make it ready. What is nothing to a destination is done."""
+        for group in groups:
+            sent = self._settled(group)
+            self._sent.append(sent)
+            if sent.swap is None:
+                sent.seq = 0
+                continue
+            self._changes.intended += sent.settled.writes(0)
+            self._changes.intended += map(leaving, sent.settled.vanished)
+            self._ready.append(sent)
+        self._advance()
+        if self._changes.intended:
+            self._write()
+
+    def _settled(self, group: Group) -> _Sent:
+        """A group with what is to be delivered of it; its failures are told of."""
         failed_before = len(group.changes.failed)
         sent = _Sent(group, group.settle(self._dim))
         for failure in group.changes.failed[failed_before:]:
             self._tally.add(failed=1)
             self._tally.tell(told(failure))
         sent.swap = sent.settled.swap(sent)
-        self._sent.append(sent)
-        if sent.swap is None:
-            sent.seq = 0
-            self._advance()
-            return None
-        self._changes.intended += sent.settled.writes(0)
-        self._changes.intended += map(leaving, sent.settled.vanished)
-        self._write()
-        return sent.swap
+        return sent
 
     def _acknowledged(self, ack: Acknowledged) -> None:
         sent: _Sent = ack.swap.completes
@@ -223,7 +236,7 @@ class Delivery:
 
     def _deliver(self) -> None:
         while not self._ended or self._sent:
-            self._resend = deque(sent for sent in self._sent if sent.seq is None)
+            self._ready = deque(sent for sent in self._sent if sent.seq is None)
             try:
                 self._destination.deliver(self, self._acknowledged)
             except TRANSIENT as error:

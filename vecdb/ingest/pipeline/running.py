@@ -120,11 +120,11 @@ class _Run:
         workers = work.embedders or limits.parallel
         budget = Budget(work.queue_bytes - work.queue_bytes // READERS_SHARE)
         tally.queued = lambda: budget.used
-        self._calls = Calls(model, limits, cache, control, most=workers * (1 + CALLS_WAITING))
-        breaker = Breaker(work.retry_for_s, control, tally)
         self._beside = beside(job.embedder, workers)
+        self._workers = workers if self._beside is None else max(workers, self._beside.callers)
+        self._calls = Calls(model, limits, cache, control, most=self._workers * (1 + CALLS_WAITING))
+        breaker = Breaker(work.retry_for_s, control, tally)
         self._asking = Asking(self._beside or job.embedder, cache, breaker, control, tally)
-        self._workers = workers
         self._assembly = Assembly(
             Cutter(job.chunker, job.embedder),
             self._calls,
@@ -159,9 +159,7 @@ class _Run:
             stack.callback(self._control.abort)
             if self._beside is not None:
                 stack.callback(self._beside.close)
-            # one more waits until this process has nothing else to do, and then embeds here
-            workers = self._workers + (self._beside is not None)
-            embedding = Embedding(self._asking, self._calls, self._control, workers)
+            embedding = Embedding(self._asking, self._calls, self._control, self._workers)
             stack.callback(embedding.close)
             self._delivery.start()
             stack.callback(self._delivery.join)

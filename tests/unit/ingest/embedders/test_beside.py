@@ -16,7 +16,7 @@ import pytest
 
 from vecdb.errors import InvalidTextError
 from vecdb.ingest.embedders.beside import BesideEmbedder, beside
-from vecdb.ingest.embedders.config import HELPED_AFTER_TEXTS
+from vecdb.ingest.embedders.config import HELPED_AFTER_TEXTS, HELPED_CALLS
 from vecdb.ingest.embedders.static import builtin
 
 TEXTS = [f"text number {number} of a walk by the river" for number in range(200)]
@@ -68,6 +68,14 @@ def test_what_a_dead_helper_does_not_embed_is_embedded_here(embedder: BesideEmbe
     assert embedder.helpers_idle() == 0
 
 
+def test_answers_come_in_the_order_of_what_was_asked_however_long_each_takes(embedder: BesideEmbedder) -> None:
+    given = [TEXTS * (40 if number % 2 == 0 else 1) for number in range(8)]
+    with ThreadPoolExecutor(len(given)) as callers:
+        found = list(callers.map(embedder.embed, given))
+    assert [len(rows) for rows in found] == [len(texts) for texts in given]
+    assert all(np.array_equal(rows, builtin().embed(texts)) for texts, rows in zip(given, found, strict=True))
+
+
 def test_several_callers_share_a_helper_and_each_gets_its_own_rows(embedder: BesideEmbedder) -> None:
     given = [TEXTS[start : start + 100] for start in range(100)]
     with ThreadPoolExecutor(4) as callers:
@@ -78,10 +86,10 @@ def test_several_callers_share_a_helper_and_each_gets_its_own_rows(embedder: Bes
 
 def test_when_nothing_else_is_left_to_do_a_call_waits_for_no_helper(embedder: BesideEmbedder) -> None:
     (pid,) = embedder.helper_pids()
-    os.kill(pid, signal.SIGSTOP)  # it takes two calls, and answers none
-    with ThreadPoolExecutor(3) as callers:
+    os.kill(pid, signal.SIGSTOP)  # it takes its calls, and answers none
+    with ThreadPoolExecutor(HELPED_CALLS + 1) as callers:
         try:
-            asked = [callers.submit(embedder.embed, TEXTS) for _ in range(3)]
+            asked = [callers.submit(embedder.embed, TEXTS) for _ in range(HELPED_CALLS + 1)]
             embedder.free()
             answered, _ = wait(asked, WITHIN_S, FIRST_COMPLETED)
         finally:
