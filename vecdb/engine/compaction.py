@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -124,6 +124,8 @@ class Content:
 @dataclass(frozen=True, slots=True)
 class PublishSegment:
     """The commit that swaps a new segment (or none, when no row lives) for the sources of a job."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     job: Job
     entry: SegmentEntry | None

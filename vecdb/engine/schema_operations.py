@@ -9,7 +9,7 @@ Concurrency: run by one thread at a time, the one that holds the write lock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
@@ -68,6 +68,8 @@ class CreateCollection:
 @dataclass(frozen=True, slots=True)
 class DropCollection:
     """Removal of a collection from the catalog; its bytes are swept afterwards in small transactions."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     schema: CollectionSchema
 
@@ -132,6 +134,8 @@ class AddField:
 @dataclass(frozen=True, slots=True)
 class DropField:
     """Removes a field with all its vectors. Records stay, those without any other vector too."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     schema: CollectionSchema
     name: str
