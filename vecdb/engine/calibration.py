@@ -93,7 +93,7 @@ def calibrate_field(
     threads: int,
     check: Callable[[], None],
 ) -> int:
-    """Measure every segment of a field with `queries`, or (None) with its own rows again; returns their number.
+    """Measure every segment of a field with `queries`, or (None) with its own rows again; returns the commit.
 
     `check` is called between segments, to raise when nobody waits any more.
     """
@@ -102,4 +102,4 @@ def calibrate_field(
         check()
         entries.append(calibrated(environment, schema.number, view.schema, segment.entry, threads, chosen))
     check()
-    return writer.submit(PublishCurves(schema, view.schema, chosen, entries)).count
+    return writer.submit(PublishCurves(schema, view.schema, chosen, entries)).seq

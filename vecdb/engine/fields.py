@@ -18,6 +18,7 @@ from vecdb.engine.validate import check_queries
 from vecdb.errors import DimensionMismatchError, InvalidRequestError
 from vecdb.filters import require_filter
 from vecdb.kernels.native import load_kernels
+from vecdb.types import WriteResult
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
@@ -59,8 +60,8 @@ class CollectionFields:
         """The embedding model whose vectors a field holds, None when that was never said."""
         return self._schema.field(field).model
 
-    def calibrate(self, queries: VectorLike | None, *, field: str | None = None) -> int:
-        """Measure what effort `target_recall` takes with queries of yours (n, dim); returns how many are kept.
+    def calibrate(self, queries: VectorLike | None, *, field: str | None = None) -> WriteResult:
+        """Measure what effort `target_recall` takes with queries of yours (n, dim); the result counts those kept.
 
         For queries that are unlike the stored vectors, e.g. texts asked of images: curves measured with stored vectors
         promise too much for them. At least 50, better 1,000, like those that will be asked; of more, 1,000 are drawn.
@@ -79,8 +80,8 @@ class CollectionFields:
             )
         load_kernels(self._database.config.progress)
         with self._database.indexing() as indexer:
-            indexer.calibrate(schema, found.number, matrix)
-        return 0 if matrix is None else min(len(matrix), KEPT_QUERIES_MAX)
+            seq = indexer.calibrate(schema, found.number, matrix)
+        return WriteResult(seq=seq, count=0 if matrix is None else min(len(matrix), KEPT_QUERIES_MAX))
 
     def set_model(self, model: ModelFingerprint, field: str | None = None) -> None:
         """Store the model of a field, which writes and queries that name one are compared with from then on.

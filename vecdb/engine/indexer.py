@@ -158,7 +158,7 @@ class Indexer:
         self._check_open()
 
     def calibrate(self, schema: CollectionSchema, field: int, queries: FloatArray | None) -> int:
-        """Measure the curves of a field, by number, with queries, or (None) its own rows; returns its segments."""
+        """Measure the curves of a field, by number, with queries, or (None) its own rows; returns the commit."""
         with self.paused():
             view = self._publisher.view.collection(schema.number, schema.name).numbered(field)
             if view is None:

@@ -49,7 +49,7 @@ def recall(docs: vecdb.Collection, target: float) -> float:
 
 
 def test_searches_reach_the_recall_asked_for_with_queries_of_the_kind_given(docs: vecdb.Collection) -> None:
-    assert docs.calibrate(asked(400, seed=1)) == 400
+    assert docs.calibrate(asked(400, seed=1)).count == 400
     assert abs(recall(docs, 0.9) - 0.9) < 0.04
 
 
@@ -78,7 +78,7 @@ def test_queries_are_forgotten_on_request(db: vecdb.Database, docs: vecdb.Collec
     before = effort(db)
     docs.calibrate(asked(400, seed=1))
     assert effort(db) != before
-    assert docs.calibrate(None) == 0
+    assert docs.calibrate(None).count == 0
     assert effort(db) == before
     assert docs.stats().fields["default"].calibrated_with == 0
 
@@ -92,7 +92,7 @@ def test_a_collection_without_segments_is_calibrated_when_it_gets_one(db: vecdb.
 
 
 def test_of_many_queries_a_sample_is_kept(docs: vecdb.Collection) -> None:
-    assert docs.calibrate(asked(KEPT_QUERIES_MAX + 1, seed=1)) == KEPT_QUERIES_MAX
+    assert docs.calibrate(asked(KEPT_QUERIES_MAX + 1, seed=1)).count == KEPT_QUERIES_MAX
 
 
 def test_dropping_a_collection_forgets_its_queries(db: vecdb.Database, docs: vecdb.Collection) -> None:
