@@ -67,6 +67,7 @@ COMMANDS: Final = {
     "verify": "upkeep",
     "optimize": "upkeep",
     "backup": "upkeep",
+    "calibrate": "upkeep",
     "serve": "serve",
     "ingest": "ingest",
     "reembed": "reembed",

@@ -39,11 +39,13 @@ Tls: TypeAlias = Annotated[
 ]
 
 
-def open_place(place: str, *, api_key_env: str | None = None, tls: str | None = None) -> AnyDatabase:
-    """The database that `place` names: read from its directory, beside any writer, or asked of its server."""
+def open_place(
+    place: str, *, api_key_env: str | None = None, tls: str | None = None, writing: bool = False
+) -> AnyDatabase:
+    """The database that `place` names: its directory, read beside any writer or held as the only one, or its server."""
     destination = read_destination(place, "the database")
     if destination.directory is not None:
-        return vecdb.open(destination.directory, mode="r")
+        return vecdb.open(destination.directory, mode="rw" if writing else "r", create=False)
     key = os.environ.get(api_key_env or API_KEY_VARIABLE)
     if api_key_env is not None and key is None:
         raise InvalidRequestError(f"--api-key-env names {api_key_env}, and there is no such variable")
