@@ -347,7 +347,10 @@ class RecallReport:
 
 @dataclass(frozen=True, slots=True)
 class FieldStats:
-    """Where the vectors of one field are: bytes are those of the stored columns."""
+    """Where the vectors of one field are: bytes are those of the stored columns.
+
+    `calibrated_with` is how many queries were given to `calibrate`, 0 where stored vectors tell what recall takes.
+    """
 
     rows: int
     segments: int
@@ -355,6 +358,7 @@ class FieldStats:
     tail_rows: int
     dead_rows: int
     index_bytes: int
+    calibrated_with: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.conftest import DIM
 from tests.conformance.fronts import CollectionLike, DatabaseLike
 from tests.harness.model import Model, assert_exact_hits, assert_hits, low_rank, recall
-from vecdb.errors import DimensionMismatchError
+from vecdb.errors import DimensionMismatchError, InvalidRequestError
 from vecdb.types import Field, Metric, VectorDtype
 
 ROWS = 1_200
@@ -345,3 +345,20 @@ def test_measured_recall_is_near_the_recall_seen_by_a_caller(db: DatabaseLike, r
     assert report.recall >= RECALL_FLOOR
     assert (report.k, report.sample) == (10, 100)
     assert docs.measure_recall(k=10, sample=50, ef=1).recall <= report.recall + 0.05
+
+
+def test_queries_that_recall_is_calibrated_with_are_kept_and_forgotten(
+    db: DatabaseLike, rng: np.random.Generator
+) -> None:
+    docs, _, _ = filled(db, rng)
+    docs.optimize()
+    queries = rng.standard_normal((60, DIM)).astype(np.float32)
+    result = docs.calibrate(queries)
+    assert result.count == 60
+    stats = docs.stats()
+    assert stats.seq >= result.seq
+    assert stats.fields["default"].calibrated_with == 60
+    assert docs.calibrate(None).count == 0
+    assert docs.stats().fields["default"].calibrated_with == 0
+    with pytest.raises(InvalidRequestError, match="give 50 at least"):
+        docs.calibrate(queries[:3])

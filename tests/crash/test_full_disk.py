@@ -48,13 +48,13 @@ class Filler:
         self.model.put_columns(ids, rows, metadata)
         self._next += BATCH
 
-    def fill(self) -> None:
-        """Write until it is refused."""
+    def fill(self) -> str:
+        """Write until it is refused; what the refusal says."""
         while True:
             try:
                 self.write()
-            except StorageFullError:
-                return
+            except StorageFullError as error:
+                return str(error)
 
     def check(self) -> None:
         """Everything acknowledged is there and nothing else, by every way of reading."""
@@ -78,11 +78,13 @@ class Filler:
         return "done"
 
 
-def fill_free_and_resume(path: Path, make_room: Callable[[], None]) -> str:
-    """Fill the disk under an open database, read, delete, make room, write on, reopen. Returns what deletes did."""
+def fill_free_and_resume(path: Path, make_room: Callable[[], None]) -> tuple[str, str]:
+    """Fill the disk under an open database, read, delete, make room, write on, reopen. Returns what deletes did, and
+    what the refusal said.
+    """
     with vecdb.open(path, config=CONFIG) as database:
         filler = Filler(database)
-        filler.fill()
+        refusal = filler.fill()
         assert len(filler.model.entries) >= BATCH
         filler.check()
         deletes = filler.delete_some()
@@ -98,7 +100,7 @@ def fill_free_and_resume(path: Path, make_room: Callable[[], None]) -> str:
         filler.docs = database.collection("docs")
         filler.check()
         assert database.verify().ok
-    return deletes
+    return deletes, refusal
 
 
 def _fill_under_limit(pipe: Connection, path: Path) -> None:
@@ -110,7 +112,9 @@ def _fill_under_limit(pipe: Connection, path: Path) -> None:
 
 def test_a_file_that_may_not_grow_is_a_full_disk(artefacts: Path, report: Callable[[str], None]) -> None:
     with Worker(_fill_under_limit, artefacts / "db", log=artefacts / "log") as worker:
-        report(f"file size limit: nothing lost, writes resumed; deletes when full: {worker.expect('done')}")
+        deletes, refusal = worker.expect("done")
+        assert "RLIMIT_FSIZE" in refusal
+        report(f"file size limit: nothing lost, writes resumed; deletes when full: {deletes}")
 
 
 @pytest.fixture
@@ -142,8 +146,10 @@ def _fill(path: Path) -> None:
 
 def test_a_full_disk_refuses_writes_only(small_disk: Path, tmp_path: Path, report: Callable[[str], None]) -> None:
     (small_disk / "ballast").write_bytes(bytes(BALLAST_BYTES))
-    deletes = in_child(_fill_disk, small_disk, log=tmp_path / "log")
-    report(f"full disk: nothing lost, writes resumed; deletes when full: {deletes}")
+    deletes, refusal = in_child(_fill_disk, small_disk, log=tmp_path / "log")
+    assert "no space left on the device" in refusal
+    assert deletes == "done"
+    report("full disk: nothing lost, deletes taken, writes resumed")
 
 
 def _fill_disk(pipe: Connection, disk: Path) -> None:

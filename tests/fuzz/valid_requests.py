@@ -234,6 +234,8 @@ def _stream_requests() -> dict[str, list[list[Any]]]:
 def _other_requests() -> dict[str, list[list[Any]]]:
     export = _reading("Export", collection="docs", page_size=9, filter=SMALL_FILTER, with_vectors=True)
     export.slice.index, export.slice.count = 1, 2
+    calibrate = _reading("Calibrate", collection="docs")
+    put_queries(calibrate.queries, np.ones((50, DIM), dtype=np.float32))
     return {
         "Search": [[_search(filter=WIDE_FILTER)], [_search(ef=50, with_vectors=True)], [_hand_search()]],
         "SearchBatch": [[_search_batch(filter=SMALL_FILTER, exact=True)]],
@@ -241,6 +243,7 @@ def _other_requests() -> dict[str, list[list[Any]]]:
         "GetServerInfo": [[_reading("GetServerInfo")]],
         "GetStats": [[_reading("GetStats", collection="docs")]],
         "MeasureRecall": [[_reading("MeasureRecall", collection="docs", k=3, sample=5, ef=9, seed=1)]],
+        "Calibrate": [[calibrate], [_reading("Calibrate", collection="docs")]],
         "Optimize": [[_reading("Optimize", collection="docs")]],
         "WaitIndexed": [[_reading("WaitIndexed", collection="docs", timeout_s=5.0)]],
         "Verify": [[_reading("Verify")]],

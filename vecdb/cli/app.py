@@ -68,6 +68,7 @@ COMMANDS: Final = {
     "verify": ("upkeep", "Read everything and check it."),
     "optimize": ("upkeep", "Index everything and give back the room of what was deleted."),
     "backup": ("upkeep", "Copy a database while it is read and written."),
+    "calibrate": ("upkeep", "Measure target_recall with queries of your own, and keep them."),
     "serve": ("serve", "Serve a database over gRPC."),
     "ingest": ("ingest", "Read documents, embed them, keep a collection true to them."),
     "reembed": ("reembed", "Move a collection to another embedding model, and back."),

@@ -137,6 +137,10 @@ def collection_table(entry: dict[str, Any]) -> Table:
         columns.append("model")
         for row, model in zip(rows, models, strict=True):
             row.append("" if model is None else str(ModelFingerprint.from_dict(model)))
+    if any(field["calibrated_with"] for field in entry["fields"]):
+        columns.append("calibrated with")
+        for row, field in zip(rows, entry["fields"], strict=True):
+            row.append(f"{field['calibrated_with']:,} queries" if field["calibrated_with"] else "")
     indexes = ", ".join(f"{index['path']} ({index['kind']})" for index in entry["indexes"])
     title = f"{entry['name']}: {entry['records']:,} record(s)" + (f", indexes: {indexes}" if indexes else "")
     return table(title, columns, rows)

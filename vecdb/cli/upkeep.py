@@ -1,4 +1,4 @@
-"""Commands that look after a database: `verify`, `backup`, `optimize`. Only `optimize` opens a directory for writing.
+"""Commands that look after a database: `verify`, `backup`, `optimize`, `calibrate`; the last two write to it.
 
 A server does the work itself, beside what it serves; a backup lies on its own disk.
 """
@@ -9,14 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 import vecdb
 from vecdb.cli.inspect import collection_table, describe_collection, directory_bytes
-from vecdb.cli.options import AnyCollectionName, AsJson
+from vecdb.cli.options import AnyCollectionName, AsJson, CollectionName, FieldName
 from vecdb.cli.output import format_bytes, print_json, print_line, print_tables
 from vecdb.cli.places import ApiKeyEnv, Place, Tls, open_place
 from vecdb.cli.waiting import counting, waiting
+from vecdb.errors import InvalidRequestError, InvalidVectorError
 
 
 def verify(place: Place, *, api_key_env: ApiKeyEnv = None, tls: Tls = None, as_json: AsJson = False) -> None:
@@ -97,3 +99,44 @@ def optimize(
         print_json({"collections": described})
     else:
         print_tables(*(collection_table(entry) for entry in described))
+
+
+def calibrate(
+    place: Place,
+    collection: CollectionName,
+    queries: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="QUERIES.npy", help="Array of queries, (n, dim); n from 50, better 1000.", show_default=False
+        ),
+    ] = None,
+    *,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget the queries kept.", show_default=False)] = False,
+    field: FieldName = None,
+    api_key_env: ApiKeyEnv = None,
+    tls: Tls = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what a target recall takes with queries of yours, where they are unlike the stored vectors."""
+    if (queries is None) is not forget:
+        raise InvalidRequestError("give either a file of queries, written with numpy.save, or --forget")
+    matrix = None if queries is None else _read_queries(queries)
+    with open_place(place, api_key_env=api_key_env, tls=tls, for_writing=True) as db, waiting("measuring recall"):
+        kept = db.collection(collection).calibrate(matrix, field=field).count
+    if as_json:
+        print_json({"collection": collection, "kept": kept})
+    else:
+        print_line(
+            f"{collection}: {kept:,} queries kept; searches by target recall follow " + ("them" if kept else "rows")
+        )
+
+
+def _read_queries(path: Path) -> np.ndarray[Any, np.dtype[Any]]:
+    """The array in a .npy file. Nothing in the file is executed (no pickles)."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InvalidVectorError(f"cannot read queries from {str(path)!r}: {error}") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2:
+        raise InvalidVectorError(f"{str(path)!r} does not hold an array of shape (n, dim); write one with numpy.save")
+    return array

@@ -328,6 +328,10 @@ class AsyncCollection(
             upkeep.measure_recall(self._target, k, sample, ef=ef, target_recall=target_recall, field=field, seed=seed)
         )
 
+    async def calibrate(self, queries: VectorLike | None, *, field: str | None = None) -> WriteResult:
+        """See `Collection.calibrate`."""
+        return await self._run(upkeep.calibrate(self._target, queries, field))
+
     async def validate(self, field: str | None = None) -> list[GraphReport]:
         """See `Collection.validate`."""
         return await self._run(upkeep.validate(self._target, field))

@@ -318,6 +318,10 @@ class RemoteCollection(CollectionFields[None, ModelFingerprint | None], RecordWr
             upkeep.measure_recall(self._target, k, sample, ef=ef, target_recall=target_recall, field=field, seed=seed)
         )
 
+    def calibrate(self, queries: VectorLike | None, *, field: str | None = None) -> WriteResult:
+        """See `Collection.calibrate`."""
+        return self._run(upkeep.calibrate(self._target, queries, field))
+
     def validate(self, field: str | None = None) -> list[GraphReport]:
         """See `Collection.validate`."""
         return self._run(upkeep.validate(self._target, field))

@@ -81,6 +81,7 @@ INGEST: Final = Method("IngestService", "Ingest", ingest_service_pb2.IngestRespo
 SERVER_INFO: Final = Method("AdminService", "GetServerInfo", admin_service_pb2.GetServerInfoResponse)
 STATS: Final = Method("AdminService", "GetStats", admin_service_pb2.GetStatsResponse)
 MEASURE_RECALL: Final = Method("AdminService", "MeasureRecall", admin_service_pb2.MeasureRecallResponse)
+CALIBRATE: Final = Method("AdminService", "Calibrate", admin_service_pb2.CalibrateResponse)
 OPTIMIZE: Final = Method("AdminService", "Optimize", admin_service_pb2.OptimizeResponse, "unary_stream")
 WAIT_INDEXED: Final = Method("AdminService", "WaitIndexed", admin_service_pb2.WaitIndexedResponse, "unary_stream")
 VERIFY: Final = Method("AdminService", "Verify", admin_service_pb2.VerifyResponse)

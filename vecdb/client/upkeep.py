@@ -13,12 +13,21 @@ from vecdb.checks.options import check_timeout
 from vecdb.client import methods
 from vecdb.client.calling import Progress, call, follow
 from vecdb.client.plans import Plan
+from vecdb.client.searching import as_queries
 from vecdb.client.session import Caller
 from vecdb.client.targets import Target
 from vecdb.config import CLIENT_TIMEOUT_S
 from vecdb.errors import InvalidNameError
-from vecdb.types import CollectionStats, GraphReport, RecallReport, VerifyReport
-from vecdb.wire.admin import put_recall_request, put_wait, read_graph, read_recall, read_stats, read_verify
+from vecdb.types import CollectionStats, GraphReport, RecallReport, VerifyReport, WriteResult
+from vecdb.wire.admin import (
+    put_calibration,
+    put_recall_request,
+    put_wait,
+    read_graph,
+    read_recall,
+    read_stats,
+    read_verify,
+)
 from vecdb.wire.searches import put_field_name
 
 ALL: Final = ""
@@ -70,6 +79,15 @@ def measure_recall(
     put_recall_request(request, k, sample, ef=ef, target_recall=target_recall, field=field, seed=seed)
     limit = target.caller.long_timeout_s
     return read_recall((yield from call(target.caller, methods.MEASURE_RECALL, request, timeout_s=limit)))
+
+
+def calibrate(target: Target, queries: object, field: object) -> Plan[WriteResult]:
+    """See `Collection.calibrate`."""
+    request = pb.CalibrateRequest(collection=target.name)
+    put_calibration(request, None if queries is None else as_queries(queries), field)
+    reply = yield from call(target.caller, methods.CALIBRATE, request, timeout_s=target.caller.long_timeout_s)
+    target.session.saw(reply.seq)
+    return WriteResult(seq=reply.seq, count=reply.kept)
 
 
 def validate(target: Target, field: str | None) -> Plan[list[GraphReport]]:

@@ -296,7 +296,8 @@ class Collection(CollectionFields, RecordWrites[WriteResult], RecordReads):
         with self._database.reading() as view:
             self._view(view)
         del view  # it would pin, while the jobs run, all that they and users' commits free
-        self._database.settle([self._number], effort, timeout_s, progress)
+        with self._database.indexing() as indexer:
+            indexer.settle([self._number], effort, timeout_s, progress)
 
     def stats(self) -> CollectionStats:
         """Return counts and sizes."""
@@ -356,4 +357,5 @@ def _field_stats(field: FieldView) -> FieldStats:
         tail_rows=field.tail.live,
         dead_rows=sum(segment.dead_count for segment in field.segments),
         index_bytes=sum(segment.entry.bytes for segment in field.segments),
+        calibrated_with=max((segment.entry.curve.get("queries", 0) for segment in field.segments), default=0),
     )

@@ -131,6 +131,11 @@ class Operation(Protocol):
         ...
 
 
+def frees_room(operation: Operation) -> bool:
+    """Whether an operation is there to make room, so that it may use what is kept for that on a full disk."""
+    return bool(getattr(operation, "FREES_ROOM", False))
+
+
 class RecordOperation(Operation, Protocol):
     """One caller's write to the records of one collection."""
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import DEAD_RATIO_REBUILD, FIT_ROWS_MAX, SATURATION_REFIT
+from vecdb.engine.calibration import kept_queries
 from vecdb.engine.columns import gather_rows, read_column
 from vecdb.engine.commit import Commit
 from vecdb.engine.ids import encode_id_rows
@@ -125,6 +126,8 @@ class Content:
 class PublishSegment:
     """The commit that swaps a new segment (or none, when no row lives) for the sources of a job."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     job: Job
     entry: SegmentEntry | None
 
@@ -190,7 +193,8 @@ class Compactor:
         self.make_room(column_bytes(job.field, data))
         bytes_written = write_segment_columns(self.writer, job.key[0], job.field, number, data, self.cancelled)
         entry = segment_entry(number, data, content.quantizer, bytes_written)
-        entry = calibrated(self.environment, job.collection.number, job.field, entry, self.threads())
+        queries = kept_queries(self.environment, job.key[0], job.field)
+        entry = calibrated(self.environment, job.key[0], job.field, entry, self.threads(), queries)
         self._check_cancelled()
         self.writer.submit(PublishSegment(job, entry))
 

@@ -308,7 +308,8 @@ class Database:
         with self.reading() as view:
             numbers = list(view.collections)
         del view  # it would pin, while the jobs run, all that they and users' commits free
-        self.settle(numbers, Effort.OPTIMIZE, None, progress)
+        with self.indexing() as indexer:
+            indexer.settle(numbers, Effort.OPTIMIZE, None, progress)
 
     def verify(self) -> VerifyReport:
         """Read and check everything: page structure, every checksum, and that ids, records, vectors and graphs agree.
@@ -416,18 +417,13 @@ class Database:
     def _can_free(self) -> bool:
         return self._indexer is not None and self._indexer.sweep_all()
 
-    def settle(
-        self,
-        numbers: list[int],
-        effort: Effort,
-        timeout_s: float | None,
-        progress: Callable[[int, int], None] | None,
-    ) -> None:
-        """Run index jobs in this thread; a reader leaves them to the writer and waits for nothing."""
+    @contextlib.contextmanager
+    def indexing(self) -> Iterator[Indexer]:
+        """Enter the gate for index jobs that this thread runs; a reader leaves them to the writer."""
         with self._using():
             self._check_writable()
             assert self._indexer is not None
-            self._indexer.settle(numbers, effort, timeout_s, progress)
+            yield self._indexer
 
     @contextlib.contextmanager
     def _using(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ Concurrency: RemoveExpired is run by the thread that commits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 import numpy as np
@@ -39,6 +39,8 @@ def expired_slots(collection: CollectionView, limit: int) -> Slots:
 @dataclass(frozen=True, slots=True)
 class RemoveExpired:
     """Deletes the records at some slots, those of them that are there and have expired."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     schema: CollectionSchema
     slots: Slots

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING
 from vecdb.checks.declarations import check_field, check_name
 from vecdb.checks.models import check_model
 from vecdb.engine.commit import AllOrNothing
+from vecdb.engine.config import KEPT_QUERIES_MAX, KEPT_QUERIES_MIN
 from vecdb.engine.schema_operations import AddField, DropField, SetModel, SwitchField
-from vecdb.errors import DimensionMismatchError
+from vecdb.engine.validate import check_queries
+from vecdb.errors import DimensionMismatchError, InvalidRequestError
 from vecdb.filters import require_filter
 from vecdb.kernels.native import load_kernels
+from vecdb.types import WriteResult
 
 if TYPE_CHECKING:
     from vecdb.engine.database import Database
     from vecdb.engine.schema import CollectionSchema
     from vecdb.filters import FilterLike
     from vecdb.fingerprint import ModelFingerprint
-    from vecdb.types import Field
+    from vecdb.types import Field, VectorLike
 
 
 class CollectionFields:
@@ -56,6 +59,29 @@ class CollectionFields:
     def model(self, field: str | None = None) -> ModelFingerprint | None:
         """The embedding model whose vectors a field holds, None when that was never said."""
         return self._schema.field(field).model
+
+    def calibrate(self, queries: VectorLike | None, *, field: str | None = None) -> WriteResult:
+        """Measure what effort `target_recall` takes with queries of yours (n, dim); the result counts those kept.
+
+        For queries that are unlike the stored vectors, e.g. texts asked of images: curves measured with stored vectors
+        promise too much for them. At least 50, better 1,000, like those that will be asked; of more, 1,000 are drawn.
+        They are kept with the field, which is from now on, and after every `optimize`, measured with them. None forgets
+        them. Takes seconds for each 100,000 records.
+        """
+        schema = self._schema
+        found = schema.field(field)
+        matrix = None if queries is None else check_queries(found, queries)
+        if matrix is not None and len(matrix) < KEPT_QUERIES_MIN:
+            raise InvalidRequestError(
+                f"{len(matrix)} queries tell recall too roughly; give {KEPT_QUERIES_MIN} at least, better 1000, of the "
+                "kind that will be asked",
+                collection=self._name,
+                queries=len(matrix),
+            )
+        load_kernels(self._database.config.progress)
+        with self._database.indexing() as indexer:
+            seq = indexer.calibrate(schema, found.number, matrix)
+        return WriteResult(seq=seq, count=0 if matrix is None else min(len(matrix), KEPT_QUERIES_MAX))
 
     def set_model(self, model: ModelFingerprint, field: str | None = None) -> None:
         """Store the model of a field, which writes and queries that name one are compared with from then on.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class _WriteMatching:
 @dataclass(frozen=True, slots=True)
 class DeleteMatching(_WriteMatching):
     """Deletes all records that a filter matches."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     def apply(self, commit: Commit) -> int:
         """Find and delete them; returns how many."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
@@ -61,6 +61,8 @@ class CreateIndex:
 @dataclass(frozen=True, slots=True)
 class DropIndex:
     """Removes the indexes of a path, of one kind or of all, from the state of a collection."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     schema: CollectionSchema
     path: str

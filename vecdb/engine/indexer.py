@@ -28,11 +28,13 @@ from vecdb.config import (
     READER_CHECK_INTERVAL_S,
     SCRUB_INTERVAL_S,
 )
+from vecdb.engine.calibration import calibrate_field
 from vecdb.engine.compaction import Compactor, Job
 from vecdb.engine.config import LOAD_TAIL_BYTES, LOAD_WINDOW_S, PROGRESS_INTERVAL_S
 from vecdb.engine.expired import RemoveExpired, expired_slots
 from vecdb.engine.index_operations import build_index
 from vecdb.engine.inflow import Inflow
+from vecdb.engine.interruption import check_interruption
 from vecdb.engine.jobs import Callers, Effort, Request, plan_job
 from vecdb.engine.scrub import Scrubber
 from vecdb.engine.sweep import Sweeper
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from vecdb.engine.schema import CollectionSchema
     from vecdb.engine.writer import Writer
     from vecdb.storage.environment import Environment
+    from vecdb.types import FloatArray
 
 __all__ = ["Effort", "Indexer"]
 
@@ -153,6 +156,19 @@ class Indexer:
                 progress=progress,
             )
         self._check_open()
+
+    def calibrate(self, schema: CollectionSchema, field: int, queries: FloatArray | None) -> int:
+        """Measure the curves of a field, by number, with queries, or (None) its own rows; returns the commit."""
+        with self.paused():
+            view = self._publisher.view.collection(schema.number, schema.name).numbered(field)
+            if view is None:
+                raise FieldNotFoundError(f"the field of {schema.name!r} was dropped", collection=schema.name)
+            threads, check = self._threads, self._check_wanted
+            return calibrate_field(self._environment, self._writer, schema, view, queries, threads, check)
+
+    def _check_wanted(self) -> None:
+        self._check_open()
+        check_interruption()
 
     def sweep_indexes(self, number: int) -> None:
         """Remove what dropped metadata indexes of a collection left behind."""

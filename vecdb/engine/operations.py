@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -209,6 +209,8 @@ class UpdateRecord:
 @dataclass(frozen=True, slots=True)
 class DeleteRecords:
     """Deletion by id; ids that do not exist are passed over. `if_version` as in PutRecords."""
+
+    FREES_ROOM: ClassVar[bool] = True
 
     schema: CollectionSchema
     keys: Sequence[bytes]

@@ -150,7 +150,8 @@ def advanced(
         changed = FieldView(field, segments, tail)
         if len(killed):
             changed = changed.killed(killed)
-        fields.append(_with_segments(txn, schema.number, changed, state, dead))
+        calibrated = before is not None and known is not None and _calibrated(before.state, state, field.number)
+        fields.append(_with_segments(txn, schema.number, changed, state, dead, reread=calibrated))
     view = CollectionView(schema=schema, state=state, dead=dead, fields=tuple(fields))
     return _with_columns(txn, before, view, rewritten) if state.indexes or state.expiring else view
 
@@ -171,15 +172,21 @@ def _with_columns(
     )
 
 
+def _calibrated(before: CollectionState, after: CollectionState, field: int) -> bool:
+    return before.fields[field].calibrations != after.fields[field].calibrations
+
+
 def _with_segments(
-    txn: ReadTransaction, collection: int, field: FieldView, state: CollectionState, dead: bitmap.Words
+    txn: ReadTransaction, collection: int, field: FieldView, state: CollectionState, dead: bitmap.Words, *, reread: bool
 ) -> FieldView:
-    """Open segments that are new in `state`, forget those that are gone, drop what the tail no longer answers for."""
+    """Open segments that are new in `state` (`reread`: all), forget those that are gone, drop what the tail no longer
+    answers for.
+    """
     wanted = state.fields[field.schema.number]
     current = tuple(segment.entry.number for segment in field.segments)
-    if current == wanted.segments and field.tail.from_row >= wanted.indexed_upto:
+    if current == wanted.segments and field.tail.from_row >= wanted.indexed_upto and not reread:
         return field
-    known = {segment.entry.number: segment for segment in field.segments}
+    known = {} if reread else {segment.entry.number: segment for segment in field.segments}
     segments = tuple(
         known.get(number) or load_segment(txn, collection, field.schema, number, dead) for number in wanted.segments
     )

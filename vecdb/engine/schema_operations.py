@@ -9,14 +9,14 @@ Concurrency: run by one thread at a time, the one that holds the write lock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
 from vecdb.config import COLLECTIONS_MAX, FIELDS_MAX, SLOTS_MAX
 from vecdb.engine.filtered_writes import matching_keys
 from vecdb.engine.schema import CollectionSchema, FieldSchema, field_schema
-from vecdb.engine.state import CollectionState, FieldState, collection_key
+from vecdb.engine.state import CollectionState, FieldState, collection_key, queries_key
 from vecdb.errors import (
     AlreadyExistsError,
     CollectionExistsError,
@@ -69,6 +69,8 @@ class CreateCollection:
 class DropCollection:
     """Removal of a collection from the catalog; its bytes are swept afterwards in small transactions."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     schema: CollectionSchema
 
     def apply(self, commit: Commit) -> int:
@@ -77,6 +79,7 @@ class DropCollection:
         state = commit.state(number, self.schema.name)
         commit.txn.delete(Table.CATALOG, keys.catalog_key(self.schema.name))
         commit.txn.delete(Table.STATE, collection_key(number))
+        commit.txn.delete_range(Table.STATE, queries_key(number), keys.prefix_stop(queries_key(number)))
         counters = commit.counters()
         commit.put_counters(msgspec.structs.replace(counters, dropped=(*counters.dropped, number)))
         del commit.schemas[number], commit.states[number]
@@ -133,6 +136,8 @@ class AddField:
 class DropField:
     """Removes a field with all its vectors. Records stay, those without any other vector too."""
 
+    FREES_ROOM: ClassVar[bool] = True
+
     schema: CollectionSchema
     name: str
 
@@ -150,6 +155,7 @@ class DropField:
         state = commit.state(schema.number, schema.name)
         # Above every row that there can be (no field has more than there are slots), so that all of them are left over.
         commit.states[schema.number] = state.with_field(gone.number, FieldState(indexed_upto=SLOTS_MAX + 1))
+        commit.txn.delete(Table.STATE, queries_key(schema.number, gone.number))
         commit.change(schema.number).appended.pop(gone.number, None)
         _store(commit, schema.with_fields(tuple(field for field in schema.fields if field != gone)))
         return 1

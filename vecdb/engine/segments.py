@@ -19,7 +19,7 @@ import numpy.typing as npt
 from vecdb.config import INDEX_COMMIT_BYTES
 from vecdb.engine.tail import Slots
 from vecdb.errors import ClosedError, CorruptionError
-from vecdb.index.calibrate import measure_walks
+from vecdb.index.calibrate import measure_asked, measure_walks
 from vecdb.index.packing import packed_blocks
 from vecdb.index.quantize import Quantizer, inverse_norms
 from vecdb.index.recall_curve import RecallCurve
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vecdb.index.graph import Graph
     from vecdb.storage.environment import Environment
     from vecdb.storage.transactions import ReadTransaction
+    from vecdb.types import FloatArray
 
 CALIBRATION_SAMPLE = 200
 """Rows used as queries to measure a segment's recall curve: a standard error of about 0.007 at recall .95 and k=10."""
@@ -141,14 +142,26 @@ def column_bytes(field: FieldSchema, data: ColumnData) -> int:
 
 
 def calibrated(
-    environment: Environment, collection: int, field: FieldSchema, entry: SegmentEntry, threads: int = 1
+    environment: Environment,
+    collection: int,
+    field: FieldSchema,
+    entry: SegmentEntry,
+    threads: int = 1,
+    queries: FloatArray | None = None,
 ) -> SegmentEntry:
-    """Measure the recall curve of a segment just written and return its entry with it."""
+    """Measure the recall curve of a segment that is written, with its own rows or with `queries` (n, dim).
+
+    Returns its entry with the curve.
+    """
     with environment.begin_read() as txn:
         segment = open_segment(txn, collection, field, entry)
     # Without the pin: it would keep every page that users' commits free meanwhile. The chunks stay where they are, for
     # nobody rewrites them, and only the holder of the job lock, which is this thread, removes unlisted ones.
-    curve, by_codes = measure_walks(segment, CALIBRATION_SAMPLE, entry.number, threads)
+    curve, by_codes = segment.curve, entry.by_codes
+    if queries is None or curve is None:
+        curve, by_codes = measure_walks(segment, CALIBRATION_SAMPLE, entry.number, threads)
+    if queries is not None:
+        curve = measure_asked(replace(segment, by_codes=by_codes), curve, queries, threads)
     return msgspec.structs.replace(entry, curve=curve.to_dict(), by_codes=by_codes)
 
 

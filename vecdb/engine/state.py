@@ -18,12 +18,14 @@ class FieldState(msgspec.Struct, frozen=True):
     """Which segments answer for a field, and from which row on the tail does.
 
     `next_row` is the number of its next row where they are numbered by arrival, None where by slot (see `tail_rows`).
+    `calibrations` counts how often the curves of its segments were measured anew: readers then read their entries anew.
     """
 
     segments: tuple[int, ...] = ()
     indexed_upto: int = 0
     next_segment: int = 0
     next_row: int | None = None
+    calibrations: int = 0
 
 
 class IndexState(msgspec.Struct, frozen=True):
@@ -120,3 +122,8 @@ COUNTERS_KEY = b"counters"
 def collection_key(number: int) -> bytes:
     """Key of a collection's state in the state table."""
     return b"collection" + number.to_bytes(4, "big")
+
+
+def queries_key(number: int, field: int | None = None) -> bytes:
+    """Key of a field's sample of queries in the state table, or what those of a collection begin with."""
+    return b"queries" + number.to_bytes(4, "big") + (b"" if field is None else field.to_bytes(2, "big"))

@@ -147,7 +147,7 @@ class Sweeper:
 
     def _add_commit(self) -> None:
         """Commit without a change: what the last commit freed is then older than the newest state."""
-        with self._writer.transaction() as txn:
+        with self._writer.transaction(frees=True) as txn:
             counters = txn.get(Table.STATE, COUNTERS_KEY)
             if counters is not None:
                 txn.put(Table.STATE, COUNTERS_KEY, counters)
@@ -169,7 +169,7 @@ class Sweeper:
             self._writer.renew_view()
 
     def _forget(self, dropped: tuple[int, ...]) -> None:
-        with self._writer.transaction() as txn:
+        with self._writer.transaction(frees=True) as txn:
             # Read here and not before: a collection created meanwhile has changed the counters.
             counters = load_counters(txn)
             left = tuple(number for number in counters.dropped if number not in dropped)
@@ -236,7 +236,7 @@ class Sweeper:
         finally:
             txn.close()
         while not empty:
-            with self._writer.transaction() as write:
+            with self._writer.transaction(frees=True) as write:
                 empty = write.delete_range(table, start, stop, INDEX_COMMIT_BYTES) == 0
 
 

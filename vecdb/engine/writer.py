@@ -24,10 +24,10 @@ import numpy as np
 from vecdb.config import DEAD_BLOCK_SLOTS, GROUP_OPERATIONS_MAX, LOG_ENTRIES_KEPT
 from vecdb.engine import bitmap, clock
 from vecdb.engine.bulk_operations import put_ids
-from vecdb.engine.commit import AllOrNothing, Commit, Operation
+from vecdb.engine.commit import AllOrNothing, Commit, Operation, frees_room
 from vecdb.engine.index_writing import write_expiry, write_indexes
-from vecdb.engine.state import LogEntry, collection_key
-from vecdb.errors import StorageError, StoragePoisonedError, VecDBError
+from vecdb.engine.state import COUNTERS_KEY, Counters, LogEntry, collection_key
+from vecdb.errors import StorageError, StorageFullError, StoragePoisonedError, VecDBError
 from vecdb.storage import codec, keys
 from vecdb.storage.keys import Table
 
@@ -87,9 +87,9 @@ class Writer:
         return tickets
 
     @contextmanager
-    def transaction(self) -> Iterator[WriteTransaction]:
-        """A plain transaction for the indexer's data, which changes nothing that a View shows."""
-        with self._lock, self._environment.write() as txn:
+    def transaction(self, *, frees: bool = False) -> Iterator[WriteTransaction]:
+        """A plain transaction for the indexer's data, which changes nothing that a View shows. `frees`: see `write`."""
+        with self._lock, self._environment.write(frees=frees) as txn:
             yield txn
 
     def renew_view(self) -> None:
@@ -127,7 +127,7 @@ class Writer:
         if not tickets:
             raise StorageError("an interrupt struck as this write was taken up; it was not stored, so repeat it")
         try:
-            self._commit_all(tickets)
+            self._commit_within_room(tickets)
         except Exception as error:  # noqa: BLE001 - every caller of the group must learn of it
             for ticket in tickets:
                 ticket.error, ticket.done = ticket.error or error, True
@@ -136,14 +136,52 @@ class Writer:
             self._queue.extendleft([ticket for ticket in reversed(tickets) if not ticket.done])
             raise
 
-    def _commit_all(self, tickets: list[Ticket]) -> None:
+    def _commit_within_room(self, tickets: list[Ticket]) -> None:
+        """Commit; if the disk is full, those that free room alone, with the room that is kept for them."""
+        freeing = [ticket for ticket in tickets if frees_room(ticket.operation)]
+        full = self._refusal(tickets, frees=len(freeing) == len(tickets))
+        for make_room in (self._let_go, self._environment.reserve.give, self._let_go) if full and freeing else ():
+            if make_room() and self._refusal(freeing, frees=True) is None:
+                for ticket in tickets:
+                    if not ticket.done:
+                        ticket.error, ticket.done = full, True
+                return
+        if full is not None:
+            raise full
+
+    def _refusal(self, tickets: list[Ticket], *, frees: bool) -> StorageFullError | None:
+        """Commit; the error if the disk is full."""
+        try:
+            self._commit_all(tickets, frees=frees)
+        except StorageFullError as error:
+            # Its frames hold the View of that commit, and so the pages that could be used again.
+            error.__traceback__ = error.__context__ = None
+            return error
+        return None
+
+    def _let_go(self) -> bool:
+        """Commit without a change: pages that the last commit freed can be used when the View is of a later one."""
+        if self._unpublished:
+            return False
+        try:
+            with self._environment.write(frees=True) as txn:
+                counters = txn.get(Table.STATE, COUNTERS_KEY)
+                txn.put(
+                    Table.STATE, COUNTERS_KEY, counters or codec.encode_struct(Table.STATE, COUNTERS_KEY, Counters())
+                )
+        except StorageFullError:
+            return False
+        self._publisher.renew()
+        return True
+
+    def _commit_all(self, tickets: list[Ticket], *, frees: bool = False) -> None:
         if self._unpublished:
             raise StoragePoisonedError(
                 "a commit could not be made visible in this process; close and reopen the database"
             )
         commit = None
         try:
-            with self._environment.write() as txn:
+            with self._environment.write(frees=frees) as txn:
                 commit = self._begin(txn)
                 for ticket in tickets:
                     _run(ticket, commit)

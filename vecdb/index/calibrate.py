@@ -19,7 +19,7 @@ from vecdb.config import CURVE_SAMPLE_DEFAULT
 from vecdb.index.config import FURTHER_ROWS_MIN
 from vecdb.index.filtered import scan_rows
 from vecdb.index.measuring import best_of, least_seconds, mean_recall, until_enough, without_hits
-from vecdb.index.recall_curve import RecallCurve
+from vecdb.index.recall_curve import Points, RecallCurve
 from vecdb.index.scan_times import measure_scans
 from vecdb.index.search import BatchHits, empty_hits, scan_segment_batch, search_segment_batch
 from vecdb.index.segment import Segment
@@ -32,6 +32,9 @@ EFFORTS_10: Final = (10, 12, 14, 16, 17, 20, 24, 25, 32, 33, 40, 41, 48, 49, 56,
 """A walk by estimates keeps a multiple of 8 of them: 25 finds .02 more than 24 where 24 finds .9."""
 
 EFFORTS_100: Final = (100, 140, 200, 280, 400, 560, 800)
+EFFORTS_ASKED: Final = (*EFFORTS_10, 900, 1_280, 1_800, 2_560)
+"""Queries unlike the rows may need several times the effort."""
+
 TRIVIAL: Final = RecallCurve(((10, 1.0),), ((100, 1.0),))
 """Of a segment in which there is nothing to miss."""
 
@@ -104,6 +107,20 @@ def measure_walks(
         by_codes = _time_for(coded, scanned, its_times, threads) < _time_for(segment, scanned, times, threads)
         segment, times = (coded, its_times) if by_codes else (segment, times)
     return _measured(segment, scanned, others, times, threads), by_codes
+
+
+def measure_asked(segment: Segment, curve: RecallCurve, queries: FloatArray, threads: int = 1) -> RecallCurve:
+    """`curve` with the recall of these queries (n, dim) in place of rows. Cost: an exact scan, and the searches."""
+    if segment.rows < 2:
+        return replace(curve, queries=len(queries))
+    truth = scan_segment_batch(segment, queries, 100, None, threads)
+
+    def points(limit: int, efforts: tuple[int, ...]) -> Points:
+        wanted = best_of(truth, limit)
+        found = ((ef, search_segment_batch(segment, queries, limit, ef, None, threads)) for ef in efforts)
+        return until_enough((ef, mean_recall(wanted, hits)) for ef, hits in found)
+
+    return replace(curve, at_10=points(10, EFFORTS_ASKED), at_100=points(100, EFFORTS_100), queries=len(queries))
 
 
 def _draw(segment: Segment, sample: int, further: int, seed: int, threads: int) -> tuple[_Sample, _Sample | None]:

@@ -30,7 +30,8 @@ class RecallCurve:
     `key_ns` is the time a search takes for each candidate of its pool, `row_ns` what comparing one given row by its
     codes takes, `sketch_ns` the same by its sketch and `copied_ns` by a copy of it (see `kernels.copied`), in
     nanoseconds on the machine that built the segment; 0 where they were not measured. `ahead_rows` and `ahead_sketches`
-    are how many rows or sketches a scan best asks for there before it compares them.
+    are how many rows or sketches a scan best asks for there before it compares them. `queries` is the number of
+    queries of the user's that recall was measured with, 0 where rows of the segment were.
     """
 
     at_10: Points
@@ -41,6 +42,7 @@ class RecallCurve:
     copied_ns: float = 0.0
     ahead_rows: int = AHEAD_ROWS
     ahead_sketches: int = AHEAD_SKETCHES
+    queries: int = 0
 
     def ef_for(self, target_recall: float, limit: int) -> int:
         """Smallest ef expected to reach `target_recall` at `limit`, between max(limit, 1) and EF_MAX."""
@@ -56,19 +58,21 @@ class RecallCurve:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists of [ef, recall], and the times."""
         points = {name: [list(point) for point in getattr(self, name)] for name in _POINTS}
-        return {**points, **{name: getattr(self, name) for name in (*_TIMES, *_AHEAD)}}
+        return {**points, **{name: getattr(self, name) for name in (*_TIMES, *_AHEAD, _QUERIES)}}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RecallCurve:
         """Inverse of `to_dict`."""
         at_10, at_100 = (_points(values.get(name, ())) for name in _POINTS)
         key_ns, row_ns, sketch_ns, copied_ns = (float(values.get(name, 0.0)) for name in _TIMES)
-        ahead = (max(int(values.get(name, usual)), 0) for name, usual in _AHEAD.items())
-        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, copied_ns, *ahead)
+        rows, sketches = (max(int(values.get(name, usual)), 0) for name, usual in _AHEAD.items())
+        queries = int(values.get(_QUERIES, 0))
+        return cls(at_10, at_100, key_ns, row_ns, sketch_ns, copied_ns, rows, sketches, queries)
 
 
 _POINTS: Final = ("at_10", "at_100")
 _TIMES: Final = ("key_ns", "row_ns", "sketch_ns", "copied_ns")
+_QUERIES: Final = "queries"
 _AHEAD: Final = {"ahead_rows": AHEAD_ROWS, "ahead_sketches": AHEAD_SKETCHES}
 
 

@@ -125,6 +125,7 @@ RULES: Final[dict[str, Rule]] = {
         GetServerInfo=Rule("read", ANYWHERE),
         GetStats=READ,
         MeasureRecall=READ,
+        Calibrate=ADMIN,
         Optimize=ADMIN,
         WaitIndexed=WRITE,
         Verify=Rule("admin", DATABASE),

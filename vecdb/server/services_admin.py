@@ -19,7 +19,16 @@ from vecdb.checks.options import check_timeout
 from vecdb.engine.interruption import interruptible
 from vecdb.errors import AlreadyExistsError, NotConfiguredError, StorageError
 from vecdb.server.long_operation import LongOperation, Work
-from vecdb.wire.admin import put_graph, put_limits, put_progress, put_recall, put_stats, put_verify, recall_arguments
+from vecdb.wire.admin import (
+    calibration_arguments,
+    put_graph,
+    put_limits,
+    put_progress,
+    put_recall,
+    put_stats,
+    put_verify,
+    recall_arguments,
+)
 
 if TYPE_CHECKING:
     from vecdb.server.backing import Backing
@@ -68,6 +77,12 @@ class AdminService(pb_grpc.AdminServiceServicer):
             report = self._backing.collection(request.collection).measure_recall(**recall_arguments(request))
         put_recall(response, report)
         return response
+
+    def Calibrate(self, request: pb.CalibrateRequest, call: Call) -> pb.CalibrateResponse:
+        arguments = calibration_arguments(request)
+        with interruptible(call.check):
+            result = self._backing.collection(request.collection).calibrate(**arguments)
+        return pb.CalibrateResponse(kept=result.count, seq=result.seq)
 
     # --- upkeep ----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import lmdb
 
 from vecdb.errors import AlreadyExistsError, CorruptionError
 from vecdb.storage.creation import create_directory
-from vecdb.storage.faults import disk_is_full, full_error, storage_error
+from vecdb.storage.faults import lack_of_room, storage_error
 from vecdb.storage.holes import punch_free_pages
 from vecdb.storage.inspection import check_all, check_file
 from vecdb.storage.keys import Table
@@ -68,8 +68,8 @@ def _copy(shared: SharedEnvironment, directory: Path, *, compact: bool, check: b
         except lmdb.Error as error:
             fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                if disk_is_full(fd, 0):
-                    raise full_error("writing a backup") from None
+                if full := lack_of_room(fd, 0, "writing a backup"):
+                    raise full from None
             finally:
                 os.close(fd)
             raise storage_error(error, "writing a backup") from None

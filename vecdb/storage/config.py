@@ -16,3 +16,14 @@ RELEASE_BYTES_MIN: Final = 8 * 1024 * 1024
 RELEASE_SHARE: Final = 0.125
 """Without being asked, room is given back when at least this much is free, and this share of what is in use: what the
 next commits would take again stays."""
+
+RESERVE_SHARE: Final = 16
+RESERVE_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Room kept for deletions on a full disk: one of 100 records anywhere takes up to 1,000 pages, their metadata indexes
+included, and what one commit frees the next but one uses again."""
+
+RESERVE_BYTES_MIN: Final = 256 * 1024
+"""Below it, that is for data files of less than 4 MiB, no room is kept: it would be much of what they take."""
+
+RESERVE_DISK_SHARE: Final = 4
+"""So many times the reserve must be free when it is made or grows, so that it is not what fills the disk."""

@@ -26,17 +26,25 @@ from typing import Self
 import lmdb
 
 from vecdb.config import ASYNC_SYNC_INTERVAL_S, MAP_BYTES_DEFAULT, MEMORY_DISK_BYTES_MIN
-from vecdb.errors import AlreadyExistsError, DatabaseNotFoundError, ReadOnlyError, StorageError, VecDBError
+from vecdb.errors import (
+    AlreadyExistsError,
+    DatabaseNotFoundError,
+    ReadOnlyError,
+    StorageError,
+    StorageFullError,
+    VecDBError,
+)
 from vecdb.storage.backup import write_backup
-from vecdb.storage.config import HOLE_BYTES_MIN
+from vecdb.storage.config import HOLE_BYTES_MIN, RELEASE_STEP_BYTES
 from vecdb.storage.creation import create_directory
 from vecdb.storage.faults import closed_error, storage_error
-from vecdb.storage.holes import punch_free_pages, taken_bytes
+from vecdb.storage.holes import punch_end, punch_free_pages, taken_bytes
 from vecdb.storage.inspection import check_all, count_free_pages
 from vecdb.storage.layout import DATABASE, Layout
 from vecdb.storage.lock import DirectoryLock
 from vecdb.storage.manifest import Manifest, new_manifest, read_manifest, write_manifest
 from vecdb.storage.mapping import create_data_file, map_directory
+from vecdb.storage.reserve import RESERVE_NAME, Reserve, kept_for_deletions
 from vecdb.storage.shared import SharedEnvironment
 from vecdb.storage.transactions import ReadTransaction, WriteTransaction
 from vecdb.types import Durability, Mode
@@ -67,6 +75,8 @@ class Environment:
         self._directory = directory
         self._closing = threading.Lock()
         self._closed = False
+        has_reserve = mode == "rw" and directory is None and shared.layout is DATABASE
+        self.reserve = Reserve(path / RESERVE_NAME if has_reserve else None)
         self._syncer = _start_syncer(self) if mode == "rw" and durability == "async" and directory is None else None
 
     # --- opening and closing -----------------------------------------------------------------------------------------
@@ -160,9 +170,14 @@ class Environment:
         return ReadTransaction(self._open_shared())
 
     @contextmanager
-    def write(self) -> Iterator[WriteTransaction]:
-        """Write in one transaction: committed when the block ends, forgotten when it raises."""
+    def write(self, *, frees: bool = False) -> Iterator[WriteTransaction]:
+        """Write in one transaction: committed when the block ends, forgotten when it raises.
+
+        `frees` says that it is to free room: then it may use what is kept for that (see `reserve`).
+        """
         shared = self._open_shared()
+        if self.reserve.is_out and not frees:
+            self._renew_reserve()
         if self.mode == "r":
             raise ReadOnlyError("the database is open with mode='r'; open it with mode='rw' to write")
         with shared.turn_to_write():
@@ -171,12 +186,24 @@ class Environment:
             try:
                 yield transaction
                 transaction.commit()
-            except BaseException:
+            except BaseException as error:
                 # Also for an interrupt on the way into the commit, which would leave the transaction open for ever.
                 transaction.abort()
+                if isinstance(error, StorageFullError):
+                    # What was written of it fills the disk, and a smaller write, such as a deletion, may find room.
+                    with ReadTransaction(shared) as newest:
+                        punch_end(shared.fd, newest.meta())
                 raise
             if self.durability == "fsync" and not shared.synced:
                 self._sync()
+            self.reserve.keep(os.fstat(shared.fd).st_size)
+
+    def _renew_reserve(self) -> None:
+        """Make the reserve again, of the disk's room or of free pages; StorageFullError when neither has enough."""
+        if not self.reserve.renew():
+            self.release_free_pages(RELEASE_STEP_BYTES, 0)
+        if not self.reserve.renew():
+            raise kept_for_deletions("writing")
 
     def committed_txn(self) -> int:
         """Id of the newest committed transaction, by any process. About 0.7 µs.
@@ -258,7 +285,7 @@ class Environment:
         Writers wait meanwhile, readers do not. Pages a reader may still see, and runs below `shortest`, keep theirs.
         About 0.3 ms per MiB.
         """
-        with self.write():
+        with self.write(frees=True):
             # What is on the disk must be the newest state: a power cut would else bring back one that uses the pages.
             self._sync()
             with self.begin_read() as newest:
@@ -272,7 +299,7 @@ class Environment:
         self._open_shared()
         return check_all(transaction)
 
-    def backup(self, target: str | os.PathLike[str], *, compact: bool = False, check: bool = True) -> None:
+    def backup(self, target: str | os.PathLike[str], *, compact: bool = False, check: bool = False) -> None:
         """Copy the database, in one committed state, to a directory that does not exist yet. See `backup`."""
         path, map_bytes = Path(target).absolute(), self._manifest.map_bytes
         write_backup(self._open_shared(), path, map_bytes, compact=compact, check=check)

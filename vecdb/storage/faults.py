@@ -25,7 +25,7 @@ from vecdb.errors import (
     VecDBError,
 )
 
-__all__ = ["closed_error", "disk_is_full", "full_error", "poisoned_error", "storage_error"]
+__all__ = ["closed_error", "full_error", "lack_of_room", "poisoned_error", "storage_error"]
 
 _FULL_CODES: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DAMAGE: Final = (
@@ -49,7 +49,7 @@ def storage_error(error: lmdb.Error, doing: str) -> VecDBError:
             "the reserved map is used up; delete records and optimize, or reopen with EngineConfig(map_bytes=more)"
         )
     if isinstance(error, lmdb.DiskError) or error.code in _FULL_CODES:
-        return full_error(doing)
+        return full_error(doing, limited=error.code == errno.EFBIG)
     if isinstance(error, lmdb.PanicError):
         return poisoned_error(f"an earlier write of the meta page failed ({text})")
     if isinstance(error, _DAMAGE):
@@ -79,12 +79,14 @@ def closed_error(*, forked: bool = False) -> ClosedError:
     return ClosedError("the database, or this transaction of it, is closed; open it again")
 
 
-def full_error(doing: str) -> StorageFullError:
-    """The error for a disk (or quota, or file-size limit) without room."""
-    return StorageFullError(
-        f"no space left on the device while {doing}; free some and write again: reads go on and nothing stored is lost",
-        doing=doing,
-    )
+def full_error(doing: str, *, limited: bool = False) -> StorageFullError:
+    """The error for a disk (or quota) without room, or, if `limited`, for a file that this process may not enlarge."""
+    cause = "no space left on the device"
+    remedy = "free some and write again"
+    if limited:
+        cause = "the file may not grow beyond the file-size limit of this process (ulimit -f, RLIMIT_FSIZE)"
+        remedy = "raise it and write again"
+    return StorageFullError(f"{cause} while {doing}; {remedy}: reads go on and nothing stored is lost", doing=doing)
 
 
 def poisoned_error(cause: str) -> StoragePoisonedError:
@@ -94,14 +96,16 @@ def poisoned_error(cause: str) -> StoragePoisonedError:
     )
 
 
-def disk_is_full(fd: int, needed_bytes: int) -> bool:
-    """Tell whether the file's disk, or the file-size limit of this process, lacks room for `needed_bytes` more.
+def lack_of_room(fd: int, needed_bytes: int, doing: str) -> StorageFullError | None:
+    """The error if the file's disk, or the file-size limit of this process, lacks room for `needed_bytes` more.
 
     LMDB reports a short write as EIO, like a failed sync, so after EIO this is what tells them apart.
     """
     room = os.fstatvfs(fd)
     needed = needed_bytes + FULL_DISK_SLACK_BYTES
     if room.f_bavail * room.f_frsize < needed:
-        return True
+        return full_error(doing)
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    return limit != resource.RLIM_INFINITY and os.fstat(fd).st_size + needed > limit
+    if limit != resource.RLIM_INFINITY and os.fstat(fd).st_size + needed > limit:
+        return full_error(doing, limited=True)
+    return None

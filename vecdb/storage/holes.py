@@ -71,6 +71,17 @@ def punch_free_pages(fd: int, meta: Meta, oldest: int, limit_bytes: int, shortes
     return done
 
 
+def punch_end(fd: int, meta: Meta) -> None:
+    """Make a hole of what lies behind the last page of `meta`, the newest state: what a write left that failed."""
+    start, size = meta.file_bytes, os.fstat(fd).st_size
+    if start >= size or not hasattr(os, "SEEK_DATA") or _first_data(fd, start, size) is None:
+        return
+    writable = _reopened(fd)
+    if writable >= 0:
+        _punch(writable, start, size - start)
+        os.close(writable)
+
+
 def _reusable(fd: int, meta: Meta, oldest: int) -> npt.NDArray[np.int64]:
     """Numbers of the free pages that no state from `oldest` on uses, ascending."""
     lists = [pages for txn_id, pages in free_lists(PageFile.at(fd, meta), meta) if txn_id < oldest]

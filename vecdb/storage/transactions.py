@@ -18,7 +18,7 @@ import lmdb
 import numpy as np
 
 from vecdb.errors import VecDBError
-from vecdb.storage.faults import closed_error, disk_is_full, full_error, poisoned_error, storage_error
+from vecdb.storage.faults import closed_error, lack_of_room, poisoned_error, storage_error
 from vecdb.storage.keys import Table, TableSet, prefix_stop
 from vecdb.storage.layout import Layout
 from vecdb.storage.meta import Meta, Tree, meta_txn_id, pread_meta, unpack_meta
@@ -330,8 +330,8 @@ class WriteTransaction:
     def _failed(self, error: lmdb.Error, doing: str) -> VecDBError:
         """Tell a full disk from a failing one; the latter poisons the environment."""
         if error.code == errno.EIO:
-            if disk_is_full(self._shared.fd, self._bytes):
-                return full_error(doing)
+            if full := lack_of_room(self._shared.fd, self._bytes, doing):
+                return full
             self._shared.poison(f"an input/output error while {doing}")
             return poisoned_error(f"an input/output error while {doing}")
         if isinstance(error, lmdb.PanicError):

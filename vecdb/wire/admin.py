@@ -13,6 +13,7 @@ from vecdb._pb.v1 import admin_service_pb2, progress_pb2
 from vecdb.checks.options import check_count, check_seed, check_timeout
 from vecdb.types import CollectionStats, FieldStats, RecallReport, VerifyReport
 from vecdb.wire.searches import put_effort, put_field_name
+from vecdb.wire.vectors import put_queries, read_queries
 from vecdb.wire.writes import Arguments
 
 LIMITS: Final[dict[str, int]] = {
@@ -62,6 +63,7 @@ def put_stats(message: admin_service_pb2.GetStatsResponse, stats: CollectionStat
             tail_rows=field.tail_rows,
             dead_rows=field.dead_rows,
             index_bytes=field.index_bytes,
+            calibrated_with=field.calibrated_with,
         )
 
 
@@ -75,6 +77,7 @@ def read_stats(message: admin_service_pb2.GetStatsResponse) -> CollectionStats:
             tail_rows=field.tail_rows,
             dead_rows=field.dead_rows,
             index_bytes=field.index_bytes,
+            calibrated_with=field.calibrated_with,
         )
         for field in message.fields
     }
@@ -126,6 +129,19 @@ def read_recall(message: admin_service_pb2.MeasureRecallResponse) -> RecallRepor
         ef=message.ef if message.HasField("ef") else None,
         target_recall=message.target_recall if message.HasField("target_recall") else None,
     )
+
+
+def put_calibration(message: admin_service_pb2.CalibrateRequest, queries: object, field: object) -> None:
+    """Fill a request with what `Collection.calibrate` takes."""
+    if queries is not None:
+        put_queries(message.queries, queries)
+    put_field_name(message, field)
+
+
+def calibration_arguments(message: admin_service_pb2.CalibrateRequest) -> Arguments:
+    """Arguments of `Collection.calibrate`."""
+    queries = read_queries(message.queries, "queries") if message.HasField("queries") else None
+    return {"queries": queries, "field": message.field if message.HasField("field") else None}
 
 
 # --- upkeep -----------------------------------------------------------------------------------------------------------

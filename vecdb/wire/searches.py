@@ -75,6 +75,7 @@ def put_effort(
 def put_field_name(
     message: search_service_pb2.SearchOptions
     | admin_service_pb2.MeasureRecallRequest
+    | admin_service_pb2.CalibrateRequest
     | admin_service_pb2.ValidateGraphsRequest,
     field: object,
 ) -> None:

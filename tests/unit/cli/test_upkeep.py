@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import vecdb
@@ -97,3 +98,28 @@ def test_a_backup_of_a_server_takes_a_name_and_no_path(shell: Shell, tmp_path: P
         outcome = shell("backup", *place.addresses, tmp_path / "copy")
     assert outcome.code == 2
     assert "backup name" in outcome.err
+
+
+def test_calibrate_keeps_queries_and_forgets_them(shell: Shell, directory: Path, tmp_path: Path) -> None:
+    with vecdb.open(directory, mode="r") as db:
+        dim = db.collection("docs").fields["default"].dim
+    np.save(tmp_path / "queries.npy", np.random.default_rng(1).standard_normal((60, dim)).astype(np.float32))
+    assert "60 queries kept" in shell("calibrate", directory, "docs", tmp_path / "queries.npy").out
+    assert shell("calibrate", directory, "docs", "--forget", "--json").document == {"collection": "docs", "kept": 0}
+
+
+def test_calibrate_wants_an_array_of_queries(shell: Shell, directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "queries.npy").write_text("no array")
+    assert "cannot read queries" in shell("calibrate", directory, "docs", tmp_path / "queries.npy").err
+    np.save(tmp_path / "flat.npy", np.ones(4))
+    assert "(n, dim)" in shell("calibrate", directory, "docs", tmp_path / "flat.npy").err
+    assert "--forget" in shell("calibrate", directory, "docs").err
+
+
+def test_info_shows_how_many_queries_recall_was_calibrated_with(shell: Shell, directory: Path) -> None:
+    assert "calibrated" not in shell("info", directory).out
+    with vecdb.open(directory, config=vecdb.EngineConfig(tail_rows_index=1, progress=False)) as db:
+        docs = db.collection("docs")
+        docs.optimize()
+        docs.calibrate(np.random.default_rng(1).standard_normal((60, docs.fields["default"].dim)))
+    assert "60 queries" in shell("info", directory).out

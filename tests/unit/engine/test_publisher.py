@@ -85,7 +85,8 @@ def do(db: vecdb.Database, step: Step) -> None:
         FIELD_CHANGES[kind](docs)
     else:
         effort = Effort.OPTIMIZE if kind == "optimize" else Effort.SETTLE
-        db.settle([docs._schema.number], effort, None, None)
+        with db.indexing() as indexer:
+            indexer.settle([docs._schema.number], effort)
 
 
 @settings(max_examples=30)

@@ -140,9 +140,9 @@ def test_a_collection_created_during_a_sweep_keeps_its_number(
     transaction = writer.transaction
 
     @contextlib.contextmanager
-    def late() -> Iterator[WriteTransaction]:
+    def late(**given: bool) -> Iterator[WriteTransaction]:
         db.create_collection("late", dim=4, exist_ok=True)
-        with transaction() as txn:
+        with transaction(**given) as txn:
             yield txn
 
     monkeypatch.setattr(writer, "transaction", late)

@@ -13,57 +13,62 @@ _sym_db = _symbol_database.Default()
 
 
 from vecdb._pb.v1 import progress_pb2 as vecdb_dot_v1_dot_progress__pb2
+from vecdb._pb.v1 import vectors_pb2 as vecdb_dot_v1_dot_vectors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvecdb/v1/admin_service.proto\x12\x08vecdb.v1\x1a\x17vecdb/v1/progress.proto\"\'\n\x14GetServerInfoRequest\x12\x0f\n\x07min_seq\x18\x01 \x01(\x04\"\x9a\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x12\n\ndurability\x18\x03 \x01(\t\x12\x10\n\x08problems\x18\x04 \x03(\t\x12&\n\x06limits\x18\x05 \x01(\x0b\x32\x16.vecdb.v1.ServerLimits\x12\x15\n\rdatabase_uuid\x18\x06 \x01(\x0c\"\xa7\x03\n\x0cServerLimits\x12\x19\n\x11message_bytes_max\x18\x01 \x01(\x04\x12\x19\n\x11\x62\x61tch_records_max\x18\x02 \x01(\x04\x12\x17\n\x0f\x62\x61tch_bytes_max\x18\x03 \x01(\x04\x12\x18\n\x10search_batch_max\x18\x04 \x01(\x04\x12\x11\n\tlimit_max\x18\x05 \x01(\x04\x12\x0e\n\x06\x65\x66_max\x18\x06 \x01(\x04\x12\x0f\n\x07\x64im_max\x18\x07 \x01(\x04\x12\x1a\n\x12metadata_bytes_max\x18\x08 \x01(\x04\x12\x1a\n\x12metadata_depth_max\x18\t \x01(\x04\x12\x14\n\x0cid_bytes_max\x18\n \x01(\x04\x12\x18\n\x10\x66ilter_depth_max\x18\x0b \x01(\x04\x12\x18\n\x10\x66ilter_nodes_max\x18\x0c \x01(\x04\x12\x19\n\x11\x66ilter_values_max\x18\r \x01(\x04\x12\x17\n\x0f\x63ollections_max\x18\x0e \x01(\x04\x12\x12\n\nfields_max\x18\x0f \x01(\x04\x12\x13\n\x0bindexes_max\x18\x10 \x01(\x04\x12\x1b\n\x13in_flight_bytes_max\x18\x11 \x01(\x04\"6\n\x0fGetStatsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07min_seq\x18\x02 \x01(\x04\"d\n\x10GetStatsResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12$\n\x06\x66ields\x18\x04 \x03(\x0b\x32\x14.vecdb.v1.FieldStats\"\x8c\x01\n\nFieldStats\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x04\x12\x10\n\x08segments\x18\x03 \x01(\x04\x12\x14\n\x0csegment_rows\x18\x04 \x03(\x04\x12\x11\n\ttail_rows\x18\x05 \x01(\x04\x12\x11\n\tdead_rows\x18\x06 \x01(\x04\x12\x13\n\x0bindex_bytes\x18\x07 \x01(\x04\"\xe3\x01\n\x14MeasureRecallRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06sample\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0f\n\x02\x65\x66\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rtarget_recall\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x12\n\x05\x66ield\x18\x06 \x01(\tH\x04\x88\x01\x01\x12\x0c\n\x04seed\x18\x07 \x01(\x03\x12\x0f\n\x07min_seq\x18\x08 \x01(\x04\x42\x04\n\x02_kB\t\n\x07_sampleB\x05\n\x03_efB\x10\n\x0e_target_recallB\x08\n\x06_field\"\xa3\x01\n\x15MeasureRecallResponse\x12\x0e\n\x06recall\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\t\n\x01k\x18\x04 \x01(\x04\x12\x0e\n\x06sample\x18\x05 \x01(\x04\x12\x0f\n\x02\x65\x66\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\rtarget_recall\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x05\n\x03_efB\x10\n\x0e_target_recall\"%\n\x0fOptimizeRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"8\n\x10OptimizeResponse\x12$\n\x08progress\x18\x01 \x01(\x0b\x32\x12.vecdb.v1.Progress\"N\n\x12WaitIndexedRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x16\n\ttimeout_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_timeout_s\";\n\x13WaitIndexedResponse\x12$\n\x08progress\x18\x01 \x01(\x0b\x32\x12.vecdb.v1.Progress\"\x0f\n\rVerifyRequest\"s\n\x0eVerifyResponse\x12\r\n\x05pages\x18\x01 \x01(\x04\x12\x0e\n\x06values\x18\x02 \x01(\x04\x12\x0f\n\x07records\x18\x03 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\x04\x12\x10\n\x08problems\x18\x05 \x03(\t\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\"I\n\x15ValidateGraphsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x05\x66ield\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_field\"@\n\x16ValidateGraphsResponse\x12&\n\x07reports\x18\x01 \x03(\x0b\x32\x15.vecdb.v1.GraphReport\"a\n\x0bGraphReport\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x02 \x01(\x04\x12\x0e\n\x06levels\x18\x03 \x01(\x04\x12\x13\n\x0bunreachable\x18\x04 \x01(\x04\x12\x10\n\x08problems\x18\x05 \x03(\t\"B\n\rBackupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ompact\x18\x02 \x01(\x08\x12\x12\n\nskip_check\x18\x03 \x01(\x08\"2\n\x0e\x42\x61\x63kupResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"\r\n\x0bSyncRequest\"\x1b\n\x0cSyncResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x32\x8e\x05\n\x0c\x41\x64minService\x12P\n\rGetServerInfo\x12\x1e.vecdb.v1.GetServerInfoRequest\x1a\x1f.vecdb.v1.GetServerInfoResponse\x12\x41\n\x08GetStats\x12\x19.vecdb.v1.GetStatsRequest\x1a\x1a.vecdb.v1.GetStatsResponse\x12P\n\rMeasureRecall\x12\x1e.vecdb.v1.MeasureRecallRequest\x1a\x1f.vecdb.v1.MeasureRecallResponse\x12\x43\n\x08Optimize\x12\x19.vecdb.v1.OptimizeRequest\x1a\x1a.vecdb.v1.OptimizeResponse0\x01\x12L\n\x0bWaitIndexed\x12\x1c.vecdb.v1.WaitIndexedRequest\x1a\x1d.vecdb.v1.WaitIndexedResponse0\x01\x12;\n\x06Verify\x12\x17.vecdb.v1.VerifyRequest\x1a\x18.vecdb.v1.VerifyResponse\x12S\n\x0eValidateGraphs\x12\x1f.vecdb.v1.ValidateGraphsRequest\x1a .vecdb.v1.ValidateGraphsResponse\x12;\n\x06\x42\x61\x63kup\x12\x17.vecdb.v1.BackupRequest\x1a\x18.vecdb.v1.BackupResponse\x12\x35\n\x04Sync\x12\x15.vecdb.v1.SyncRequest\x1a\x16.vecdb.v1.SyncResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvecdb/v1/admin_service.proto\x12\x08vecdb.v1\x1a\x17vecdb/v1/progress.proto\x1a\x16vecdb/v1/vectors.proto\"\'\n\x14GetServerInfoRequest\x12\x0f\n\x07min_seq\x18\x01 \x01(\x04\"\x9a\x01\n\x15GetServerInfoResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\x12\n\ndurability\x18\x03 \x01(\t\x12\x10\n\x08problems\x18\x04 \x03(\t\x12&\n\x06limits\x18\x05 \x01(\x0b\x32\x16.vecdb.v1.ServerLimits\x12\x15\n\rdatabase_uuid\x18\x06 \x01(\x0c\"\xa7\x03\n\x0cServerLimits\x12\x19\n\x11message_bytes_max\x18\x01 \x01(\x04\x12\x19\n\x11\x62\x61tch_records_max\x18\x02 \x01(\x04\x12\x17\n\x0f\x62\x61tch_bytes_max\x18\x03 \x01(\x04\x12\x18\n\x10search_batch_max\x18\x04 \x01(\x04\x12\x11\n\tlimit_max\x18\x05 \x01(\x04\x12\x0e\n\x06\x65\x66_max\x18\x06 \x01(\x04\x12\x0f\n\x07\x64im_max\x18\x07 \x01(\x04\x12\x1a\n\x12metadata_bytes_max\x18\x08 \x01(\x04\x12\x1a\n\x12metadata_depth_max\x18\t \x01(\x04\x12\x14\n\x0cid_bytes_max\x18\n \x01(\x04\x12\x18\n\x10\x66ilter_depth_max\x18\x0b \x01(\x04\x12\x18\n\x10\x66ilter_nodes_max\x18\x0c \x01(\x04\x12\x19\n\x11\x66ilter_values_max\x18\r \x01(\x04\x12\x17\n\x0f\x63ollections_max\x18\x0e \x01(\x04\x12\x12\n\nfields_max\x18\x0f \x01(\x04\x12\x13\n\x0bindexes_max\x18\x10 \x01(\x04\x12\x1b\n\x13in_flight_bytes_max\x18\x11 \x01(\x04\"6\n\x0fGetStatsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0f\n\x07min_seq\x18\x02 \x01(\x04\"d\n\x10GetStatsResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x0b\n\x03seq\x18\x03 \x01(\x04\x12$\n\x06\x66ields\x18\x04 \x03(\x0b\x32\x14.vecdb.v1.FieldStats\"\xa5\x01\n\nFieldStats\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x04\x12\x10\n\x08segments\x18\x03 \x01(\x04\x12\x14\n\x0csegment_rows\x18\x04 \x03(\x04\x12\x11\n\ttail_rows\x18\x05 \x01(\x04\x12\x11\n\tdead_rows\x18\x06 \x01(\x04\x12\x13\n\x0bindex_bytes\x18\x07 \x01(\x04\x12\x17\n\x0f\x63\x61librated_with\x18\x08 \x01(\x04\"y\n\x10\x43\x61librateRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x05\x66ield\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\'\n\x07queries\x18\x03 \x01(\x0b\x32\x11.vecdb.v1.VectorsH\x01\x88\x01\x01\x42\x08\n\x06_fieldB\n\n\x08_queries\".\n\x11\x43\x61librateResponse\x12\x0c\n\x04kept\x18\x01 \x01(\x04\x12\x0b\n\x03seq\x18\x02 \x01(\x04\"\xe3\x01\n\x14MeasureRecallRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x0e\n\x01k\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06sample\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0f\n\x02\x65\x66\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rtarget_recall\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x12\n\x05\x66ield\x18\x06 \x01(\tH\x04\x88\x01\x01\x12\x0c\n\x04seed\x18\x07 \x01(\x03\x12\x0f\n\x07min_seq\x18\x08 \x01(\x04\x42\x04\n\x02_kB\t\n\x07_sampleB\x05\n\x03_efB\x10\n\x0e_target_recallB\x08\n\x06_field\"\xa3\x01\n\x15MeasureRecallResponse\x12\x0e\n\x06recall\x18\x01 \x01(\x01\x12\x0b\n\x03low\x18\x02 \x01(\x01\x12\x0c\n\x04high\x18\x03 \x01(\x01\x12\t\n\x01k\x18\x04 \x01(\x04\x12\x0e\n\x06sample\x18\x05 \x01(\x04\x12\x0f\n\x02\x65\x66\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\x1a\n\rtarget_recall\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x05\n\x03_efB\x10\n\x0e_target_recall\"%\n\x0fOptimizeRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\"8\n\x10OptimizeResponse\x12$\n\x08progress\x18\x01 \x01(\x0b\x32\x12.vecdb.v1.Progress\"N\n\x12WaitIndexedRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x16\n\ttimeout_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0c\n\n_timeout_s\";\n\x13WaitIndexedResponse\x12$\n\x08progress\x18\x01 \x01(\x0b\x32\x12.vecdb.v1.Progress\"\x0f\n\rVerifyRequest\"s\n\x0eVerifyResponse\x12\r\n\x05pages\x18\x01 \x01(\x04\x12\x0e\n\x06values\x18\x02 \x01(\x04\x12\x0f\n\x07records\x18\x03 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x04 \x01(\x04\x12\x10\n\x08problems\x18\x05 \x03(\t\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\"I\n\x15ValidateGraphsRequest\x12\x12\n\ncollection\x18\x01 \x01(\t\x12\x12\n\x05\x66ield\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x08\n\x06_field\"@\n\x16ValidateGraphsResponse\x12&\n\x07reports\x18\x01 \x03(\x0b\x32\x15.vecdb.v1.GraphReport\"a\n\x0bGraphReport\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\r\n\x05\x65\x64ges\x18\x02 \x01(\x04\x12\x0e\n\x06levels\x18\x03 \x01(\x04\x12\x13\n\x0bunreachable\x18\x04 \x01(\x04\x12\x10\n\x08problems\x18\x05 \x03(\t\"B\n\rBackupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ompact\x18\x02 \x01(\x08\x12\x12\n\nskip_check\x18\x03 \x01(\x08\"2\n\x0e\x42\x61\x63kupResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"\r\n\x0bSyncRequest\"\x1b\n\x0cSyncResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x32\xd4\x05\n\x0c\x41\x64minService\x12P\n\rGetServerInfo\x12\x1e.vecdb.v1.GetServerInfoRequest\x1a\x1f.vecdb.v1.GetServerInfoResponse\x12\x41\n\x08GetStats\x12\x19.vecdb.v1.GetStatsRequest\x1a\x1a.vecdb.v1.GetStatsResponse\x12P\n\rMeasureRecall\x12\x1e.vecdb.v1.MeasureRecallRequest\x1a\x1f.vecdb.v1.MeasureRecallResponse\x12\x44\n\tCalibrate\x12\x1a.vecdb.v1.CalibrateRequest\x1a\x1b.vecdb.v1.CalibrateResponse\x12\x43\n\x08Optimize\x12\x19.vecdb.v1.OptimizeRequest\x1a\x1a.vecdb.v1.OptimizeResponse0\x01\x12L\n\x0bWaitIndexed\x12\x1c.vecdb.v1.WaitIndexedRequest\x1a\x1d.vecdb.v1.WaitIndexedResponse0\x01\x12;\n\x06Verify\x12\x17.vecdb.v1.VerifyRequest\x1a\x18.vecdb.v1.VerifyResponse\x12S\n\x0eValidateGraphs\x12\x1f.vecdb.v1.ValidateGraphsRequest\x1a .vecdb.v1.ValidateGraphsResponse\x12;\n\x06\x42\x61\x63kup\x12\x17.vecdb.v1.BackupRequest\x1a\x18.vecdb.v1.BackupResponse\x12\x35\n\x04Sync\x12\x15.vecdb.v1.SyncRequest\x1a\x16.vecdb.v1.SyncResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vecdb._pb.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSERVERINFOREQUEST']._serialized_start=67
-  _globals['_GETSERVERINFOREQUEST']._serialized_end=106
-  _globals['_GETSERVERINFORESPONSE']._serialized_start=109
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=263
-  _globals['_SERVERLIMITS']._serialized_start=266
-  _globals['_SERVERLIMITS']._serialized_end=689
-  _globals['_GETSTATSREQUEST']._serialized_start=691
-  _globals['_GETSTATSREQUEST']._serialized_end=745
-  _globals['_GETSTATSRESPONSE']._serialized_start=747
-  _globals['_GETSTATSRESPONSE']._serialized_end=847
-  _globals['_FIELDSTATS']._serialized_start=850
-  _globals['_FIELDSTATS']._serialized_end=990
-  _globals['_MEASURERECALLREQUEST']._serialized_start=993
-  _globals['_MEASURERECALLREQUEST']._serialized_end=1220
-  _globals['_MEASURERECALLRESPONSE']._serialized_start=1223
-  _globals['_MEASURERECALLRESPONSE']._serialized_end=1386
-  _globals['_OPTIMIZEREQUEST']._serialized_start=1388
-  _globals['_OPTIMIZEREQUEST']._serialized_end=1425
-  _globals['_OPTIMIZERESPONSE']._serialized_start=1427
-  _globals['_OPTIMIZERESPONSE']._serialized_end=1483
-  _globals['_WAITINDEXEDREQUEST']._serialized_start=1485
-  _globals['_WAITINDEXEDREQUEST']._serialized_end=1563
-  _globals['_WAITINDEXEDRESPONSE']._serialized_start=1565
-  _globals['_WAITINDEXEDRESPONSE']._serialized_end=1624
-  _globals['_VERIFYREQUEST']._serialized_start=1626
-  _globals['_VERIFYREQUEST']._serialized_end=1641
-  _globals['_VERIFYRESPONSE']._serialized_start=1643
-  _globals['_VERIFYRESPONSE']._serialized_end=1758
-  _globals['_VALIDATEGRAPHSREQUEST']._serialized_start=1760
-  _globals['_VALIDATEGRAPHSREQUEST']._serialized_end=1833
-  _globals['_VALIDATEGRAPHSRESPONSE']._serialized_start=1835
-  _globals['_VALIDATEGRAPHSRESPONSE']._serialized_end=1899
-  _globals['_GRAPHREPORT']._serialized_start=1901
-  _globals['_GRAPHREPORT']._serialized_end=1998
-  _globals['_BACKUPREQUEST']._serialized_start=2000
-  _globals['_BACKUPREQUEST']._serialized_end=2066
-  _globals['_BACKUPRESPONSE']._serialized_start=2068
-  _globals['_BACKUPRESPONSE']._serialized_end=2118
-  _globals['_SYNCREQUEST']._serialized_start=2120
-  _globals['_SYNCREQUEST']._serialized_end=2133
-  _globals['_SYNCRESPONSE']._serialized_start=2135
-  _globals['_SYNCRESPONSE']._serialized_end=2162
-  _globals['_ADMINSERVICE']._serialized_start=2165
-  _globals['_ADMINSERVICE']._serialized_end=2819
+  _globals['_GETSERVERINFOREQUEST']._serialized_start=91
+  _globals['_GETSERVERINFOREQUEST']._serialized_end=130
+  _globals['_GETSERVERINFORESPONSE']._serialized_start=133
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=287
+  _globals['_SERVERLIMITS']._serialized_start=290
+  _globals['_SERVERLIMITS']._serialized_end=713
+  _globals['_GETSTATSREQUEST']._serialized_start=715
+  _globals['_GETSTATSREQUEST']._serialized_end=769
+  _globals['_GETSTATSRESPONSE']._serialized_start=771
+  _globals['_GETSTATSRESPONSE']._serialized_end=871
+  _globals['_FIELDSTATS']._serialized_start=874
+  _globals['_FIELDSTATS']._serialized_end=1039
+  _globals['_CALIBRATEREQUEST']._serialized_start=1041
+  _globals['_CALIBRATEREQUEST']._serialized_end=1162
+  _globals['_CALIBRATERESPONSE']._serialized_start=1164
+  _globals['_CALIBRATERESPONSE']._serialized_end=1210
+  _globals['_MEASURERECALLREQUEST']._serialized_start=1213
+  _globals['_MEASURERECALLREQUEST']._serialized_end=1440
+  _globals['_MEASURERECALLRESPONSE']._serialized_start=1443
+  _globals['_MEASURERECALLRESPONSE']._serialized_end=1606
+  _globals['_OPTIMIZEREQUEST']._serialized_start=1608
+  _globals['_OPTIMIZEREQUEST']._serialized_end=1645
+  _globals['_OPTIMIZERESPONSE']._serialized_start=1647
+  _globals['_OPTIMIZERESPONSE']._serialized_end=1703
+  _globals['_WAITINDEXEDREQUEST']._serialized_start=1705
+  _globals['_WAITINDEXEDREQUEST']._serialized_end=1783
+  _globals['_WAITINDEXEDRESPONSE']._serialized_start=1785
+  _globals['_WAITINDEXEDRESPONSE']._serialized_end=1844
+  _globals['_VERIFYREQUEST']._serialized_start=1846
+  _globals['_VERIFYREQUEST']._serialized_end=1861
+  _globals['_VERIFYRESPONSE']._serialized_start=1863
+  _globals['_VERIFYRESPONSE']._serialized_end=1978
+  _globals['_VALIDATEGRAPHSREQUEST']._serialized_start=1980
+  _globals['_VALIDATEGRAPHSREQUEST']._serialized_end=2053
+  _globals['_VALIDATEGRAPHSRESPONSE']._serialized_start=2055
+  _globals['_VALIDATEGRAPHSRESPONSE']._serialized_end=2119
+  _globals['_GRAPHREPORT']._serialized_start=2121
+  _globals['_GRAPHREPORT']._serialized_end=2218
+  _globals['_BACKUPREQUEST']._serialized_start=2220
+  _globals['_BACKUPREQUEST']._serialized_end=2286
+  _globals['_BACKUPRESPONSE']._serialized_start=2288
+  _globals['_BACKUPRESPONSE']._serialized_end=2338
+  _globals['_SYNCREQUEST']._serialized_start=2340
+  _globals['_SYNCREQUEST']._serialized_end=2353
+  _globals['_SYNCRESPONSE']._serialized_start=2355
+  _globals['_SYNCRESPONSE']._serialized_end=2382
+  _globals['_ADMINSERVICE']._serialized_start=2385
+  _globals['_ADMINSERVICE']._serialized_end=3109
 # @@protoc_insertion_point(module_scope)

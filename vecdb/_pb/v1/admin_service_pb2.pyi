@@ -1,4 +1,5 @@
 from vecdb._pb.v1 import progress_pb2 as _progress_pb2
+from vecdb._pb.v1 import vectors_pb2 as _vectors_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -88,7 +89,7 @@ class GetStatsResponse(_message.Message):
     def __init__(self, name: _Optional[str] = ..., records: _Optional[int] = ..., seq: _Optional[int] = ..., fields: _Optional[_Iterable[_Union[FieldStats, _Mapping]]] = ...) -> None: ...
 
 class FieldStats(_message.Message):
-    __slots__ = ("field", "rows", "segments", "segment_rows", "tail_rows", "dead_rows", "index_bytes")
+    __slots__ = ("field", "rows", "segments", "segment_rows", "tail_rows", "dead_rows", "index_bytes", "calibrated_with")
     FIELD_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +97,7 @@ class FieldStats(_message.Message):
     TAIL_ROWS_FIELD_NUMBER: _ClassVar[int]
     DEAD_ROWS_FIELD_NUMBER: _ClassVar[int]
     INDEX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATED_WITH_FIELD_NUMBER: _ClassVar[int]
     field: str
     rows: int
     segments: int
@@ -103,7 +105,26 @@ class FieldStats(_message.Message):
     tail_rows: int
     dead_rows: int
     index_bytes: int
-    def __init__(self, field: _Optional[str] = ..., rows: _Optional[int] = ..., segments: _Optional[int] = ..., segment_rows: _Optional[_Iterable[int]] = ..., tail_rows: _Optional[int] = ..., dead_rows: _Optional[int] = ..., index_bytes: _Optional[int] = ...) -> None: ...
+    calibrated_with: int
+    def __init__(self, field: _Optional[str] = ..., rows: _Optional[int] = ..., segments: _Optional[int] = ..., segment_rows: _Optional[_Iterable[int]] = ..., tail_rows: _Optional[int] = ..., dead_rows: _Optional[int] = ..., index_bytes: _Optional[int] = ..., calibrated_with: _Optional[int] = ...) -> None: ...
+
+class CalibrateRequest(_message.Message):
+    __slots__ = ("collection", "field", "queries")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    field: str
+    queries: _vectors_pb2.Vectors
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., queries: _Optional[_Union[_vectors_pb2.Vectors, _Mapping]] = ...) -> None: ...
+
+class CalibrateResponse(_message.Message):
+    __slots__ = ("kept", "seq")
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    kept: int
+    seq: int
+    def __init__(self, kept: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
 
 class MeasureRecallRequest(_message.Message):
     __slots__ = ("collection", "k", "sample", "ef", "target_recall", "field", "seed", "min_seq")

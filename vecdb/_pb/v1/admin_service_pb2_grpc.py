@@ -30,6 +30,11 @@ class AdminServiceStub:
                 request_serializer=vecdb_dot_v1_dot_admin__service__pb2.MeasureRecallRequest.SerializeToString,
                 response_deserializer=vecdb_dot_v1_dot_admin__service__pb2.MeasureRecallResponse.FromString,
                 _registered_method=True)
+        self.Calibrate = channel.unary_unary(
+                '/vecdb.v1.AdminService/Calibrate',
+                request_serializer=vecdb_dot_v1_dot_admin__service__pb2.CalibrateRequest.SerializeToString,
+                response_deserializer=vecdb_dot_v1_dot_admin__service__pb2.CalibrateResponse.FromString,
+                _registered_method=True)
         self.Optimize = channel.unary_stream(
                 '/vecdb.v1.AdminService/Optimize',
                 request_serializer=vecdb_dot_v1_dot_admin__service__pb2.OptimizeRequest.SerializeToString,
@@ -82,6 +87,14 @@ class AdminServiceServicer:
 
     def MeasureRecall(self, request, context):
         """Measures the recall of approximate against exact search, with stored vectors as queries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Calibrate(self, request, context):
+        """Measures what effort a target recall takes with given queries in place of stored vectors, and keeps them for the
+        segments to come.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,6 +161,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.MeasureRecall,
                     request_deserializer=vecdb_dot_v1_dot_admin__service__pb2.MeasureRecallRequest.FromString,
                     response_serializer=vecdb_dot_v1_dot_admin__service__pb2.MeasureRecallResponse.SerializeToString,
+            ),
+            'Calibrate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Calibrate,
+                    request_deserializer=vecdb_dot_v1_dot_admin__service__pb2.CalibrateRequest.FromString,
+                    response_serializer=vecdb_dot_v1_dot_admin__service__pb2.CalibrateResponse.SerializeToString,
             ),
             'Optimize': grpc.unary_stream_rpc_method_handler(
                     servicer.Optimize,
@@ -262,6 +280,33 @@ class AdminService:
             '/vecdb.v1.AdminService/MeasureRecall',
             vecdb_dot_v1_dot_admin__service__pb2.MeasureRecallRequest.SerializeToString,
             vecdb_dot_v1_dot_admin__service__pb2.MeasureRecallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Calibrate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vecdb.v1.AdminService/Calibrate',
+            vecdb_dot_v1_dot_admin__service__pb2.CalibrateRequest.SerializeToString,
+            vecdb_dot_v1_dot_admin__service__pb2.CalibrateResponse.FromString,
             options,
             channel_credentials,
             insecure,
