@@ -2,7 +2,7 @@
 
 Its sums are made of many small steps of numpy, and before each of them a thread waits until the others of its process,
 which read, cut and journal, let it go on. In a process of its own it waits for nobody. A process takes a third of a
-second to begin and 60 MB, so there is none until HELPED_AFTER_TEXTS texts were embedded here, but for those that a
+second to begin and 70 MB, so there is none until HELPED_AFTER_TEXTS texts were embedded here, but for those that a
 command line has started ahead (`spawning`).
 Promises: the same bits as from the model itself. Whatever happens to a helper, its texts are embedded here instead;
 errors are those of the model. No helper outlives its owner, however that ends.
