@@ -392,6 +392,7 @@ STATUS_BYTES_MAX: Final = 7 * 1024
 """Largest error as it is sent: its message percent-encoded, and once more with its details in base 64. Clients take
 8 KiB of trailing metadata, and see nothing of an error that is larger."""
 
+KEYS_MAX: Final = 1_000
 KEY_ROTATION_GRACE_S: Final = 86_400.0
 """How long the old secret of a rotated key stays valid."""
 

@@ -109,7 +109,6 @@ DENIED_LINES_PER_S: Final = 10
 KEY_SECRET_BYTES: Final = 32
 """Random bytes of an API key: 256 bits, so that one SHA-256 of it is as good as a slow hash of a password."""
 
-KEYS_MAX: Final = 1_000
 KEY_FILE_BYTES_MAX: Final = 4 * 1024 * 1024
 KEY_NAME_CHARS_MAX: Final = 64
 

@@ -27,9 +27,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from vecdb.config import NAME_PATTERN
+from vecdb.config import KEYS_MAX, NAME_PATTERN
 from vecdb.errors import InvalidConfigError
-from vecdb.server.config import KEY_FILE_BYTES_MAX, KEY_NAME_CHARS_MAX, KEY_SECRET_BYTES, KEYS_MAX
+from vecdb.server.config import KEY_FILE_BYTES_MAX, KEY_NAME_CHARS_MAX, KEY_SECRET_BYTES
 from vecdb.server.principals import EVERYTHING, SCOPES, Principal, Scope
 
 VERSION: Final = 1
