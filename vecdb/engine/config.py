@@ -59,7 +59,7 @@ records are kept once until they are sent."""
 
 KEPT_QUERIES_MAX: Final = 1_000
 """Queries kept with a field that was calibrated: recall .9 is then known to .007 (where a query's hits are found
-together or not at all, .01), and measuring a segment of 117,000 rows with them takes three seconds of a core."""
+together or not at all, .01), and measuring a segment of 100,000 rows with them takes some seconds of a core."""
 
 KEPT_QUERIES_MIN: Final = 50
 """Fewest queries to calibrate with: they tell recall .9 to .03."""

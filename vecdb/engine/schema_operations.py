@@ -79,7 +79,8 @@ class DropCollection:
         state = commit.state(number, self.schema.name)
         commit.txn.delete(Table.CATALOG, keys.catalog_key(self.schema.name))
         commit.txn.delete(Table.STATE, collection_key(number))
-        commit.txn.delete_range(Table.STATE, queries_key(number), keys.prefix_stop(queries_key(number)))
+        for field in range(len(state.fields)):
+            commit.txn.delete(Table.STATE, queries_key(number, field))
         counters = commit.counters()
         commit.put_counters(msgspec.structs.replace(counters, dropped=(*counters.dropped, number)))
         del commit.schemas[number], commit.states[number]

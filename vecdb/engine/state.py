@@ -124,6 +124,6 @@ def collection_key(number: int) -> bytes:
     return b"collection" + number.to_bytes(4, "big")
 
 
-def queries_key(number: int, field: int | None = None) -> bytes:
-    """Key of a field's sample of queries in the state table, or what those of a collection begin with."""
-    return b"queries" + number.to_bytes(4, "big") + (b"" if field is None else field.to_bytes(2, "big"))
+def queries_key(number: int, field: int) -> bytes:
+    """Key of a field's sample of queries in the state table."""
+    return b"queries" + number.to_bytes(4, "big") + field.to_bytes(2, "big")
