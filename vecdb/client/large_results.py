@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from vecdb.client import reading, upkeep
+from vecdb.client.config import LARGE_ATTEMPTS_MAX
 from vecdb.client.plans import Plan
 from vecdb.client.targets import Target, is_too_large
 from vecdb.errors import LimitExceededError
 from vecdb.types import Record, SearchResult
-
-ATTEMPTS: Final = 5
-"""Searches before it is given up that no hit is written to meanwhile: each takes but as long as its records travel."""
 
 
 def of_any_size(
@@ -33,7 +31,7 @@ def of_any_size(
         if not is_too_large(error) or not (options.get("with_metadata") or options.get("with_vectors")):
             raise
         too_large = error
-    for _ in range(ATTEMPTS):
+    for _ in range(LARGE_ATTEMPTS_MAX):
         seq = (yield from upkeep.info(target.caller)).seq
         seq = max(seq, options["min_seq"])
         found = yield from ask({**options, "with_metadata": False, "with_vectors": False, "min_seq": seq})
