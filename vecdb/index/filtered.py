@@ -145,8 +145,9 @@ def scan_rows(
     """Nearest of the given rows for queries (q, dim).
 
     By their codes of `padded` components and then, the best ranked_matches(limit, effort), exactly; or (`exact`) all
-    of them exactly, the only way for rows without codes. With `margin`, where there are sketches, only those are compared by
-    their codes that may be among the best by these (see `kernels.sketches`); `blocks` are copies of the rows' sketches.
+    of them exactly, the only way for rows without codes. With `margin`, where there are sketches, only those are
+    compared by their codes that may be among the best by these (see `kernels.sketches`); `blocks` are copies of the
+    rows' sketches.
     Cost: one code row, sketch, or vector from memory for each row and query.
     """
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)

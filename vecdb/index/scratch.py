@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vecdb.config import SIGN_BLOCK
+from vecdb.index.config import RANKED_MATCHES_MAX
 from vecdb.kernels import layout
 from vecdb.kernels.column import aligned_empty, aligned_zeros
 
@@ -27,9 +28,6 @@ RERANK_EXTRA: Final = 16
 GREAT_EFFORT: Final = 3
 """Times the usual candidates are an effort beyond which more are ranked. Sentence embeddings need 100 for recall .99
 of 10, which is less; to keep 200 of them sorted takes them 8 % more time."""
-
-RANKED_MATCHES_MAX: Final = 1_024
-"""Most candidates that a scan of matches keeps for this reason: they are put in their places one by one."""
 
 GATHER_ROWS: Final = 1_024
 """Id rows gathered by one call."""
