@@ -185,10 +185,11 @@ class MatchingRows(NamedTuple):
         """A scan of the matches, at least one, for the query in a room."""
         segment, exact, margin = self.view.segment, self.effort.exact, self.choice().margin
         padded, given, blocks = segment.quantizer.padded, self.given(), self.known.blocks
-        count = min(self.limit, len(given.rows))
+        count, effort = min(self.limit, len(given.rows)), self.effort.ef_for(self.view, self.limit)
         return prepare_scan(
-            segment.plan, padded, segment.dim, count, given, room, exact=exact, margin=margin, blocks=blocks
-        )
+            segment.plan, padded, segment.dim, count, given, room,
+            exact=exact, margin=margin, effort=effort, blocks=blocks,
+        )  # fmt: skip
 
     def prepare_walk(self, reach: Reach, room: HitRoom) -> PreparedSearch:
         """A walk for the query in a room."""
@@ -244,13 +245,15 @@ class SegmentSearch(NamedTuple):
         return self.matching.given().rows
 
     def _scan(self, queries: FloatArray, margin: int) -> BatchHits:
-        segment, limit, exact = self.matching.view.segment, self.matching.limit, self.matching.effort.exact
+        view, limit, exact = self.matching.view, self.matching.limit, self.matching.effort.exact
+        segment, effort = view.segment, self.matching.effort.ef_for(view, limit)
         padded, rows, threads = segment.quantizer.padded, self._rows(), self.threads
         is_worth_it = len(queries) >= GATHER_AFTER and self.matching.may_gather()
         blocks = self.matching.gather() if is_worth_it else self.matching.known.blocks
         return scan_rows(
-            segment.plan, padded, queries, limit, rows, exact=exact, margin=margin, blocks=blocks, threads=threads
-        )
+            segment.plan, padded, queries, limit, rows,
+            exact=exact, margin=margin, effort=effort, blocks=blocks, threads=threads,
+        )  # fmt: skip
 
     def _plan(self, name: str, scored: int, ef: int = 0, hops: int = 0) -> SegmentPlan | None:
         if not self.explain:

@@ -335,14 +335,15 @@ class Indexer:
             try:
                 now = time.monotonic()
                 if now >= next_check:
-                    self._environment.check_readers()
+                    # The next time is set first: what fails must not keep the rest from being done for ever.
                     next_check = now + READER_CHECK_INTERVAL_S
+                    self._environment.check_readers()
                 if self._config.scrub and now >= next_scrub:
-                    self.scrubber.step()
                     next_scrub = now + SCRUB_INTERVAL_S
+                    self.scrubber.step()
                 if now >= next_expiry:
+                    next_expiry = now + EXPIRY_SWEEP_S
                     self._remove_expired()
-                    next_expiry = time.monotonic() + EXPIRY_SWEEP_S
                 waits = self._work()
                 if at_rest:
                     self._rest()
@@ -376,7 +377,8 @@ class Indexer:
                 due = None if view is None else expired_slots(view, EXPIRY_SWEEP_RECORDS)
                 if view is None or due is None or not len(due):
                     break
-                self._writer.submit(RemoveExpired(view.schema, due))
+                if not self._writer.submit(RemoveExpired(view.schema, due)).count:  # the clock was set back
+                    break
 
     def _pause(self) -> None:
         self._closing.wait(INDEX_RETRY_S)

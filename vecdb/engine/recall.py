@@ -126,8 +126,10 @@ def _sample_slots(field: FieldView, sample: int, seed: int) -> Slots:
 
 
 def _tolerance(truth: FloatArray) -> float:
-    """Rounding of float32 distances: a tie broken the other way is not a miss."""
-    return 1e-6 * max(1.0, abs(float(truth[-1])))
+    """Rounding of float32 distances: a tie broken the other way is not a miss. As small as they are: were it 1e-6 for
+    all, vectors a millionth long would never be missed.
+    """
+    return 1e-6 * abs(float(truth[-1]))
 
 
 def _interval(recall: float, shares: list[float]) -> tuple[float, float]:

@@ -13,3 +13,6 @@ FURTHER_ROWS_MIN: Final = 8_192
 BATCH_QUERIES_MAX: Final = 256
 """Most queries of a batch that a worker takes at a time, and what one without others takes: some milliseconds, in which
 nothing else is noticed."""
+
+RANKED_MATCHES_MAX: Final = 1_024
+"""Most candidates that a scan of matches keeps for this reason: they are put in their places one by one."""

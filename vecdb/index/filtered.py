@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vecdb.config import EF_MAX
 from vecdb.index.prepared import HitRoom, PreparedSearch
-from vecdb.index.scratch import ranked_rows, thread_scratch
+from vecdb.index.scratch import ranked_matches, thread_scratch
 from vecdb.index.search import BATCH_QUERIES, BatchHits, empty_hits
 from vecdb.index.segment import Plan, Segment
 from vecdb.index.workers import run_ranges
@@ -90,8 +90,9 @@ def search_kept(
         return KeptHits(empty_hits(len(queries), limit), np.zeros((len(queries), STATS), dtype=np.int32))
     answers = _Answers(len(queries), limit)
     effort, widest, share, tried, far = reach.bounded(limit)
-    room = max(widest, reach.room_among_kept(segment), ranked_rows(limit))
-    source, plan, rerank = queries.ctypes.data, segment.plan.address, ranked_rows(limit)
+    rerank = ranked_matches(limit, effort)
+    room = max(widest, reach.room_among_kept(segment), rerank)
+    source, plan = queries.ctypes.data, segment.plan.address
     words, bits = kept.address or kept.words.ctypes.data, 64 * len(kept.words)
 
     def answer(first: int, last: int) -> None:
@@ -137,21 +138,23 @@ def scan_rows(
     *,
     exact: bool,
     margin: int = 0,
+    effort: int = 0,
     blocks: SketchBlocks | None = None,
     threads: int = 1,
 ) -> BatchHits:
     """Nearest of the given rows for queries (q, dim).
 
-    By their codes of `padded` components and then, the best ranked_rows(limit), exactly; or (`exact`) all of them
-    exactly, the only way for rows without codes. With `margin`, where there are sketches, only those are compared by
-    their codes that may be among the best by these (see `kernels.sketches`); `blocks` are copies of the rows' sketches.
+    By their codes of `padded` components and then, the best ranked_matches(limit, effort), exactly; or (`exact`) all
+    of them exactly, the only way for rows without codes. With `margin`, where there are sketches, only those are
+    compared by their codes that may be among the best by these (see `kernels.sketches`); `blocks` are copies of the
+    rows' sketches.
     Cost: one code row, sketch, or vector from memory for each row and query.
     """
     queries, rows = np.ascontiguousarray(queries, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.int32)
     if len(rows) == 0 or len(queries) == 0 or limit < 1:
         return empty_hits(len(queries), limit)
     answers = _Answers(len(queries), limit)
-    rerank = 0 if exact else ranked_rows(limit)
+    rerank = 0 if exact else ranked_matches(limit, effort)
     source, dim, given = queries.ctypes.data, queries.shape[1], rows.ctypes.data
     copies = 0 if blocks is None else blocks.ctypes.data
 
@@ -219,7 +222,7 @@ def prepare_kept(segment: Segment, limit: int, reach: Reach, kept: Kept, room: H
     """`search_kept` for the query in a room."""
     scratch = thread_scratch()
     effort, widest, share, tried, far = reach.bounded(limit)
-    rerank = ranked_rows(limit)
+    rerank = ranked_matches(limit, effort)
     call = bound(
         "search_kept",
         segment.plan.address,
@@ -273,11 +276,12 @@ def prepare_scan(
     *,
     exact: bool,
     margin: int = 0,
+    effort: int = 0,
     blocks: SketchBlocks | None = None,
 ) -> PreparedSearch:
     """`scan_rows` for the query (dim,) in a room and at least one row."""
     scratch = thread_scratch()
-    rerank = 0 if exact else ranked_rows(limit)
+    rerank = 0 if exact else ranked_matches(limit, effort)
     call = bound(
         "scan_rows",
         plan.address,

@@ -57,6 +57,9 @@ PROGRESS_INTERVAL_S: Final = 0.25
 LAST_ANSWERS_S: Final = 0.25
 """How long a server that stops lets answers of ended calls go out; only streams that wait for clients make it wait."""
 
+SIGNAL_WAIT_S: Final = 0.5
+"""How late a server may notice a signal that another thread than the waiting one was given."""
+
 LOG_LINES_MAX: Final = 20_000
 """Lines of the log that may wait to be written, at about half a kilobyte each."""
 

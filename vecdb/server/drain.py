@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from vecdb.config import DRAIN_S, STOP_POLL_S
-from vecdb.server.config import LAST_ANSWERS_S
+from vecdb.server.config import LAST_ANSWERS_S, SIGNAL_WAIT_S
 
 if TYPE_CHECKING:
     import grpc
@@ -61,8 +61,13 @@ class StopSignals:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def wait(self) -> None:
-        """Return when the process is asked to stop."""
-        self._asked.wait()
+        """Return when the process is asked to stop.
+
+        In steps: a signal may be taken by another thread, as after a SIGSTOP, and Python then acts on it only when the
+        main thread next runs.
+        """
+        while not self._asked.wait(SIGNAL_WAIT_S):
+            pass
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         if self._asked.is_set():

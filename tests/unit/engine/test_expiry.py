@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vecdb
-from tests.unit.engine.filling import rows
-from vecdb.engine import clock
+from tests.unit.engine.filling import CONFIG, rows
+from vecdb.engine import clock, indexer
 from vecdb.engine.clock import micros
 from vecdb.engine.commit import Change, Commit
 from vecdb.engine.expiry import instant, read_expiries, read_expiry, read_ttl
-from vecdb.errors import CollectionExistsError, InvalidRequestError, LimitExceededError
+from vecdb.errors import CollectionExistsError, CorruptionError, InvalidRequestError, LimitExceededError
 from vecdb.storage.codec import NEVER
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -125,3 +127,26 @@ def test_a_path_that_leads_nowhere_is_never() -> None:
 def test_one_expiry_is_for_all_records_of_a_batch() -> None:
     assert read_expiries(NOON, 2) == [micros(NOON)] * 2
     assert read_expiries(["never", None], 2) == [NEVER, None]
+
+
+def test_expired_records_that_cannot_be_removed_do_not_keep_rows_from_being_indexed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries: list[int] = []
+
+    def refused(*_: object) -> None:
+        tries.append(1)
+        raise CorruptionError("a record is damaged")
+
+    monkeypatch.setattr(indexer, "INDEX_RETRY_S", 0.01)
+    monkeypatch.setattr(indexer, "SCRUB_INTERVAL_S", 0.05)
+    monkeypatch.setattr(indexer, "EXPIRY_SWEEP_S", 0.2)
+    monkeypatch.setattr(indexer, "expired_slots", refused)
+    with vecdb.open(":memory:", config=replace(CONFIG, background=True)) as db:
+        docs = db.create_collection("docs", dim=4, metric="l2")
+        deadline = time.monotonic() + 10
+        while not tries:
+            assert time.monotonic() < deadline
+        docs.upsert(list(range(40)), rows(40))
+        while not docs.stats().fields["default"].segments:
+            assert time.monotonic() < deadline

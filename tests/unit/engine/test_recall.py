@@ -34,6 +34,40 @@ def test_measured_recall_is_that_of_queries_held_out(layout: Literal["compact", 
     assert report.sample == 800
 
 
+def test_a_miss_among_short_vectors_is_a_miss() -> None:
+    with vecdb.open(":memory:", config=CONFIG) as db:
+        measured = []
+        for name, length in (("short", 2.0**-24), ("long", 1.0)):
+            docs = db.create_collection(name, dim=40, metric="l2", ef_construction=64)
+            docs.upsert(list(range(1_000)), rows_of(0, 1_000) * np.float32(length))
+            docs.optimize()
+            measured.append(docs.measure_recall(sample=100, ef=5).recall)
+    assert measured[0] == measured[1] < 0.99
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize(("layout", "dim"), [("compact", 40), ("packed", 40), ("packed", 160)])
+def test_recall_grows_with_effort_where_many_rows_have_nearly_equal_codes(
+    layout: Literal["compact", "packed"], dim: int, filtered: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    centers = rng.standard_normal((10, dim))
+    rows, queries = (
+        (centers[rng.integers(0, 10, count)] + 0.001 * rng.standard_normal((count, dim))).astype(np.float32)
+        for count in (2_000, 50)
+    )
+    with vecdb.open(":memory:", config=CONFIG) as db:
+        docs = db.create_collection("docs", dim=dim, metric="l2", layout=layout, ef_construction=64)
+        docs.upsert(list(range(2_000)), rows, [{"n": number} for number in range(2_000)])
+        docs.optimize()
+        wanted = vecdb.F("n") < 1_500 if filtered else None
+        truth = docs.search_batch(queries, exact=True, filter=wanted)
+        little, much = (docs.search_batch(queries, ef=ef, filter=wanted) for ef in (40, 400))
+    recall = [(found.distances <= truth.distances[:, -1:]).mean() for found in (little, much)]
+    assert recall[0] < 0.8
+    assert recall[1] > 0.98
+
+
 def test_a_recall_measured_twice_is_the_same() -> None:
     with vecdb.open(":memory:", config=CONFIG) as db:
         docs = db.create_collection("docs", dim=40, metric="cosine", layout="packed")

@@ -219,3 +219,18 @@ def test_a_signal_ends_the_wait_and_is_given_back(number: signal.Signals) -> Non
         os.kill(os.getpid(), number)
         signals.wait()
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_another_thread_was_given_ends_the_wait() -> None:
+    code = (
+        "import os, signal, threading\nfrom vecdb.server.drain import StopSignals\n"
+        "def is_asleep():\n"
+        "    with open(f'/proc/self/task/{os.getpid()}/stat') as stat:\n"
+        "        return stat.read().rpartition(')')[2].split()[0] == 'S'\n"
+        "def take():\n"
+        # each look lets the main thread run, should it wait for this one only
+        "    while not all(is_asleep() for _ in range(50)):\n        pass\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "with StopSignals() as signals:\n    threading.Thread(target=take).start()\n    signals.wait()\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 0
