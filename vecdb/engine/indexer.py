@@ -398,9 +398,7 @@ class Indexer:
     def _work(self) -> bool:
         """Do what is to be done; True when some of it waits for the end of a load."""
         self._sweep_dropped_fields()
-        for view in list(self._publisher.view.collections.values()):
-            if not all(index.ready for index in view.state.indexes):
-                self.build_indexes(view.schema, None)
+        damage = self._build_metadata_indexes()
         # One core stays free for searches while a build runs in the background.
         threads = max(1, self._threads - 1)
         request = Request(list(self._publisher.view.collections), Effort.BACKGROUND, threads)
@@ -411,7 +409,21 @@ class Indexer:
             waiting = self._waiting() - request.left_out
             request.left_out |= waiting
             if not self._step(request):
-                return bool(waiting)
+                break
+        if damage is not None:
+            raise damage
+        return bool(waiting)
+
+    def _build_metadata_indexes(self) -> CorruptionError | None:
+        """Build those that are not ready; the damage that one met, which must not hold up what else is to be done."""
+        damage = None
+        for view in list(self._publisher.view.collections.values()):
+            if not all(index.ready for index in view.state.indexes):
+                try:
+                    self.build_indexes(view.schema, None)
+                except CorruptionError as error:
+                    damage = error
+        return damage
 
     def _waiting(self) -> set[tuple[int, int]]:
         """Fields that are left alone for now, since a load is under way and their tails are still small enough."""

@@ -29,7 +29,7 @@ GATE = frozenset(
         "leave",
         "reading",
         "schema_of",
-        "settle",
+        "indexing",
         "submit",
         "submit_all",
         "threads",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import vecdb
-from tests.unit.engine.filling import CONFIG, damage_chunk, field_of, fill, picture, rows, stored_keys
+from tests.unit.engine.filling import CONFIG, damage_chunk, damage_record, field_of, fill, picture, rows, stored_keys
 from vecdb.engine import compaction, segments
 from vecdb.engine.indexer import Indexer
 from vecdb.engine.schema_operations import DropCollection
@@ -167,6 +167,18 @@ def test_a_damaged_collection_does_not_keep_others_from_being_indexed(
         indexer_of(db)._work()
     assert len(field_of(db, "other").segments) == 1
     assert sum("not indexed" in record.message for record in caplog.records) == 1  # it waits before it tries again
+
+
+def test_a_damaged_record_of_a_metadata_index_does_not_keep_rows_from_being_indexed(
+    db: vecdb.Database, docs: vecdb.Collection
+) -> None:
+    fill(docs, 50)
+    damage_record(db)
+    with pytest.raises(CorruptionError):
+        docs.create_index("n", "int")
+    with pytest.raises(CorruptionError):
+        indexer_of(db)._work()
+    assert len(field_of(db).segments) == 1
 
 
 def test_a_collection_dropped_during_its_job_takes_the_job_with_it(

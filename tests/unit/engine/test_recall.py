@@ -28,7 +28,7 @@ def test_measured_recall_is_that_of_queries_held_out(layout: Literal["compact", 
         truth = docs.search_batch(rows_of(1, 1_000), exact=True)
         recall = (found.distances <= truth.distances[:, -1:]).mean()
         report = docs.measure_recall(sample=800, ef=12)
-    assert recall < 0.98
+    assert recall < 0.99  # there is something to be measured: .97, and .98 where it is quicker to search by codes
     assert report.recall == pytest.approx(recall, abs=0.015)
     assert report.low < report.recall < report.high
     assert report.sample == 800
