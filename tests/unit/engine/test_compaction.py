@@ -169,16 +169,17 @@ def test_a_damaged_collection_does_not_keep_others_from_being_indexed(
     assert sum("not indexed" in record.message for record in caplog.records) == 1  # it waits before it tries again
 
 
-def test_a_damaged_record_of_a_metadata_index_does_not_keep_rows_from_being_indexed(
+def test_a_metadata_index_that_meets_damage_does_not_keep_others_from_being_indexed(
     db: vecdb.Database, docs: vecdb.Collection
 ) -> None:
     fill(docs, 50)
     damage_record(db)
     with pytest.raises(CorruptionError):
         docs.create_index("n", "int")
+    fill(db.create_collection("other", dim=4, metric="l2", m=4, ef_construction=16), 50)
     with pytest.raises(CorruptionError):
         indexer_of(db)._work()
-    assert len(field_of(db).segments) == 1
+    assert len(field_of(db, "other").segments) == 1
 
 
 def test_a_collection_dropped_during_its_job_takes_the_job_with_it(
