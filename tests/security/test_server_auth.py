@@ -33,8 +33,16 @@ WRITES = {
     "WaitIndexed",
 }
 WRITES |= {"Sync", "SetVectors"}
-ADMINS = {"AddField", "DropField", "SwitchField", "SetModel"}
-ADMINS |= {"CreateCollection", "DeleteCollection", "CreateIndex", "DropIndex", "Optimize", "ValidateGraphs"}
+ADMINS = {"AddField", "DropField", "SwitchField", "SetModel", "Calibrate"}
+ADMINS |= {
+    "CreateCollection",
+    "DeleteCollection",
+    "CreateIndex",
+    "DropIndex",
+    "Optimize",
+    "ValidateGraphs",
+    "Calibrate",
+}
 OF_THE_DATABASE = {"Verify", "Backup"}
 OF_NO_COLLECTION = {"ListCollections", "GetServerInfo", "Sync"}
 """Written down once more, apart from the table of the server: who changes one must look at the other."""

@@ -17,13 +17,13 @@ from vecdb.checks.options import check_count
 from vecdb.client import methods
 from vecdb.client.plans import Open, Plan, Pull, Receive, Send, Sleep, Stream
 from vecdb.client.retrying import Attempts
-from vecdb.client.searching import as_queries
 from vecdb.client.targets import Target
 from vecdb.errors import DeadlineExceededError, UnavailableError, VecDBError
 from vecdb.types import BatchResult
 from vecdb.wire.hits import read_hits
 from vecdb.wire.search_requests import stream_request
 from vecdb.wire.status import read_error
+from vecdb.wire.vectors import as_queries
 
 SEARCH_STREAM_AHEAD: Final = 3
 """Batches under way at once: one is searched, one waits at the server, one is on its way there or back."""

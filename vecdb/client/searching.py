@@ -17,11 +17,10 @@ from vecdb.client.large_results import of_any_size
 from vecdb.client.plans import Plan
 from vecdb.client.targets import FLOAT_BYTES, Target, in_parts
 from vecdb.config import BATCH_RECORDS_MAX, SEARCH_BATCH_MAX
-from vecdb.errors import InvalidVectorError
 from vecdb.types import BatchResult, SearchResult
 from vecdb.wire.hits import read_hits
 from vecdb.wire.searches import read_explain
-from vecdb.wire.vectors import Rows, as_rows
+from vecdb.wire.vectors import Rows, as_queries
 
 HIT_BYTES: Final = 40
 METADATA_BYTES: Final = 200
@@ -66,14 +65,6 @@ def search_batch(target: Target, queries: object, limit: object, options: Mappin
     size = batch_size(target, rows.shape[-1], hits, options)
     found = yield from in_parts(len(rows), size, ask)
     return BatchResult(results=tuple(found), limit=hits)
-
-
-def as_queries(value: object) -> Rows:
-    """Vectors to search for, (n, dim)."""
-    rows = as_rows(value)
-    if rows.ndim != 2 and rows.size:
-        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
-    return rows
 
 
 def batch_size(target: Target, dim: int, hits: int, options: Mapping[str, Any]) -> int:

@@ -13,7 +13,6 @@ from vecdb.checks.options import check_timeout
 from vecdb.client import methods
 from vecdb.client.calling import Progress, call, follow
 from vecdb.client.plans import Plan
-from vecdb.client.searching import as_queries
 from vecdb.client.session import Caller
 from vecdb.client.targets import Target
 from vecdb.config import CLIENT_TIMEOUT_S
@@ -29,6 +28,7 @@ from vecdb.wire.admin import (
     read_verify,
 )
 from vecdb.wire.searches import put_field_name
+from vecdb.wire.vectors import as_queries
 
 ALL: Final = ""
 """Of Optimize: every collection."""

@@ -66,6 +66,14 @@ def as_rows(value: object) -> Rows:
     return rows
 
 
+def as_queries(value: object) -> Rows:
+    """Vectors to search for, (n, dim)."""
+    rows = as_rows(value)
+    if rows.ndim != 2 and rows.size:
+        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
+    return rows
+
+
 def as_query(value: object) -> Rows:
     """One vector to search for, as `as_rows` makes it."""
     if type(value) is np.ndarray and value.dtype == FLOAT32 and value.ndim == 1 and value.flags.c_contiguous:
@@ -97,10 +105,7 @@ def put_query(message: vectors_pb2.Vectors, query: object) -> None:
 
 def put_queries(message: vectors_pb2.Vectors, queries: object) -> None:
     """Fill a message with vectors (n, dim) to search for."""
-    rows = as_rows(queries)
-    if rows.ndim != 2 and rows.shape != (0,):
-        raise InvalidVectorError(f"the queries have shape {rows.shape}; give (n, dim)")
-    put_vectors(message, rows)
+    put_vectors(message, as_queries(queries))
 
 
 def put_field_vectors(

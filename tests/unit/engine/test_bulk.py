@@ -85,11 +85,11 @@ def test_a_full_disk_is_tried_again_once_when_something_can_be_freed(
     operations = [bulk.upsert([n], rows(1)) for n in range(2)]
     write, left = Environment.write, [1]
 
-    def full_once(environment: Environment) -> Any:
+    def full_once(environment: Environment, **given: Any) -> Any:
         if left:
             left.pop()
             raise StorageFullError("full")
-        return write(environment)
+        return write(environment, **given)
 
     monkeypatch.setattr(Environment, "write", full_once)
     monkeypatch.setattr(Sweeper, "sweep_all", lambda *_: frees)

@@ -196,7 +196,7 @@ def _fill_journal(directory: Path) -> None:
     with opened(directory) as journal:
         store(journal, item("first"))
         _limit(directory)
-        with pytest.raises(StorageFullError, match="no space left"):
+        with pytest.raises(StorageFullError, match="file-size limit"):
             _until_full(lambda start: store(journal, *(item(start * 500 + number) for number in range(500))))
         first = journal.item("first")
         assert first is not None
@@ -209,7 +209,7 @@ def _fill_cache(directory: Path) -> None:
     with EmbeddingCache.open(directory) as cache:
         cache.put_many(MODEL, *vectors(["first"]))
         _limit(directory)
-        with pytest.raises(StorageFullError, match="no space left"):
+        with pytest.raises(StorageFullError, match="file-size limit"):
             _until_full(lambda number: cache.put_many(MODEL, *vectors([f"{number} {n}" for n in range(2_000)])))
         assert cache.get_many(MODEL, vectors(["first"])[0])[0] is not None
         _unlimit()
