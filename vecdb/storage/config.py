@@ -18,9 +18,10 @@ RELEASE_SHARE: Final = 0.125
 next commits would take again stays."""
 
 RESERVE_SHARE: Final = 16
-RESERVE_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Room kept for deletions on a full disk: one of 100 records anywhere takes up to 1,000 pages, their metadata indexes
-included, and what one commit frees the next but one uses again."""
+RESERVE_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Room kept for deletions on a full disk: one of 50 records anywhere takes up to 500 pages, their metadata indexes
+included, and what one commit frees the next but one uses again. Twice as much would be 1 % of 100,000 records of 384
+components."""
 
 RESERVE_BYTES_MIN: Final = 256 * 1024
 """Below it, that is for data files of less than 4 MiB, no room is kept: it would be much of what they take."""
