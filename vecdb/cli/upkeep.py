@@ -127,7 +127,8 @@ def calibrate(
         print_json({"collection": collection, "kept": kept})
     else:
         print_line(
-            f"{collection}: {kept:,} queries kept; searches by target recall follow " + ("them" if kept else "rows")
+            f"{collection}: {kept:,} queries kept; searches by target recall follow "
+            + ("them" if kept else "the stored vectors")
         )
 
 

@@ -39,6 +39,9 @@ EFFORTS_100: Final = (100, 140, 200, 280, 400, 560, 800)
 EFFORTS_ASKED: Final = (*EFFORTS_10, 900, 1_280, 1_800, 2_560)
 """Queries unlike the rows may need several times the effort."""
 
+ENOUGH_ASKED: Final = 0.995
+"""Recall up to which such queries are measured: with the largest efforts they take most of the time."""
+
 TRIVIAL: Final = RecallCurve(((10, 1.0),), ((100, 1.0),))
 """Of a segment in which there is nothing to miss."""
 
@@ -117,14 +120,15 @@ def measure_asked(segment: Segment, curve: RecallCurve, queries: FloatArray, thr
     """`curve` with the recall of these queries (n, dim) in place of rows. Cost: an exact scan, and the searches."""
     if segment.rows < 2:
         return replace(curve, queries=len(queries))
-    truth = scan_segment_batch(segment, queries, 100, None, threads)
+    few = queries[:: -(-len(queries) // CURVE_SAMPLE_DEFAULT)]  # of 100 hits each, which tell as much
 
-    def points(limit: int, efforts: tuple[int, ...]) -> Points:
-        wanted = best_of(truth, limit)
-        found = ((ef, search_segment_batch(segment, queries, limit, ef, None, threads)) for ef in efforts)
-        return until_enough((ef, mean_recall(wanted, hits)) for ef, hits in found)
+    def points(asked: FloatArray, limit: int, efforts: tuple[int, ...]) -> Points:
+        truth = scan_segment_batch(segment, asked, limit, None, threads)
+        found = ((ef, search_segment_batch(segment, asked, limit, ef, None, threads)) for ef in efforts)
+        return until_enough(((ef, mean_recall(truth, hits)) for ef, hits in found), ENOUGH_ASKED)
 
-    return replace(curve, at_10=points(10, EFFORTS_ASKED), at_100=points(100, EFFORTS_100), queries=len(queries))
+    at_10, at_100 = points(queries, 10, EFFORTS_ASKED), points(few, 100, EFFORTS_100)
+    return replace(curve, at_10=at_10, at_100=at_100, queries=len(queries))
 
 
 def _draw(segment: Segment, sample: int, further: int, seed: int, threads: int) -> tuple[_Sample, _Sample | None]:

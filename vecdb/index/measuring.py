@@ -22,12 +22,12 @@ RECALL_ENOUGH: Final = 0.9995
 TIMED_PASSES: Final = 3
 
 
-def until_enough(measured: Iterable[tuple[int, float]]) -> Points:
+def until_enough(measured: Iterable[tuple[int, float]], enough: float = RECALL_ENOUGH) -> Points:
     """Points up to the first whose recall is enough."""
     points: list[tuple[int, float]] = []
     for point in measured:
         points.append(point)
-        if point[1] >= RECALL_ENOUGH:
+        if point[1] >= enough:
             break
     return tuple(points)
 
