@@ -28,8 +28,7 @@ def recall_tables(results: Mapping[str, Any]) -> list[str]:
         *_searches(results, outside=False),
         "### Queries from elsewhere",
         "",
-        "The curve is measured with rows, so it does not know these queries; `calibrate` with some of them, ask for "
-        "`ef`, or for more recall.",
+        "The curve is measured with rows and knows nothing of these: `calibrate` with some, or ask for more recall.",
         "",
         *_searches(results, outside=True),
         "### What `measure_recall` says",
