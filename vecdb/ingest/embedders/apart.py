@@ -30,15 +30,16 @@ def main(fd: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     helper = Helper(Line(socket.socket(fileno=fd)), builtin())
-    threads = [threading.Thread(target=helper.work, daemon=True) for _ in range(HELPED_AT_ONCE)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for _ in range(HELPED_AT_ONCE):
+        threading.Thread(target=helper.work, daemon=True).start()
+    helper.over.wait()
 
 
 class Helper:
-    """The threads that embed, each of which takes the next texts when it has answered the last."""
+    """The threads that embed, each of which takes the next texts when it has answered the last.
+
+    `over` is set when the first of them ends: the others may wait for an answer of its that will never be sent.
+    """
 
     def __init__(self, line: Line, model: StaticEmbedder) -> None:
         self._line, self._model = line, model
@@ -46,13 +47,17 @@ class Helper:
         self._asking = threading.Lock()
         self._changed = threading.Condition()
         self._asked = self._answered = 0
+        self.over = threading.Event()
         line.send_rows(self._nothing)  # ready
 
     def work(self) -> None:
         """Embed until the other side hangs up."""
-        with contextlib.suppress(OSError, EOFError):
-            while True:
-                self._answer_one()
+        try:
+            with contextlib.suppress(OSError, EOFError):
+                while True:
+                    self._answer_one()
+        finally:
+            self.over.set()
 
     def _answer_one(self) -> None:
         with self._asking:

@@ -115,13 +115,23 @@ def test_on_one_cpu_nothing_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     assert beside(builtin(), 2) is None
 
 
-def test_a_helper_ends_with_an_owner_that_is_killed() -> None:
+@pytest.mark.parametrize("callers", [0, 4])
+def test_a_helper_ends_with_an_owner_that_is_killed(callers: int) -> None:
+    """Idle, or with several calls under way, of which each waits for the answer before it."""
     code = (
-        "import sys, time\n"
+        "import threading, time\n"
         "from vecdb.ingest.embedders.beside import BesideEmbedder\n"
         "from vecdb.ingest.embedders.static import builtin\n"
         "embedder = BesideEmbedder(builtin(), 1)\n"
         f"embedder.embed(['one text'] * {HELPED_AFTER_TEXTS})\n"
+        "def ask():\n"
+        "    while True:\n"
+        "        embedder.embed([f'text number {n}' for n in range(4_000)])\n"
+        "while not embedder.helpers_idle():\n"
+        "    time.sleep(0.01)\n"
+        f"for _ in range({callers}):\n"
+        "    threading.Thread(target=ask, daemon=True).start()\n"
+        "time.sleep(0.5)\n"
         "print(*embedder.helper_pids(), flush=True)\n"
         "time.sleep(600)\n"
     )
