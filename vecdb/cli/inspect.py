@@ -45,7 +45,7 @@ def info(
 ) -> None:
     """Show what a database holds: collections, fields, records, segments, sizes."""
     with open_place(place, api_key_env=api_key_env, tls=tls) as db:
-        names = db.list_collections() if collection is None else [collection]
+        names = names_of(db, collection)
         document = {
             **_describe_database(db),
             "collections": [describe_collection(db.collection(name)) for name in names],
@@ -58,6 +58,11 @@ def info(
         told[:1] = [f"format {document['format_version']}", told[0], f"{format_bytes(document['file_bytes'])} on disk"]
     print_line(f"{document.get('path') or document['address']}: {', '.join(told)}")
     print_tables(*(collection_table(entry) for entry in document["collections"]))
+
+
+def names_of(db: AnyDatabase, collection: str | None) -> list[str]:
+    """The collection that a command names, or all of them."""
+    return db.list_collections() if collection is None else [collection]
 
 
 def get(
@@ -100,7 +105,7 @@ def count(
     """Count the records of a collection, or of each; all, or those that match a filter."""
     wanted = read_filter_text(filter_text)
     with open_place(place, api_key_env=api_key_env, tls=tls) as db:
-        names = db.list_collections() if collection is None else [collection]
+        names = names_of(db, collection)
         counts = {name: db.collection(name).count(wanted) for name in names}
     if as_json:
         print_json({"counts": counts, "total": sum(counts.values())})

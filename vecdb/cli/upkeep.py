@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 import vecdb
-from vecdb.cli.inspect import collection_table, describe_collection, directory_bytes
+from vecdb.cli.inspect import collection_table, describe_collection, directory_bytes, names_of
 from vecdb.cli.options import AnyCollectionName, AsJson, CollectionName, FieldName
 from vecdb.cli.output import format_bytes, print_json, print_line, print_tables
 from vecdb.cli.places import ApiKeyEnv, Place, Tls, open_place
@@ -90,7 +90,7 @@ def optimize(
     A directory must have no other writer; a server does it while it serves.
     """
     with open_place(place, api_key_env=api_key_env, tls=tls, for_writing=True) as db:
-        names = db.list_collections() if collection is None else [collection]
+        names = names_of(db, collection)
         for name in names:
             with counting(f"optimizing {name}") as progress:
                 db.collection(name).optimize(progress=progress)

@@ -28,7 +28,6 @@ from vecdb.wire.admin import (
     read_verify,
 )
 from vecdb.wire.searches import put_field_name
-from vecdb.wire.vectors import as_queries
 
 ALL: Final = ""
 """Of Optimize: every collection."""
@@ -84,7 +83,7 @@ def measure_recall(
 def calibrate(target: Target, queries: object, field: object) -> Plan[WriteResult]:
     """See `Collection.calibrate`."""
     request = pb.CalibrateRequest(collection=target.name)
-    put_calibration(request, None if queries is None else as_queries(queries), field)
+    put_calibration(request, queries, field)
     reply = yield from call(target.caller, methods.CALIBRATE, request, timeout_s=target.caller.long_timeout_s)
     target.session.saw(reply.seq)
     return WriteResult(seq=reply.seq, count=reply.kept)
